@@ -1,0 +1,9 @@
+"""What happens around training: progress, scores, checkpoints, the run folder, figures."""
+
+from cmc.callbacks.checkpoints import Checkpoints
+from cmc.callbacks.evaluation import Evaluation
+from cmc.callbacks.figures import Figures
+from cmc.callbacks.progress import Progress
+from cmc.callbacks.results import Results
+
+__all__ = ["Checkpoints", "Evaluation", "Figures", "Progress", "Results"]

@@ -1,0 +1,203 @@
+"""The run folder's results: ``metrics.json``, ``assignments.csv``, ``embeddings.npy``."""
+
+from __future__ import annotations
+
+import csv
+import json
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import Callback, Trainer
+from torch import Tensor
+
+from cmc.data.module import DataModule
+from cmc.methods.base import Method
+from cmc.metrics import ClusteringScores
+from cmc.storage import replacing
+
+_PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "torchmetrics", "numpy", "scipy", "scikit-learn")
+
+
+class Results(Callback):
+    """After the last epoch: assign every sample once, score, and write what a reader of the run needs.
+
+    ``metrics.json`` holds ``scores`` (and ``holdout``, where samples were held out; None without labels), the
+    protocol, and what traces the run: seed, data fingerprint, versions, commit, device, seconds, memory.
+    ``assignments.csv`` has a row a sample: index, cluster, confidence, label if known. ``embeddings.npy`` is N x D.
+
+    Args:
+        run: what tables call this run: ``method``, ``data``, ``seed``.
+        embeddings: write ``embeddings.npy``.
+    """
+
+    def __init__(self, run: Mapping[str, Any], embeddings: bool = True) -> None:
+        self._run = dict(run)
+        self._embeddings = embeddings
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._epoch_began = self._fit_began = 0.0
+
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Start the clock."""
+        self._fit_began = time.monotonic()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Start the epoch's clock."""
+        self._epoch_began = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Count the epoch's seconds for its phase."""
+        self._seconds[pl_module.phase.name] += time.monotonic() - self._epoch_began
+
+    def state_dict(self) -> dict[str, Any]:
+        """Seconds so far, for a resumed run."""
+        return {"seconds": {**self._seconds, "total": self._total()}}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting."""
+        self._seconds = defaultdict(float, state_dict["seconds"])
+
+    def _total(self) -> float:
+        return self._seconds["total"] + time.monotonic() - self._fit_began
+
+    def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Write the files; ``metrics.json`` comes last and marks a finished run."""
+        if not trainer.is_global_zero:
+            return
+        folder, data = Path(trainer.default_root_dir), trainer.datamodule  # type: ignore[attr-defined]
+        table = self._write(folder, "", pl_module, data, False)
+        held = self._write(folder, "_holdout", pl_module, data, True) if data.held_out is not None else None
+        report = {
+            **self._run,
+            "scores": _computed(table),
+            **({"holdout": _computed(held)} if data.held_out is not None else {}),
+            "protocol": "assignments of the last epoch; labels used for scoring alone",
+            **_facts(trainer, pl_module, data),
+            "seconds": {name: round(s, 3) for name, s in {**self._seconds, "total": self._total()}.items()},
+        }
+        with replacing(folder / "metrics.json") as path:
+            path.write_text(json.dumps(report, indent=2) + "\n")
+
+    def _write(
+        self, folder: Path, suffix: str, method: Method, data: DataModule, held: bool
+    ) -> ClusteringScores | None:
+        """Write assignments and embeddings of the training samples, or of the held-out ones; return their scores."""
+        labels, rows = (data.held_labels, data.held_rows) if held else (data.labels, data.rows)
+        metrics = ClusteringScores(method.n_clusters, data.n_classes) if data.n_classes is not None else None
+        embeddings = _Rows(folder / f"embeddings{suffix}.npy") if self._embeddings else None
+        n = len(rows) if rows is not None else data.n_samples
+        with replacing(folder / f"assignments{suffix}.csv") as path, path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["index", "cluster", "confidence", *(["label"] if labels is not None else [])])
+            with method.evaluating():
+                for batch in data.pass_over(held):
+                    confidence, cluster = (x.cpu() for x in method.assign(batch).float().max(1))
+                    index = batch.index if rows is None else torch.from_numpy(rows)[batch.index]
+                    columns = [index.tolist(), cluster.tolist(), (f"{c:.6f}" for c in confidence.tolist())]
+                    if labels is not None and metrics is not None:
+                        truth = labels[batch.index]
+                        metrics.update(cluster, truth)
+                        columns.append(_names(truth, data))
+                    writer.writerows(zip(*columns, strict=True))
+                    if embeddings is not None:
+                        embeddings.append(method.embed(batch), n)
+        if embeddings is not None:
+            embeddings.close()
+        return metrics
+
+
+class _Rows:
+    """An N x D ``.npy`` file written block by block."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._unfinished = path, path.with_name(f"{path.name}.tmp")
+        self._array: np.memmap[Any, Any] | None = None
+        self._filled = 0
+
+    def append(self, block: Tensor, n: int) -> None:
+        if self._array is None:
+            shape = (n, block.shape[1])
+            self._array = np.lib.format.open_memmap(self._unfinished, mode="w+", dtype=np.float32, shape=shape)
+        self._array[self._filled : self._filled + len(block)] = block.float().cpu().numpy()
+        self._filled += len(block)
+
+    def close(self) -> None:
+        if self._array is not None:
+            self._array.flush()
+            self._unfinished.replace(self._path)
+
+
+def _names(labels: Tensor, data: DataModule) -> list[str]:
+    assert data.classes is not None
+    return [data.classes[label] for label in labels.tolist()]
+
+
+def _computed(metrics: ClusteringScores | None) -> dict[str, float] | None:
+    return None if metrics is None else {name: float(value) for name, value in metrics.compute().items()}
+
+
+def _facts(trainer: Trainer, method: Method, data: DataModule) -> dict[str, Any]:
+    """What traces a run: protocol.md's fifth rule."""
+    device = trainer.strategy.root_device
+    return {
+        "n_clusters": method.n_clusters,
+        "phases": {phase.name: phase.epochs for phase in method.schedule.phases},
+        "features": {
+            "source": data.source,
+            "fingerprint": data.fingerprint,
+            "n_samples": data.n_samples,
+            "dims": data.dims,
+            "scaling": data.scaler.kinds,
+        },
+        "n_parameters": sum(p.numel() for p in method.parameters()),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "processes": trainer.world_size,
+        "precision": str(trainer.precision),
+        "peak_memory_mib": round(_peak_memory(device), 1),
+        "versions": {"cmc": _version("cmc"), "python": platform.python_version()}
+        | {name: _version(name) for name in _PACKAGES},
+        "git_commit": _commit(),
+    }
+
+
+def _peak_memory(device: torch.device) -> float:
+    """MiB: of the device where it counts its own, else of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this code runs from, with ``+changes`` where it was edited; None outside one."""
+    home = Path(__file__).resolve().parents[2]
+    if not (home / ".git").exists():
+        return None
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=home, capture_output=True, text=True, check=True)
+        changes = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            cwd=home,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip() + ("+changes" if changes.stdout.strip() else "")

@@ -1,0 +1,165 @@
+"""The typed schema of conf/, its checks and their messages. Light: imports no torch.
+
+The shipped yaml is the schema: its keys, and the types of its values. This room adds ranges and the cross-checks that
+need no data; ranges that only a method knows are raised by its constructor, and what needs N or K right after reading.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+from cmc.errors import UserError
+
+GROUPS = ("method", "data", "trainer", "logger", "callbacks")
+_SCALINGS = ("auto", "none", "l2", "standard", "minmax")
+
+
+class Rule(NamedTuple):
+    """What a value must be."""
+
+    accepts: Callable[[Any], bool]
+    says: str
+
+
+def _whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_SIZE = Rule(lambda v: v == "full" or _whole(v, 1), "a whole number of at least 1, or full")
+_TYPES: dict[type, Rule] = {
+    bool: Rule(lambda v: isinstance(v, bool), "true or false"),
+    int: Rule(lambda v: _whole(v, -(10**18)), "a whole number"),
+    float: Rule(_number, "a number"),
+    str: Rule(lambda v: isinstance(v, str), "text"),
+    list: Rule(lambda v: isinstance(v, list), "a list, such as [500,500,2000]"),
+    dict: Rule(lambda v: isinstance(v, dict), "a mapping of keys"),
+}
+_RULES: dict[str, Rule] = {
+    "seed": Rule(lambda v: _whole(v, 0) and v < 2**32, "a whole number from 0 to 4294967295"),
+    "evaluate_every": Rule(lambda v: _whole(v, 0), "a whole number of at least 0"),
+    "resume": Rule(lambda v: v is None or isinstance(v, str), "the path of a run folder"),
+    "data.scaling": Rule(lambda v: v in _SCALINGS, f"one of {', '.join(_SCALINGS)}"),
+    "data.holdout": Rule(lambda v: _number(v) and 0 <= v < 1, "a share of at least 0 and below 1"),
+    "data.n_clusters": Rule(lambda v: v is None or _whole(v, 2), "a whole number of at least 2, or null"),
+    "data.in_memory": Rule(lambda v: v is None or isinstance(v, bool), "true, false or null"),
+    "trainer.devices": Rule(lambda v: v in (1, "auto"), "1: this version trains on one device"),
+    "method.batch_size": _SIZE,
+    "method.phases.*.batch_size": _SIZE,
+    "method.phases.*.chunk_size": _SIZE,
+    "method.phases.*.epochs": Rule(lambda v: _whole(v, 0), "a whole number of at least 0"),
+    "callbacks.figures.max_points": Rule(lambda v: _whole(v, 2), "a whole number of at least 2"),
+    "callbacks.checkpoints.minutes": Rule(lambda v: _number(v) and v >= 0, "a number of at least 0"),
+    "callbacks.progress.refresh_per_second": Rule(lambda v: _number(v) and v > 0, "a number above 0"),
+}
+
+
+def check(config: DictConfig, schema: DictConfig) -> None:
+    """Hold a composed configuration against the shipped yaml of the same choices.
+
+    Args:
+        config: what is to be run.
+        schema: the same groups, without any override.
+
+    Raises:
+        UserError: the first key that is unknown, missing, of another type or out of its range.
+    """
+    given, shipped = _container(config), _container(schema)
+    known = dict(_leaves(shipped))
+    for key, value in _leaves(given):
+        if key not in known:
+            _check_unknown(key, known, shipped)
+            continue
+        rule = _RULES.get(re.sub(r"^(method\.phases)\.[^.]+\.", r"\1.*.", key)) or _type_rule(known[key])
+        if rule and not _is_reference(value) and not rule.accepts(value):
+            raise UserError(f"{key}: {value!r} given; it must be {rule.says}")
+    missing = [key for key in known if key not in dict(_leaves(given))]
+    if missing:
+        raise UserError(f"{missing[0]}: taken out; a run needs it: leave out the override that begins with ~")
+
+
+def _check_unknown(key: str, known: Mapping[str, Any], shipped: Mapping[str, Any]) -> None:
+    """Refuse a key that no yaml has, but for the places where keys are free.
+
+    They are arguments of Lightning's Trainer, which refuses wrong ones itself, and whole new loggers and callbacks.
+    """
+    group, _, rest = key.partition(".")
+    name = rest.partition(".")[0]
+    if group == "trainer" or (group in ("logger", "callbacks") and name and name not in shipped[group]):
+        return
+    raise UserError(f"{key}: no such key{_nearest(key, known)}")
+
+
+def _nearest(key: str, known: Mapping[str, Any] | list[str]) -> str:
+    """``; did you mean ...?``, or the keys beside it."""
+    if close := difflib.get_close_matches(key, list(known), n=1, cutoff=0.75):
+        return f"; did you mean {close[0]}?"
+    parent = key.rpartition(".")[0]
+    beside = sorted({k[len(parent) + 1 if parent else 0 :].split(".")[0] for k in known if k.startswith(parent)})
+    return f"; known{f' under {parent}' if parent else ''}: {', '.join(beside)}" if beside else ""
+
+
+def _type_rule(shipped: Any) -> Rule | None:
+    return None if shipped is None or _is_reference(shipped) else _TYPES.get(type(shipped))
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("${")
+
+
+def _container(config: DictConfig) -> dict[str, Any]:
+    container = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items() if key != "hydra"}
+
+
+def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values; a mapping within is walked, a list is a value."""
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def explain(error: Exception, conf: Path, arguments: list[str]) -> str:
+    """Say in one line what Hydra or OmegaConf says in many: which key, what is allowed, the nearest right spelling.
+
+    Args:
+        error: what was raised while the configuration was composed.
+        conf: the folder of the shipped yaml.
+        arguments: of the command line.
+    """
+    text = str(error)
+    if found := re.search(r"Could not find '([\w/]+)/([^/']+)'", text):
+        group, choice = found.groups()
+        options = re.findall(r"^\t(\w.*)$", text.split("Config search path")[0], re.MULTILINE)
+        close = difflib.get_close_matches(choice, options, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return f"{group}={choice}: no such {group}; there are {', '.join(options)}{hint}"
+    if found := re.search(r"Could not override '([^']+)'", text):
+        key = found[1]
+        return f"{key}: no such key{_nearest(key, _known_keys(conf, arguments))}"
+    if type(error).__name__ == "OverrideParseException":
+        wrong = next((a for a in arguments if not re.match(r"^[+~]*[\w./@:-]+(=.*)?$", a)), arguments[-1])
+        return f"{wrong}: not understood; overrides are written key=value, quoted where they hold blanks or braces"
+    return " ".join(text.split())
+
+
+def _known_keys(conf: Path, arguments: list[str]) -> list[str]:
+    """Keys of the default configuration, with the chosen groups in place of its own where they exist."""
+    from hydra import compose, initialize_config_dir
+
+    chosen = [a for a in arguments if re.match(r"^\w+=\w+$", a) and (conf / f"{a.replace('=', '/')}.yaml").exists()]
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        composed = compose("config", overrides=chosen)
+    return [*GROUPS, "experiment", *(key for key, _ in _leaves(_container(composed)))]

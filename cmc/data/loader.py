@@ -1,0 +1,190 @@
+"""Batches cut where the tensors lie: no worker processes, no per-sample objects, no copies of a full batch.
+
+A ``Resident`` source holds scaled tensors on the training device; a ``Mapped`` source reads rows from arrays on disk
+and scales them on the way. ``Batches`` cuts either into shuffled, rank-sharded global batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cmc.data.scaling import Scaler
+
+
+class Batch(NamedTuple):
+    """Some samples, in every modality.
+
+    Attributes:
+        modalities: one B x d_m float tensor a modality, in the order of the data's names.
+        index: B positions among all samples (int64, on the CPU); labels are joined by it, at evaluation alone.
+    """
+
+    modalities: tuple[Tensor, ...]
+    index: Tensor  # type: ignore[assignment]  # a tuple has a method of this name; nobody searches a batch
+
+    @property
+    def size(self) -> int:
+        """B."""
+        return self.index.shape[0]
+
+    def chunks(self, size: int | None) -> Iterator[Batch]:
+        """Cut into batches of at most ``size`` samples, in order; None leaves it whole."""
+        if size is None or size >= self.size:
+            yield self
+            return
+        for start in range(0, self.size, size):
+            part = slice(start, start + size)
+            yield Batch(tuple(x[part] for x in self.modalities), self.index[part])
+
+
+class Source(Protocol):
+    """Rows of all modalities, by position."""
+
+    n_samples: int
+
+    def take(self, index: Tensor) -> tuple[Tensor, ...]:
+        """The rows at the given positions (int64, on the CPU)."""
+
+    def span(self, start: int, stop: int) -> tuple[Tensor, ...]:
+        """The rows start..stop-1."""
+
+
+class Resident:
+    """Scaled float32 tensors laid once on the device where they are used."""
+
+    def __init__(self, features: Mapping[str, np.ndarray], rows: np.ndarray | None, scaler: Scaler) -> None:
+        self.tensors = tuple(scaler(name, _float(x if rows is None else x[rows])) for name, x in features.items())
+        self.n_samples = self.tensors[0].shape[0]
+
+    def to(self, device: torch.device) -> Resident:
+        """Lay the tensors on ``device``; nothing moves when they are there."""
+        self.tensors = tuple(x.to(device) for x in self.tensors)
+        return self
+
+    def take(self, index: Tensor) -> tuple[Tensor, ...]:
+        """Copies of the rows at the given positions."""
+        index = index.to(self.tensors[0].device, non_blocking=True)
+        return tuple(x.index_select(0, index) for x in self.tensors)
+
+    def span(self, start: int, stop: int) -> tuple[Tensor, ...]:
+        """Views of the rows start..stop-1."""
+        return tuple(x[start:stop] for x in self.tensors)
+
+
+class Mapped:
+    """Arrays that stay on disk: rows are read, scaled and moved when a batch asks for them."""
+
+    def __init__(self, features: Mapping[str, np.ndarray], rows: np.ndarray | None, scaler: Scaler) -> None:
+        self._features, self._rows, self._scaler = features, rows, scaler
+        self._device = torch.device("cpu")
+        self.n_samples = len(next(iter(features.values()))) if rows is None else len(rows)
+
+    def to(self, device: torch.device) -> Mapped:
+        """Move batches to ``device`` from now on."""
+        self._device = device
+        return self
+
+    def take(self, index: Tensor) -> tuple[Tensor, ...]:
+        """The rows at the given positions, read in the order in which they lie on disk."""
+        wanted = index.numpy() if self._rows is None else self._rows[index.numpy()]
+        order = np.argsort(wanted, kind="stable")
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return self._scaled({name: x[wanted[order]][back] for name, x in self._features.items()})
+
+    def span(self, start: int, stop: int) -> tuple[Tensor, ...]:
+        """The rows start..stop-1."""
+        rows = slice(start, stop) if self._rows is None else self._rows[start:stop]
+        return self._scaled({name: x[rows] for name, x in self._features.items()})
+
+    def _scaled(self, parts: Mapping[str, np.ndarray]) -> tuple[Tensor, ...]:
+        return tuple(self._scaler(name, _float(x).to(self._device)) for name, x in parts.items())
+
+
+def in_order(source: Source, size: int) -> Iterator[Batch]:
+    """Every sample once, in order, ``size`` at a time: for evaluation and for passes over all samples."""
+    for start in range(0, source.n_samples, size):
+        stop = min(start + size, source.n_samples)
+        yield Batch(source.span(start, stop), torch.arange(start, stop))
+
+
+class Batches:
+    """One epoch of shuffled batches.
+
+    The order depends on (seed, epoch) alone, so that every process and every resumed run cuts the same global
+    batches; of each, process ``rank`` of ``world_size`` takes its share. A batch of all samples is not shuffled: its
+    tensors are handed on as they lie. The position is part of a checkpoint (``state_dict``), so that a run continues
+    in mid-epoch.
+
+    Args:
+        source: where the rows come from.
+        batch_size: of the global batch; above the number of samples it becomes that number.
+        drop_last: leave an incomplete last batch out.
+        seed: of the order.
+        epoch: of the order.
+        rank: this process.
+        world_size: how many processes there are.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        batch_size: int,
+        *,
+        drop_last: bool = False,
+        seed: int = 0,
+        epoch: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self._source, self._size = source, min(batch_size, source.n_samples)
+        self._drop_last, self._seed, self._epoch = drop_last, seed, epoch
+        self._rank, self._world_size = rank, world_size
+        self._position = 0
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        n = self._source.n_samples
+        return n // self._size if self._drop_last else -(-n // self._size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield this process's share of each global batch, from the position on."""
+        n, order = self._source.n_samples, self._order()
+        for number in range(self._position, len(self)):
+            self._position = number + 1
+            start, stop = number * self._size, min((number + 1) * self._size, n)
+            start, stop = self._share(start, stop)
+            if order is None:
+                yield Batch(self._source.span(start, stop), torch.arange(start, stop))
+            else:
+                index = order[start:stop]
+                yield Batch(self._source.take(index), index)
+        self._position = 0
+
+    def _order(self) -> Tensor | None:
+        if self._size == self._source.n_samples:
+            return None
+        generator = torch.Generator().manual_seed(hash((self._seed, self._epoch)) % 2**63)
+        return torch.randperm(self._source.n_samples, generator=generator)
+
+    def _share(self, start: int, stop: int) -> tuple[int, int]:
+        """Split start..stop-1 over the processes, sizes differing by at most 1."""
+        n = stop - start
+        return start + n * self._rank // self._world_size, start + n * (self._rank + 1) // self._world_size
+
+    def state_dict(self) -> dict[str, Any]:
+        """The number of the next batch."""
+        return {"position": self._position}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from the batch that ``state_dict`` named."""
+        self._position = int(state["position"])
+
+
+def _float(x: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))

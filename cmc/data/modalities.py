@@ -1,0 +1,205 @@
+"""The container that every data set is read into, and the checks that it must pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmc.errors import UserError
+
+CHECKED_AT_ONCE = 2**24  # bytes of a modality in memory while its numbers are checked or hashed
+HASHED_AT_MOST = 2**28  # bytes of one array that enter the fingerprint
+HASHED_PIECE = 2**20  # bytes of one row block where an array is hashed in part
+
+
+@dataclass(frozen=True, eq=False)
+class Modalities:
+    """N samples seen in two or more modalities, with their classes where these are known.
+
+    Every check happens on construction, so that whoever holds an instance may trust it. Afterwards ``labels`` are
+    recoded to 0..n_classes-1 in the sorted order of the original values, whose names are kept in ``classes``. Where
+    ``classes`` is given, it names the sorted label values; labels that take fewer values than there are names must be
+    positions in ``classes`` already, and stay as they are.
+
+    Attributes:
+        features: name -> N x d array of any real dtype; an ``np.memmap`` is checked in blocks and never copied.
+        labels: N whole numbers of any real dtype (also N x 1 or 1 x N), int64 after construction; None if unknown.
+        classes: one name a class; by default the original label values, as text.
+        source: one phrase on where the data came from; it opens every message about them.
+
+    Raises:
+        UserError: Fewer than 2 modalities; one that is no 2-d real array, has no columns or another number of rows;
+            fewer than 2 samples; a number that is not finite as float32; labels that are not N whole numbers;
+            classes that do not fit the labels.
+    """
+
+    features: dict[str, NDArray[Any]]
+    labels: NDArray[Any] | None = None
+    classes: tuple[str, ...] | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        """Check everything; recode the labels."""
+        try:
+            _check_features(self.features)
+            labels, classes = _recode(self.labels, self.classes, self.n_samples)
+        except UserError as mistake:
+            raise UserError(f"{self.source}: {mistake}" if self.source else str(mistake)) from None
+        object.__setattr__(self, "features", dict(self.features))
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "classes", classes)
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples N."""
+        return int(next(iter(self.features.values())).shape[0])
+
+    @property
+    def dims(self) -> dict[str, int]:
+        """Width d of each modality, by name."""
+        return {name: int(array.shape[1]) for name, array in self.features.items()}
+
+    @property
+    def n_classes(self) -> int | None:
+        """Number of classes, those without a sample in this subset included; None without labels."""
+        return None if self.classes is None else len(self.classes)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all features take as float32."""
+        return 4 * self.n_samples * sum(self.dims.values())
+
+    def fingerprint(self) -> str:
+        """Return 32 hexadecimal digits (blake2b) that change with names, order, shapes, dtypes, numbers or labels.
+
+        An array of up to 256 MiB is hashed completely; of a larger one evenly spaced row blocks of about 1 MiB each,
+        256 MiB in all, the first and the last rows included. Memory order and memory mapping make no difference.
+        """
+        digest = blake2b(digest_size=16)
+        arrays = dict(self.features) if self.labels is None else {**self.features, "": self.labels}
+        digest.update(repr((self.classes, [(k, a.shape, a.dtype.str) for k, a in arrays.items()])).encode())
+        for array in arrays.values():
+            for block in _hashed_blocks(array):
+                digest.update(np.ascontiguousarray(block).data)
+        return digest.hexdigest()
+
+    def take(self, rows: NDArray[Any]) -> Modalities:
+        """Return the samples at ``rows`` (whole numbers, or a mask of N booleans), classes coded as they are here.
+
+        The rows are copied into memory, those of a memory-mapped modality too.
+
+        Raises:
+            UserError: Fewer than 2 rows.
+        """
+        labels = None if self.labels is None else self.labels[rows]
+        return replace(self, features={name: array[rows] for name, array in self.features.items()}, labels=labels)
+
+
+def shape_text(array: NDArray[Any]) -> str:
+    """Write an array's shape the way the messages do: ``100 x 32``."""
+    return " x ".join(map(str, array.shape)) or "a single value"
+
+
+def _check_features(features: dict[str, NDArray[Any]]) -> None:
+    if len(features) < 2:
+        found = ", ".join(map(repr, features)) or "none"
+        raise UserError(f"number of modalities is {len(features)} ({found}): give at least 2")
+    for name, array in features.items():
+        _check_array(name, array)
+    first, *others = features
+    for other in others:
+        if len(features[other]) != len(features[first]):
+            raise UserError(
+                f"modality {first!r} has {len(features[first])} rows, modality {other!r} has {len(features[other])}: "
+                "give every modality as N x d, one row for each of the same N samples"
+            )
+    if len(features[first]) < 2:
+        raise UserError(f"number of samples is {len(features[first])}: give at least 2")
+    for name, array in features.items():
+        _check_finite(name, array)
+
+
+def _check_array(name: str, array: object) -> None:
+    if type(array) not in (np.ndarray, np.memmap):
+        raise UserError(f"modality {name!r} is a {type(array).__name__}: give a plain NumPy array, N x d")
+    assert isinstance(array, np.ndarray)
+    if array.ndim != 2:
+        raise UserError(f"modality {name!r} is {array.ndim}-d ({shape_text(array)}): give a 2-d array, N x d")
+    if array.dtype.kind not in "buif":
+        raise UserError(f"modality {name!r} has dtype {array.dtype}: give real numbers")
+    if array.shape[1] == 0:
+        raise UserError(f"modality {name!r} has no columns ({shape_text(array)}): give at least 1, or leave it out")
+
+
+def _check_finite(name: str, array: NDArray[Any]) -> None:
+    if array.dtype.kind != "f":
+        return
+    step = max(1, CHECKED_AT_ONCE // (array.shape[1] * array.itemsize))
+    for start in range(0, len(array), step):
+        block = array[start : start + step]
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(block.astype(np.float32, copy=False))
+        if not finite.all():
+            row, column = np.argwhere(~finite)[0]
+            raise UserError(
+                f"modality {name!r}, row {start + row}, column {column} is {block[row, column]}: give finite numbers "
+                "within float32's range, or drop that sample from every modality (rows and columns counted from 0)"
+            )
+
+
+def _recode(
+    labels: NDArray[Any] | None, classes: tuple[str, ...] | None, n_samples: int
+) -> tuple[NDArray[np.int64] | None, tuple[str, ...] | None]:
+    """Turn labels into int64 codes 0..n_classes-1, and name the classes."""
+    if labels is None:
+        if classes is not None:
+            raise UserError(f"{len(classes)} classes are named, but there are no labels: give both or neither")
+        return None, None
+    values, codes = np.unique(_check_labels(np.asarray(labels), n_samples), return_inverse=True)
+    if classes is None:
+        classes = tuple(str(int(value)) for value in values)
+    if len(values) == len(classes):
+        return codes.astype(np.int64), tuple(classes)
+    if values[0] < 0 or values[-1] >= len(classes):
+        raise UserError(
+            f"labels take {len(values)} values from {values[0]} to {values[-1]}, but {len(classes)} classes are named: "
+            "give one name a value"
+        )
+    return values.astype(np.int64)[codes], tuple(classes)
+
+
+def _check_labels(labels: NDArray[Any], n_samples: int) -> NDArray[Any]:
+    """Return the labels as N whole numbers, flattened, in their own dtype."""
+    if labels.ndim == 2 and 1 in labels.shape:
+        labels = labels.ravel()
+    if labels.ndim != 1:
+        raise UserError(f"labels are {shape_text(labels)}: give one whole number for each of the {n_samples} samples")
+    if len(labels) != n_samples:
+        raise UserError(f"{len(labels)} labels for {n_samples} samples: give one whole number a sample")
+    whole = np.full(n_samples, labels.dtype.kind in "bui")
+    if labels.dtype.kind == "f":
+        whole = np.isfinite(labels) & (labels == np.rint(labels))
+    if not whole.all():
+        row = int(np.argmin(whole))
+        value = " ".join(str(labels[row]).split())[:40]  # one line, whatever the object
+        raise UserError(f"labels, row {row} is {value}: give whole numbers, or no labels at all (rows counted from 0)")
+    return labels
+
+
+def _hashed_blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Cut out the row blocks that enter the fingerprint: all of them, or evenly spaced ones of a large array."""
+    row_bytes = array.nbytes // len(array)
+    if array.nbytes <= HASHED_AT_MOST:
+        step = max(1, CHECKED_AT_ONCE // row_bytes)
+        starts = list(range(0, len(array), step))
+    else:
+        step = max(1, HASHED_PIECE // row_bytes)
+        count = max(2, HASHED_AT_MOST // (step * row_bytes))
+        starts = [(len(array) - step) * i // (count - 1) for i in range(count)]
+    for start in starts:
+        yield array[start : start + step]

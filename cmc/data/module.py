@@ -1,0 +1,169 @@
+"""The DataModule that all data sets share: a data set is one ``read()``."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any, cast
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+
+from cmc.data.loader import Batch, Batches, Mapped, Resident, in_order
+from cmc.data.modalities import Modalities
+from cmc.data.scaling import Scaler
+from cmc.errors import UserError
+
+log = logging.getLogger(__name__)
+_PASS = 4096
+
+
+class DataModule(LightningDataModule):
+    """Features read once, checked, split, scaled and laid where they are used.
+
+    A data set implements ``read``. Labels never enter a training batch: they are joined by index when assignments
+    are scored.
+
+    Args:
+        scaling: ``auto``, ``none``, ``l2``, ``standard`` or ``minmax``; see `cmc.data.scaling.Scaler`.
+        holdout: the share of samples, drawn by ``seed``, kept out of training and scored besides.
+        n_clusters: K; None for the number of classes in the labels.
+        in_memory: hold the scaled features on the training device (true), read them from disk batch by batch
+            (false), or decide by size: in memory when they fit into half of what is free (None).
+        seed: of the shuffling and of the holdout.
+    """
+
+    def __init__(
+        self,
+        scaling: str = "auto",
+        holdout: float = 0.0,
+        n_clusters: int | None = None,
+        in_memory: bool | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.scaling, self.holdout, self.seed = scaling, holdout, seed
+        self.in_memory = in_memory
+        self._n_clusters = n_clusters
+        self.scaler = Scaler()
+        self._read = False
+
+    def read(self) -> Modalities:
+        """Read the data set."""
+        raise NotImplementedError
+
+    def load(self) -> None:
+        """Read, check, split and scale; a second call does nothing.
+
+        Raises:
+            UserError: what is wrong with the data, or with K for these data.
+        """
+        if self._read:
+            return
+        data = self.read()
+        self.source, self.fingerprint, self.classes = data.source, data.fingerprint(), data.classes
+        self.dims, self.n_classes = data.dims, data.n_classes
+        self.n_clusters = _check_n_clusters(self._n_clusters, data)
+        train, held = _split(data.n_samples, self.holdout, self.seed)
+        if self.n_clusters > (n_train := data.n_samples if train is None else len(train)):
+            raise UserError(
+                f"data.n_clusters: {self.n_clusters} clusters for {n_train} training samples; "
+                "give at most as many clusters as samples"
+            )
+        self.scaler.fit(data.features, train, self.scaling)
+        kind = Resident if self._fits(data.nbytes) else Mapped
+        self.samples: Resident | Mapped = kind(data.features, train, self.scaler)
+        self.held_out = kind(data.features, held, self.scaler) if held is not None else None
+        self.rows, self.held_rows = train, held
+        self.labels, self.held_labels = _labels(data, train), _labels(data, held) if held is not None else None
+        self._read = True
+        log.info(
+            "data: %s: %d samples, %s, K = %d, scaling %s%s",
+            self.source,
+            data.n_samples,
+            " + ".join(f"{name} {d}" for name, d in self.dims.items()),
+            self.n_clusters,
+            ", ".join(f"{name} {kind}" for name, kind in self.scaler.kinds.items()),
+            "" if self.labels is not None else "; no labels: there is nothing to score",
+        )
+
+    def _fits(self, nbytes: int) -> bool:
+        if self.in_memory is not None:
+            return self.in_memory
+        return nbytes <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") / 2
+
+    @property
+    def n_samples(self) -> int:
+        """Training samples."""
+        return self.samples.n_samples
+
+    def setup(self, stage: str) -> None:
+        """Load, and lay the features on the training device."""
+        self.load()
+        device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
+        self.samples.to(device)
+        if self.held_out is not None:
+            self.held_out.to(device)
+
+    def train_dataloader(self) -> Batches:
+        """Batches of the present epoch, of the size that the method's present phase asks for."""
+        assert self.trainer is not None
+        method = cast(Any, self.trainer.lightning_module)
+        size = method.phase.batch_size or self.n_samples
+        if size > self.n_samples and method.current_epoch == 0:
+            log.info("method.batch_size: %d is more than the %d samples; taking all of them", size, self.n_samples)
+        return Batches(
+            self.samples,
+            size,
+            drop_last=method.drop_last,
+            seed=self.seed,
+            epoch=method.current_epoch,
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
+        )
+
+    def pass_over(self, held_out: bool = False) -> Iterator[Batch]:
+        """Every training sample (or every held-out one) once, in order, in batches of a few thousand."""
+        source = self.held_out if held_out else self.samples
+        assert source is not None
+        return in_order(source, _PASS)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The scaling and the fingerprint, kept in checkpoints."""
+        return {"scaler": self.scaler.state_dict(), "fingerprint": self.fingerprint}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuse a checkpoint of other data: a run continues on what it began with."""
+        if state_dict["fingerprint"] != self.fingerprint:
+            raise UserError(
+                f"resume: the run was begun on other data (fingerprint {state_dict['fingerprint']}, "
+                f"now {self.fingerprint}); put the data back, or start a new run"
+            )
+
+
+def _check_n_clusters(given: int | None, data: Modalities) -> int:
+    n_clusters = given if given is not None else data.n_classes
+    if n_clusters is None:
+        raise UserError("data.n_clusters: not given, and the data have no labels to count; give data.n_clusters=K")
+    if n_clusters < 2:
+        what = "given" if given is not None else "class in the labels"
+        raise UserError(f"data.n_clusters: {n_clusters} {what}; there must be at least 2 clusters")
+    return n_clusters
+
+
+def _split(n: int, holdout: float, seed: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Rows to train on and rows kept out, both ascending; (None, None) when nothing is kept out."""
+    kept_out = round(n * holdout)
+    if not kept_out:
+        return None, None
+    order = np.random.default_rng(seed).permutation(n)
+    return np.sort(order[kept_out:]), np.sort(order[:kept_out])
+
+
+def _labels(data: Modalities, rows: np.ndarray | None) -> Tensor | None:
+    if data.labels is None:
+        return None
+    return torch.from_numpy(data.labels if rows is None else data.labels[rows])

@@ -1,0 +1,17 @@
+"""The two ways in which a command ends early without a defect of ours."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """A mistake in a configuration, a file or a command: one line that says what, where, and what to do.
+
+    The commands print it without a traceback and exit with status 2.
+    """
+
+
+class Interrupted(Exception):
+    """The user stopped a run; its checkpoint is written.
+
+    The commands print how to go on and exit with status 130.
+    """

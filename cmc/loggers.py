@@ -1,0 +1,79 @@
+"""The logger of the run folder: ``history.csv``, one row an epoch."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities import rank_zero_only
+
+from cmc.storage import replacing
+
+
+class HistoryLogger(Logger):
+    """Every loss term of every epoch, and the scores where they were computed.
+
+    Rows are on disk as soon as their epoch ends. A resumed run keeps the rows before the epoch it goes on with.
+
+    Args:
+        save_dir: the run folder; the file's columns are ``epoch``, ``phase`` and whatever is logged.
+        phases: name -> ``{epochs: ...}``, from which an epoch's phase is told.
+    """
+
+    def __init__(self, save_dir: str, phases: Mapping[str, Mapping[str, Any]]) -> None:
+        super().__init__()
+        self._path = Path(save_dir) / "history.csv"
+        self._phase_of = [name for name, settings in phases.items() for _ in range(settings["epochs"])]
+        self._columns = ["epoch", "phase"]
+        self._rows: list[dict[str, Any]] | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self._path.name
+
+    @property
+    def version(self) -> str:
+        """There is one."""
+        return ""
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the run folder has config.yaml."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Append the row of epoch ``metrics["epoch"]``."""
+        epoch = int(metrics["epoch"])
+        row = {**metrics, "epoch": epoch, "phase": self._phase_of[epoch]}
+        rows = [] if self._rows is None and epoch == 0 else self._before(epoch)
+        grown = [name for name in row if name not in self._columns]
+        self._columns += grown
+        rows.append(row)
+        if grown or self._rows is None:
+            with replacing(self._path) as path, path.open("w", newline="") as file:
+                writer = csv.DictWriter(file, self._columns, restval="")
+                writer.writeheader()
+                writer.writerows(rows)
+        else:
+            with self._path.open("a", newline="") as file:
+                csv.DictWriter(file, self._columns, restval="").writerow(row)
+        self._rows = rows
+
+    def _before(self, epoch: int) -> list[dict[str, Any]]:
+        if self._rows is not None:
+            return self._rows
+        rows = read_history(self._path)
+        self._columns = list(rows[0]) if rows else self._columns
+        return [row for row in rows if int(row["epoch"]) < epoch]
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """The rows of a ``history.csv``; an empty list where there is none."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,1 @@
+"""Clustering methods: each a LightningModule on `cmc.methods.base.Method`."""

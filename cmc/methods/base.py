@@ -1,0 +1,180 @@
+"""The one LightningModule that owns the loop; a method brings its losses and its assignments.
+
+A method is a subclass with ``losses(batch) -> {"term": scalar}`` and ``assign(batch) -> B x K``; it may bring
+``refresh`` (a pass over all samples before an epoch) and ``embed``. Its phases come from its yaml. State that a phase
+needs lives in buffers: a checkpoint taken anywhere then resumes bit for bit.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor
+from torch.optim import Optimizer
+
+from cmc.data.loader import Batch
+from cmc.errors import UserError
+from cmc.methods.schedule import Phase, Schedule
+
+
+class Method(LightningModule, ABC):
+    """A clustering method: phases, a training step over batches or chunks, means of loss terms per epoch.
+
+    Args:
+        dims: modality -> width, at least two.
+        n_clusters: K.
+        phases: see `cmc.methods.schedule.Schedule`.
+        optimizer: a function of the parameters (``_partial_`` in yaml).
+        batch_size: the global batch, a number or ``"full"``; a phase may have its own.
+        drop_last: leave the incomplete last batch of an epoch out.
+
+    Attributes:
+        warmup: phases in which the assignment head is not trained yet; no scores are computed in them.
+        chunkable: phases whose losses are means over samples, so that a batch may be processed chunk by chunk.
+    """
+
+    warmup: ClassVar[frozenset[str]] = frozenset()
+    chunkable: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        n_clusters: int,
+        phases: Mapping[str, Mapping[str, Any]],
+        optimizer: Callable[[Iterable[Tensor]], Optimizer],
+        batch_size: int | str = "full",
+        drop_last: bool = False,
+    ) -> None:
+        super().__init__()
+        if len(dims) < 2:
+            raise UserError(f"data: {len(dims)} modality given ({', '.join(dims)}); a method needs at least 2")
+        self.automatic_optimization = False
+        self.modalities = tuple(dims)
+        self.n_clusters = n_clusters
+        self.schedule = Schedule(phases, batch_size)
+        self.drop_last = drop_last
+        self._optimizer = optimizer
+        self._sums: dict[str, Tensor] = {}
+        self._n_seen = 0
+        self._notes: dict[str, float] = {}
+        self._random_state: dict[str, Any] = {}
+        for phase in self.schedule.phases:
+            if phase.chunk_size is not None and phase.name not in self.chunkable:
+                raise UserError(
+                    f"method.phases.{phase.name}.chunk_size: {phase.chunk_size} given; the losses of this phase are "
+                    "functions of the whole batch, which cannot be processed in chunks: give full"
+                )
+
+    @abstractmethod
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The terms of the present phase's objective, as they enter the sum: name -> scalar, a mean over B."""
+
+    @abstractmethod
+    def assign(self, batch: Batch) -> Tensor:
+        """Assignment probabilities, B x K."""
+
+    def embed(self, batch: Batch) -> Tensor:
+        """The common representation of the samples, B x D; the assignments where a method has no other."""
+        return self.assign(batch)
+
+    def refresh(self, phase: str, epoch: int, batches: Iterator[Batch]) -> None:
+        """Called before epoch ``epoch`` (from 0) of a phase, in evaluation mode, with a pass over all samples."""
+
+    @property
+    def phase(self) -> Phase:
+        """The phase that the present epoch belongs to."""
+        return self.schedule.at(self.current_epoch)[0]
+
+    @property
+    def is_assigning(self) -> bool:
+        """Whether the assignment head is trained in the present phase."""
+        return self.phase.name not in self.warmup
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Evaluation mode without gradients; training mode comes back afterwards."""
+        training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self.train(training)
+
+    def note(self, **values: float) -> None:
+        """Add figures to the present epoch's row of the history."""
+        self._notes.update(values)
+
+    def configure_optimizers(self) -> Optimizer:
+        """One optimiser for all phases."""
+        return self._optimizer(self.parameters())
+
+    def on_train_start(self) -> None:
+        """Take up the random numbers where the checkpoint left them."""
+        if self._random_state:
+            torch.set_rng_state(self._random_state["cpu"])
+            if torch.cuda.is_available() and self._random_state["cuda"]:
+                torch.cuda.set_rng_state_all(self._random_state["cuda"])
+            self._random_state = {}
+
+    def on_train_epoch_start(self) -> None:
+        """Start the epoch's means; let the method refresh what it keeps for an epoch."""
+        self._sums, self._n_seen, self._notes = {}, 0, {}
+        phase, epoch = self.schedule.at(self.current_epoch)
+        with self.evaluating():
+            self.refresh(phase.name, epoch, self.trainer.datamodule.pass_over())  # type: ignore[attr-defined]
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One optimiser step; the gradient is the sum over the chunks of the batch."""
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list)
+        optimizer.zero_grad()
+        for chunk in batch.chunks(self.phase.chunk_size):
+            losses = self.losses(chunk)
+            self.manual_backward(torch.stack(list(losses.values())).sum() * (chunk.size / batch.size))
+            self._accumulate(losses, chunk.size)
+        optimizer.step()
+
+    def _accumulate(self, losses: Mapping[str, Tensor], n: int) -> None:
+        self._n_seen += n
+        for name, value in losses.items():
+            total = self._sums.get(name)
+            weighted = value.detach() * n
+            self._sums[name] = weighted if total is None else total + weighted
+
+    def record(self) -> dict[str, float]:
+        """The epoch so far: ``loss``, the mean of each term over the samples seen, and what was noted."""
+        means = {name: total.item() / self._n_seen for name, total in self._sums.items()}
+        return {"loss": sum(means.values()), **means, **self._notes}
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's record, once."""
+        record = self.record()
+        self.log_dict(record, logger=False)
+        for logger in self.loggers:
+            logger.log_metrics({"epoch": self.current_epoch, **record}, step=self.current_epoch)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the random states and the unfinished means."""
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        checkpoint["random_state"] = {"cpu": torch.get_rng_state(), "cuda": cuda}
+        checkpoint["means"] = {"sums": self._sums, "n_seen": self._n_seen, "notes": self._notes}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up what `on_save_checkpoint` kept."""
+        self._random_state = checkpoint["random_state"]
+        means = checkpoint["means"]
+        self._sums, self._n_seen, self._notes = means["sums"], means["n_seen"], means["notes"]
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
+        """Let buffers whose size is known only from the data (pseudo labels) take the checkpoint's shape."""
+        for name, buffer in self.named_buffers(recurse=False):
+            saved = state_dict.get(prefix + name)
+            if saved is not None and saved.shape != buffer.shape:
+                setattr(self, name, torch.empty_like(saved, device=buffer.device))
+        super()._load_from_state_dict(state_dict, prefix, *args)

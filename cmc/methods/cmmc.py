@@ -1,0 +1,181 @@
+"""CMMC, Contrastive Multi-Modal Clustering (Xu et al., arXiv 2106.11193), later MFLVC (CVPR 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from cmc.data.loader import Batch
+from cmc.errors import UserError
+from cmc.functional.contrastive import cluster_contrast, cluster_imbalance, nt_xent
+from cmc.functional.kmeans import kmeans, scale_columns
+from cmc.functional.matching import rename
+from cmc.methods.base import Method
+from cmc.networks import AutoEncoder
+
+
+class CMMC(Method):
+    r"""Contrastive clustering on features that reconstruction keeps honest.
+
+    One auto-encoder a modality gives the low-level feature z^m; two heads shared by all modalities give from it the
+    high-level feature h^m (unit length) and the semantic label q^m, the assignment. Three phases:
+
+    1. ``reconstruct``: L_Z = sum_m MSE(x^m, decoder^m(z^m)).
+    2. ``contrast``: L_Z + L_H + L_Q. L_H sums NT-Xent between the h of two modalities over all pairs. L_Q sums
+       NT-Xent between the columns of their q over all pairs, and adds log K + sum_k s_k log s_k a modality, s the
+       batch mean of q: it keeps clusters from emptying.
+    3. ``align``: cross-entropy of q^m against pseudo labels: k-means on h^m, min-max scaled a dimension, once at the
+       start, renamed to q's cluster numbers by the maximum matching with argmax q^m. One step an epoch on all
+       samples, its gradient summed over chunks.
+
+    A sample's cluster is the argmax of the mean over modalities of q^m.
+
+    Source: MFLVC, section 3 (the losses and phases bear its names: L_Z, L_H, L_Q, L_P).
+
+    Args:
+        dims: modality -> width.
+        n_clusters: K.
+        phases: ``reconstruct``, ``contrast`` and ``align``.
+        optimizer: a function of the parameters.
+        batch_size: the global batch of the first two phases.
+        drop_last: leave an incomplete last batch out.
+        hidden: widths of the encoder's hidden layers; the decoder mirrors them.
+        latent_dim: width of z.
+        feature_dim: width of h.
+        feature_temperature: tau_F of L_H.
+        label_temperature: tau_L of L_Q.
+        kmeans_restarts: starts of the k-means that makes pseudo labels.
+        align_input: what the cross-entropy of ``align`` is fed: ``logits``, or ``probabilities`` as the authors'
+            release does (a second softmax).
+        imbalance_per: count the size term of L_Q once a ``modality``, or, as the authors' release does, in every
+            ``pair`` that the modality is part of (the same for two modalities).
+        seed: of k-means.
+
+    Raises:
+        UserError: a value outside its range, or a phase that is not one of the three.
+    """
+
+    warmup = frozenset({"reconstruct"})
+    chunkable = frozenset({"align"})
+    pseudo_labels: Tensor
+
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        n_clusters: int,
+        phases: Mapping[str, Mapping[str, Any]],
+        optimizer: Callable[[Iterable[Tensor]], Optimizer],
+        batch_size: int | str = 256,
+        drop_last: bool = True,
+        hidden: Sequence[int] = (500, 500, 2000),
+        latent_dim: int = 512,
+        feature_dim: int = 128,
+        feature_temperature: float = 0.5,
+        label_temperature: float = 1.0,
+        kmeans_restarts: int = 100,
+        align_input: str = "logits",
+        imbalance_per: str = "modality",
+        seed: int = 0,
+    ) -> None:
+        super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last)
+        self._objectives = {"reconstruct": self._reconstruct, "contrast": self._contrast, "align": self._align}
+        self._check(feature_temperature, label_temperature, align_input, imbalance_per)
+        self.feature_temperature, self.label_temperature = feature_temperature, label_temperature
+        self.align_input, self.imbalance_per = align_input, imbalance_per
+        self.kmeans_restarts, self.seed = kmeans_restarts, seed
+        self.autoencoders = nn.ModuleList(AutoEncoder([d, *hidden, latent_dim]) for d in dims.values())
+        self.feature_head = nn.Linear(latent_dim, feature_dim)
+        self.cluster_head = nn.Linear(latent_dim, n_clusters)
+        self.register_buffer("pseudo_labels", torch.empty(len(dims), 0, dtype=torch.long))
+
+    def _check(self, feature_temperature: float, label_temperature: float, align_input: str, per: str) -> None:
+        for phase in self.schedule.phases:
+            if phase.name not in self._objectives:
+                raise UserError(f"method.phases.{phase.name}: CMMC's phases are {', '.join(self._objectives)}")
+        for key, temperature in (("feature", feature_temperature), ("label", label_temperature)):
+            if not temperature > 0:
+                raise UserError(f"method.{key}_temperature: {temperature} given; it must be above 0")
+        if align_input not in ("logits", "probabilities"):
+            raise UserError(f"method.align_input: {align_input!r} given; it must be logits or probabilities")
+        if per not in ("modality", "pair"):
+            raise UserError(f"method.imbalance_per: {per!r} given; it must be modality or pair")
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The terms of the present phase."""
+        return self._objectives[self.phase.name](batch)
+
+    def _reconstruct(self, batch: Batch) -> dict[str, Tensor]:
+        _, error = self._autoencode(batch)
+        return {"reconstruction": error}
+
+    def _contrast(self, batch: Batch) -> dict[str, Tensor]:
+        codes, error = self._autoencode(batch)
+        h = [self._feature(z) for z in codes]
+        q = [self.cluster_head(z).softmax(1) for z in codes]
+        times = 1 if self.imbalance_per == "modality" else len(q) - 1
+        return {
+            "reconstruction": error,
+            "feature_contrast": _sum(nt_xent(a, b, self.feature_temperature) for a, b in combinations(h, 2)),
+            "label_contrast": _sum(cluster_contrast(a, b, self.label_temperature) for a, b in combinations(q, 2)),
+            "imbalance": times * _sum(map(cluster_imbalance, q)),
+        }
+
+    def _align(self, batch: Batch) -> dict[str, Tensor]:
+        targets = self.pseudo_labels[:, batch.index.to(self.device)]
+        logits = [self.cluster_head(z) for z in self._encode(batch)]
+        inputs = logits if self.align_input == "logits" else [x.softmax(1) for x in logits]
+        return {"alignment": _sum(F.cross_entropy(x, y) for x, y in zip(inputs, targets, strict=True))}
+
+    def refresh(self, phase: str, epoch: int, batches: Iterator[Batch]) -> None:
+        """At the start of ``align``: pseudo labels, M x N."""
+        if phase != "align" or epoch:
+            return
+        features: list[list[Tensor]] = [[] for _ in self.modalities]
+        clusters: list[list[Tensor]] = [[] for _ in self.modalities]
+        for batch in batches:
+            for m, z in enumerate(self._encode(batch)):
+                features[m].append(self._feature(z))
+                clusters[m].append(self.cluster_head(z).argmax(1))
+        self.pseudo_labels = torch.stack(
+            [
+                rename(
+                    kmeans(scale_columns(torch.cat(h)), self.n_clusters, self.kmeans_restarts, self.seed),
+                    torch.cat(q),
+                    self.n_clusters,
+                )
+                for h, q in zip(features, clusters, strict=True)
+            ]
+        )
+
+    def assign(self, batch: Batch) -> Tensor:
+        """The mean over modalities of q^m, B x K."""
+        return torch.stack([self.cluster_head(z).softmax(1) for z in self._encode(batch)]).mean(0)
+
+    def embed(self, batch: Batch) -> Tensor:
+        """The mean over modalities of h^m, B x feature_dim."""
+        return torch.stack([self._feature(z) for z in self._encode(batch)]).mean(0)
+
+    def _encode(self, batch: Batch) -> list[Tensor]:
+        return [net.encoder(x) for net, x in zip(self._networks(), batch.modalities, strict=True)]
+
+    def _autoencode(self, batch: Batch) -> tuple[list[Tensor], Tensor]:
+        """Codes, and the sum over modalities of the mean squared error."""
+        outputs = [net(x) for net, x in zip(self._networks(), batch.modalities, strict=True)]
+        errors = (F.mse_loss(decoded, x) for (_, decoded), x in zip(outputs, batch.modalities, strict=True))
+        return [code for code, _ in outputs], _sum(errors)
+
+    def _networks(self) -> list[AutoEncoder]:
+        return list(self.autoencoders)  # type: ignore[arg-type]
+
+    def _feature(self, z: Tensor) -> Tensor:
+        return F.normalize(self.feature_head(z), dim=1)
+
+
+def _sum(terms: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(terms)).sum()

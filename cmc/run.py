@@ -1,0 +1,33 @@
+"""``python -m cmc.run``: train one method on one data set, and leave a run folder."""
+
+from __future__ import annotations
+
+import hydra
+from omegaconf import DictConfig
+
+from cmc.cli import command, conf_dir, register_resolvers
+from cmc.config import GROUPS, check
+
+register_resolvers()
+
+
+@hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
+def _run(config: DictConfig) -> None:
+    from hydra.core.hydra_config import HydraConfig
+
+    state = HydraConfig.get()
+    chosen = [f"{group}={state.runtime.choices[group]}" for group in GROUPS]
+    check(config, hydra.compose("config", overrides=chosen))
+
+    from cmc.train import train
+
+    train(config, state.runtime.output_dir, list(state.overrides.task))
+
+
+def main() -> None:
+    """The ``cmc`` command."""
+    command(_run)
+
+
+if __name__ == "__main__":
+    main()

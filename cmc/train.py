@@ -1,0 +1,116 @@
+"""From a checked configuration to a finished run folder; knows nothing of Hydra's command line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Trainer, seed_everything
+from rich.console import Console
+from rich.table import Table
+
+from cmc.callbacks.checkpoints import NAME
+from cmc.data.module import DataModule
+from cmc.errors import UserError
+from cmc.methods.base import Method
+from cmc.storage import replacing
+
+log = logging.getLogger(__name__)
+
+_LOOP: dict[str, Any] = {
+    "reload_dataloaders_every_n_epochs": 1,
+    "enable_checkpointing": True,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+    "log_every_n_steps": 1,
+}
+
+
+def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -> dict[str, Any]:
+    """Train as ``config`` says, or go on with the run that ``config.resume`` names.
+
+    Args:
+        config: composed and checked.
+        folder: the run folder; of a resumed run, its own.
+        overrides: what the command line said, which a resumed run takes no more of.
+
+    Returns:
+        What ``metrics.json`` holds.
+
+    Raises:
+        UserError: what is wrong with the data, the method's settings or the run to go on with.
+        Interrupted: the user stopped the run; the message says how to go on.
+    """
+    _quiet()
+    run = Path(folder)
+    checkpoint = None
+    if config.resume:
+        config, checkpoint = _resumed(run, overrides or [])
+    seed_everything(config.seed, verbose=False)
+    data: DataModule = instantiate(config.data)
+    data.load()
+    method: Method = instantiate(config.method, dims=data.dims, n_clusters=data.n_clusters)
+    trainer: Trainer = instantiate(
+        config.trainer,
+        max_epochs=method.schedule.n_epochs,
+        logger=[instantiate(logger, save_dir=str(run)) for logger in config.logger.values()],
+        callbacks=list(instantiate(config.callbacks).values()),
+        default_root_dir=str(run),
+        **_LOOP,
+    )
+    _write_config(config, run)
+    log.info("run folder: %s", run)
+    trainer.fit(method, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    report: dict[str, Any] = json.loads((run / "metrics.json").read_text())
+    _print(report, run)
+    return report
+
+
+def _resumed(run: Path, overrides: list[str]) -> tuple[DictConfig, Path]:
+    """The configuration and the checkpoint of a run to go on with."""
+    if not (run / "config.yaml").exists():
+        raise UserError(f"resume: {run} is no run folder: it has no config.yaml")
+    if not (run / NAME).exists():
+        raise UserError(f"resume: {run} has no {NAME} to go on from; start the run again")
+    if others := [o for o in overrides if not o.startswith("resume=")]:
+        raise UserError(f"resume: a run goes on as it was configured; leave out {' '.join(others)}")
+    config = OmegaConf.load(run / "config.yaml")
+    assert isinstance(config, DictConfig)
+    return config, run / NAME
+
+
+def _write_config(config: DictConfig, run: Path) -> None:
+    with replacing(run / "config.yaml") as path:
+        OmegaConf.save(config, path, resolve=True)
+
+
+def _quiet() -> None:
+    """Keep Lightning's hints for programmers out of a user's sight."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
+
+
+def _print(report: dict[str, Any], run: Path) -> None:
+    """The closing table."""
+    console = Console()
+    scored = {"all samples" if "holdout" not in report else "training samples": report["scores"]}
+    if "holdout" in report:
+        scored["held-out samples"] = report["holdout"]
+    names = [f"{key}={report[key]}" for key in ("method", "data", "seed")]
+    if report["scores"] is None:
+        console.print(f"{', '.join(names)}: no labels, nothing to score; see {run}/assignments.csv")
+        return
+    table = Table(title=" ".join(names), title_justify="left")
+    for column in ("last epoch", "ACC", "NMI", "ARI", "purity"):
+        table.add_column(column, justify="left" if column == "last epoch" else "right")
+    for name, scores in scored.items():
+        table.add_row(name, *(f"{scores[key]:.4f}" for key in ("acc", "nmi", "ari", "purity")))
+    console.print(table)
+    console.print(f"{report['seconds']['total']:.0f} s; pictures in {run}/figures", soft_wrap=True)
