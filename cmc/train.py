@@ -11,6 +11,7 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning.callbacks import Checkpoint
 from rich.console import Console
 from rich.table import Table
 
@@ -22,9 +23,8 @@ from cmc.storage import replacing
 
 log = logging.getLogger(__name__)
 
-_LOOP: dict[str, Any] = {
+LOOP: dict[str, Any] = {
     "reload_dataloaders_every_n_epochs": 1,
-    "enable_checkpointing": True,
     "enable_progress_bar": False,
     "enable_model_summary": False,
     "num_sanity_val_steps": 0,
@@ -52,17 +52,22 @@ def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -
     checkpoint = None
     if config.resume:
         config, checkpoint = _resumed(run, overrides or [])
+    elif config.max_phase_epochs is not None:
+        for phase in config.method.phases.values():
+            phase.epochs = min(phase.epochs, config.max_phase_epochs)
     seed_everything(config.seed, verbose=False)
     data: DataModule = instantiate(config.data)
     data.load()
     method: Method = instantiate(config.method, dims=data.dims, n_clusters=data.n_clusters)
+    callbacks = [instantiate(callback) for callback in config.callbacks.values()]
     trainer: Trainer = instantiate(
         config.trainer,
         max_epochs=method.schedule.n_epochs,
         logger=[instantiate(logger, save_dir=str(run)) for logger in config.logger.values()],
-        callbacks=list(instantiate(config.callbacks).values()),
+        callbacks=callbacks,
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         default_root_dir=str(run),
-        **_LOOP,
+        **LOOP,
     )
     _write_config(config, run)
     log.info("run folder: %s", run)

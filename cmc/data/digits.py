@@ -5,6 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from cmc.data.modalities import Modalities
+from cmc.data.module import DataModule
+
+
+class Digits(DataModule):
+    """``data=digits``: see `load`."""
+
+    def read(self) -> Modalities:
+        """Read the data set."""
+        return load()
 
 
 def load() -> Modalities:

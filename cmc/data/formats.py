@@ -63,7 +63,8 @@ def read_npz(path: Path) -> Arrays:
         UserError: The archive is damaged, or holds something other than plain arrays.
     """
     arrays: Arrays = {}
-    with _reading(str(path), "a NumPy archive"), np.load(path, allow_pickle=False) as archive:
+    # opened here because np.load leaves a file open that proves to be cut short
+    with _reading(str(path), "a NumPy archive"), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         for name in archive.files:
             with _reading(f"{path}, array {name!r}", "a NumPy array"):
                 array = archive[name]
@@ -187,8 +188,12 @@ def _reading(where: str, form: str) -> Iterator[None]:
     """Turn whatever a library raises on a damaged file into one line."""
     try:
         yield
-    except (UserError, MemoryError):
+    except UserError:
         raise
+    except MemoryError:
+        raise UserError(
+            f"{where}: does not fit into memory; save each modality as .npy, and give their folder, which is read piecewise"
+        ) from None
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         if re.search("Object arrays cannot be loaded|Python objects in dtype", reason):

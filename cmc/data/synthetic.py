@@ -8,19 +8,54 @@ a method can gain over k-means, and how: by finding what the modalities share.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from math import isfinite
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cmc.data.modalities import Modalities
+from cmc.data.module import DataModule
 from cmc.errors import UserError
 
 PRIVATE_SCALE = 2.0  # standard deviation of the private latents; the shared one has 1 within a cluster
 HIDDEN = 4  # hidden units of the nonlinear map for each latent dimension
 DECIMALS = 4  # coarser than what tells one machine's linear algebra from another's, finer than any noise
+
+
+class Synthetic(DataModule):
+    """``data=synthetic``: see `load`, whose ``seed`` is ``generator_seed`` here.
+
+    Args:
+        n_clusters: generated, and looked for.
+        generator_seed: of the data; ``seed`` is that of the run, and leaves the data as they are.
+        n_samples, dims, shared, private, noise, separation, imbalance: see `load`.
+        settings: of every data set; see `cmc.data.module.DataModule`.
+    """
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        generator_seed: int = 0,
+        n_samples: int = 2000,
+        dims: Sequence[int] = (64, 48),
+        shared: int = 16,
+        private: int = 16,
+        noise: float = 0.5,
+        separation: float = 7.0,
+        imbalance: float = 0.0,
+        **settings: Any,
+    ) -> None:
+        super().__init__(n_clusters=n_clusters, **settings)
+        self._generate = partial(
+            load, n_samples, dims, n_clusters, shared, private, noise, separation, imbalance, generator_seed
+        )
+
+    def read(self) -> Modalities:
+        """Generate the data set."""
+        return self._generate()
 
 
 class Factors(NamedTuple):
@@ -44,15 +79,15 @@ def load(
     shared: int = 16,
     private: int = 16,
     noise: float = 0.5,
-    separation: float = 7.0,
+    separation: float = 6.5,
     imbalance: float = 0.0,
     seed: int = 0,
 ) -> Modalities:
     """Generate modalities ``modality_0, modality_1, ...`` as random nonlinear views of known factors.
 
     With [s, p] the shared and the private latent of a sample, the modality is ``tanh([s, p] A) B``, scaled to standard
-    deviation 1 over all its numbers, plus ``noise`` times standard normal noise. The default is a problem on which
-    k-means on the concatenation reaches an ACC of .6 to .8, and on the shared factors above .97.
+    deviation 1 over all its numbers, plus ``noise`` times standard normal noise. By default k-means
+    reaches an ACC of about .4 on a modality, .7 on their concatenation, and .98 on the shared factors.
 
     Args:
         n_samples: Number of samples N.
@@ -73,7 +108,7 @@ def load(
         UserError: An argument out of its range; names the key of the configuration.
     """
     whole = {"n_samples": (n_samples, 2), "n_clusters": (n_clusters, 2), "shared": (shared, 1), "private": (private, 0)}
-    for key, (value, least) in {**whole, "seed": (seed, 0)}.items():
+    for key, (value, least) in {**whole, "generator_seed": (seed, 0)}.items():
         _check_whole(key, value, least)
     for key, number in {"noise": noise, "separation": separation, "imbalance": imbalance}.items():
         _check_real(key, number)

@@ -1,0 +1,41 @@
+# Every target makes its own environment in .venv; nothing else on the machine is touched.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test test-slow lint types format scores clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+env: $(READY) ## Make the environment (.venv) with the exact versions of constraints.txt
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(READY) ## Train CMMC on real digits for a minute; scores and pictures
+	$(BIN)/python -m cmc.run experiment=demo
+
+test: $(READY) ## All tests but the slow ones
+	$(THREADS) $(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: $(READY) ## The slow tests: minutes each
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY) ## Style and common mistakes (ruff)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## Strict types (mypy)
+	$(BIN)/mypy
+
+format: $(READY) ## Mend what lint can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove the environment and caches; runs stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

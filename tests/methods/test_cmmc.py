@@ -1,0 +1,158 @@
+"""CMMC's objectives against the same written out by hand, its pseudo labels, and runs cut in every phase."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.cluster import KMeans
+from torch.nn import functional as F
+
+from cmc.data.loader import Batch
+from cmc.errors import UserError
+from cmc.functional.contrastive import cluster_contrast, cluster_imbalance, nt_xent
+from cmc.methods.cmmc import CMMC
+
+PHASES = {name: {"epochs": 1} for name in ("reconstruct", "contrast", "align")}
+SMALL = {"hidden": (10,), "latent_dim": 7, "feature_dim": 5, "kmeans_restarts": 3}
+
+
+def build(dims=(6, 5), phases=PHASES, **settings):
+    torch.manual_seed(0)
+    names = {f"m{i}": d for i, d in enumerate(dims)}
+    return CMMC(names, 3, phases, lambda p: torch.optim.Adam(p, lr=1e-3), **{**SMALL, **settings}).double()
+
+
+def batch_of(dims=(6, 5), n=12):
+    generator = torch.Generator().manual_seed(1)
+    rows = tuple(torch.rand(n, d, dtype=torch.float64, generator=generator) for d in dims)
+    return Batch(rows, torch.arange(n))
+
+
+def in_phase(method, name):
+    """Make ``name`` the present phase."""
+    method.schedule.phases = tuple(phase for phase in method.schedule.phases if phase.name == name)
+    return method
+
+
+def codes(method, batch):
+    return [net.encoder(x) for net, x in zip(method.autoencoders, batch.modalities, strict=True)]
+
+
+@pytest.mark.parametrize("dims", [(6, 5), (6, 5, 4)])
+def test_reconstruct_is_the_mean_squared_error_summed_over_modalities(dims):
+    method, batch = in_phase(build(dims), "reconstruct"), batch_of(dims)
+    losses = method.losses(batch)
+    expected = sum(
+        ((net.decoder(net.encoder(x)) - x) ** 2).mean()
+        for net, x in zip(method.autoencoders, batch.modalities, strict=True)
+    )
+    assert list(losses) == ["reconstruction"]
+    torch.testing.assert_close(losses["reconstruction"], expected)
+
+
+@pytest.mark.parametrize("dims", [(6, 5), (6, 5, 4), (3, 3, 3, 3)])
+def test_contrast_sums_over_all_pairs(dims):
+    method, batch = in_phase(build(dims), "contrast"), batch_of(dims)
+    h = [F.normalize(method.feature_head(z), dim=1) for z in codes(method, batch)]
+    q = [torch.softmax(method.cluster_head(z), 1) for z in codes(method, batch)]
+    losses = method.losses(batch)
+    assert set(losses) == {"reconstruction", "feature_contrast", "label_contrast", "imbalance"}
+    torch.testing.assert_close(losses["feature_contrast"], sum(nt_xent(a, b, 0.5) for a, b in combinations(h, 2)))
+    torch.testing.assert_close(
+        losses["label_contrast"], sum(cluster_contrast(a, b, 1.0) for a, b in combinations(q, 2))
+    )
+    torch.testing.assert_close(losses["imbalance"], sum(map(cluster_imbalance, q)))
+
+
+def test_the_release_counts_imbalance_once_a_pair():
+    dims = (6, 5, 4)
+    batch = batch_of(dims)
+    ours = in_phase(build(dims), "contrast").losses(batch)["imbalance"]
+    released = in_phase(build(dims, imbalance_per="pair"), "contrast").losses(batch)["imbalance"]
+    torch.testing.assert_close(released, 2 * ours)
+
+
+@pytest.mark.parametrize(("align_input", "softmaxes"), [("logits", 1), ("probabilities", 2)])
+def test_align_is_cross_entropy_against_each_modalitys_own_pseudo_labels(align_input, softmaxes):
+    method, batch = in_phase(build(align_input=align_input), "align"), batch_of()
+    method.pseudo_labels = torch.stack([torch.arange(12) % 3, torch.arange(12) // 4])
+    expected = 0.0
+    for m, z in enumerate(codes(method, batch)):
+        p = method.cluster_head(z)
+        for _ in range(softmaxes):
+            p = torch.softmax(p, 1)
+        expected = expected - torch.stack([p[i, y].log() for i, y in enumerate(method.pseudo_labels[m])]).mean()
+    torch.testing.assert_close(method.losses(batch)["alignment"], expected)
+
+
+def test_align_trains_neither_decoders_nor_feature_head():
+    method, batch = in_phase(build(), "align"), batch_of()
+    method.pseudo_labels = torch.zeros(2, 12, dtype=torch.long)
+    method.losses(batch)["alignment"].backward()
+    assert all(p.grad is None for net in method.autoencoders for p in net.decoder.parameters())
+    assert all(p.grad is None for p in method.feature_head.parameters())
+    assert all(p.grad.abs().sum() > 0 for net in method.autoencoders for p in net.encoder.parameters())
+
+
+def test_pseudo_labels_are_kmeans_on_scaled_features_in_the_numbers_of_q():
+    method, batch = build(kmeans_restarts=20), batch_of(n=60)
+    with method.evaluating():
+        method.refresh("align", 0, batch.chunks(25))
+        latent = codes(method, batch)
+        for m, z in enumerate(latent):
+            h = F.normalize(method.feature_head(z), dim=1).numpy()
+            scaled = (h - h.min(0)) / (h.max(0) - h.min(0))
+            reference = KMeans(3, n_init=20, random_state=1).fit_predict(scaled)
+            q = method.cluster_head(z).argmax(1).numpy()
+            mine = method.pseudo_labels[m].numpy()
+            pairs = set(zip(mine.tolist(), reference.tolist(), strict=True))
+            assert len(pairs) == 3, "the same partition under other numbers"
+            from itertools import permutations
+
+            best = max((np.array(p)[reference] == q).sum() for p in permutations(range(3)))
+            assert (mine == q).sum() == best
+
+
+def test_pseudo_labels_are_made_once():
+    method, batch = build(), batch_of(n=30)
+    with method.evaluating():
+        method.refresh("contrast", 0, batch.chunks(None))
+        assert method.pseudo_labels.shape == (2, 0)
+        method.refresh("align", 0, batch.chunks(None))
+        kept = method.pseudo_labels
+        method.refresh("align", 1, batch.chunks(None))
+    assert method.pseudo_labels is kept
+
+
+def test_assign_is_the_mean_over_modalities():
+    method, batch = build(), batch_of()
+    expected = sum(torch.softmax(method.cluster_head(z), 1) for z in codes(method, batch)) / 2
+    torch.testing.assert_close(method.assign(batch), expected)
+    assert method.embed(batch).shape == (12, 5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"feature_temperature": 0.0}, r"method\.feature_temperature: 0\.0 given"),
+        ({"label_temperature": -1.0}, r"method\.label_temperature: -1\.0 given"),
+        ({"align_input": "softmax"}, r"method\.align_input: 'softmax' given"),
+        ({"imbalance_per": "sample"}, r"method\.imbalance_per: 'sample' given"),
+        ({"phases": {"pretrain": {"epochs": 1}}}, r"method\.phases\.pretrain: CMMC's phases are reconstruct"),
+        ({"phases": {"contrast": {"epochs": 1, "chunk_size": 4}}}, r"method\.phases\.contrast\.chunk_size: 4 given"),
+    ],
+)
+def test_settings_out_of_range_name_their_key(settings, message):
+    with pytest.raises(UserError, match=message):
+        build(**settings)
+
+
+def test_published_sizes():
+    """Encoder d-500-500-2000-512 and its mirror for each modality, heads 512-128 and 512-K: counted by hand."""
+    d, k = 784, 10
+    method = CMMC({"a": d, "b": d}, k, PHASES, torch.optim.Adam)
+    widths = [d, 500, 500, 2000, 512]
+    encoder = sum(a * b + b for a, b in zip(widths, widths[1:], strict=False))
+    decoder = sum(a * b + b for a, b in zip(widths[::-1], widths[::-1][1:], strict=False))
+    assert sum(p.numel() for p in method.parameters()) == 2 * (encoder + decoder) + 513 * 128 + 513 * k
