@@ -21,9 +21,15 @@ def conf_dir() -> Path:
 
 def register_resolvers() -> None:
     """Make ``cmc.run_dir`` known: the folder of a resumed run is the run's own."""
-    OmegaConf.register_new_resolver(
-        "cmc.run_dir", lambda resume, default: str(resume or default).rstrip("/"), replace=True
-    )
+    OmegaConf.register_new_resolver("cmc.run_dir", _run_dir, replace=True)
+
+
+def _run_dir(resume: object, default: str) -> str:
+    if not resume:
+        return default
+    if not Path(str(resume), "config.yaml").is_file():
+        raise UserError(f"resume: {resume} is no run folder: it has no config.yaml")
+    return str(resume)
 
 
 def command(hydra_main: Callable[[], object]) -> None:
@@ -31,8 +37,8 @@ def command(hydra_main: Callable[[], object]) -> None:
 
     ``HYDRA_FULL_ERROR=1`` shows the traceback instead.
     """
-    show_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"
+    asked = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them
     try:
         hydra_main()
     except KeyboardInterrupt:
@@ -41,9 +47,13 @@ def command(hydra_main: Callable[[], object]) -> None:
         _leave(str(stop), 130)
     except Exception as error:
         message = _message(error)
-        if message is None or show_traceback:
+        if message is None or asked == "1":
             raise
         _leave(f"error: {message}", 2)
+    finally:
+        os.environ.pop("HYDRA_FULL_ERROR")
+        if asked is not None:
+            os.environ["HYDRA_FULL_ERROR"] = asked
 
 
 def _message(error: Exception) -> str | None:
@@ -53,13 +63,17 @@ def _message(error: Exception) -> str | None:
 
     from cmc.config import explain
 
-    while isinstance(error, InstantiationException) and isinstance(error.__cause__, Exception):
-        key = str(error).rpartition("full_key: ")[2] if "full_key: " in str(error) else None
-        if isinstance(error.__cause__, TypeError | ImportError | AttributeError):
-            return f"{key or 'configuration'}: {' '.join(str(error.__cause__).split())}"
-        error = error.__cause__
-    if isinstance(error, UserError):
-        return str(error)
+    root: BaseException | None = error
+    while root is not None:
+        if isinstance(root, UserError):
+            return str(root)
+        root = root.__cause__ or root.__context__
+    cause = error.__cause__
+    if isinstance(error, InstantiationException) and cause is not None:
+        if not isinstance(cause, TypeError | ImportError | AttributeError | InstantiationException):
+            return None
+        key = str(error).rpartition("full_key: ")[2] if "full_key: " in str(error) else "configuration"
+        return f"{key}: {' '.join(str(cause).split())}"
     if isinstance(error, HydraException | OmegaConfBaseException):
         return explain(error, conf_dir(), sys.argv[1:])
     if isinstance(error, OSError):

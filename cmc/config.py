@@ -78,7 +78,7 @@ def check(config: DictConfig, schema: DictConfig) -> None:
     known = dict(_leaves(shipped))
     for key, value in _leaves(given):
         if key not in known:
-            _check_unknown(key, known, shipped)
+            _check_unknown(key, value, known, shipped)
             continue
         rule = _RULES.get(re.sub(r"^(method\.phases)\.[^.]+\.", r"\1.*.", key)) or _type_rule(known[key])
         if rule and not _is_reference(value) and not rule.accepts(value):
@@ -88,7 +88,7 @@ def check(config: DictConfig, schema: DictConfig) -> None:
         raise UserError(f"{missing[0]}: taken out; a run needs it: leave out the override that begins with ~")
 
 
-def _check_unknown(key: str, known: Mapping[str, Any], shipped: Mapping[str, Any]) -> None:
+def _check_unknown(key: str, value: Any, known: Mapping[str, Any], shipped: Mapping[str, Any]) -> None:
     """Refuse a key that no yaml has, but for the places where keys are free.
 
     They are arguments of Lightning's Trainer, which refuses wrong ones itself, and whole new loggers and callbacks.
@@ -97,6 +97,8 @@ def _check_unknown(key: str, known: Mapping[str, Any], shipped: Mapping[str, Any
     name = rest.partition(".")[0]
     if group == "trainer" or (group in ("logger", "callbacks") and name and name not in shipped[group]):
         return
+    if any(k.startswith(f"{key}.") for k in known):
+        raise UserError(f"{key}: {value!r} given; it must be {_TYPES[dict].says}")
     raise UserError(f"{key}: no such key{_nearest(key, known)}")
 
 
@@ -143,7 +145,7 @@ def explain(error: Exception, conf: Path, arguments: list[str]) -> str:
     text = str(error)
     if found := re.search(r"Could not find '([\w/]+)/([^/']+)'", text):
         group, choice = found.groups()
-        options = re.findall(r"^\t(\w.*)$", text.split("Config search path")[0], re.MULTILINE)
+        options = re.findall(r"^\t([^_\s].*)$", text.split("Config search path")[0], re.MULTILINE)
         close = difflib.get_close_matches(choice, options, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         return f"{group}={choice}: no such {group}; there are {', '.join(options)}{hint}"

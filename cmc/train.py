@@ -79,8 +79,6 @@ def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -
 
 def _resumed(run: Path, overrides: list[str]) -> tuple[DictConfig, Path]:
     """The configuration and the checkpoint of a run to go on with."""
-    if not (run / "config.yaml").exists():
-        raise UserError(f"resume: {run} is no run folder: it has no config.yaml")
     if not (run / NAME).exists():
         raise UserError(f"resume: {run} has no {NAME} to go on from; start the run again")
     if others := [o for o in overrides if not o.startswith("resume=")]:

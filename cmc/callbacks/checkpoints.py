@@ -61,7 +61,10 @@ class Checkpoints(Checkpoint):
     def _leave(self, trainer: Trainer, method: Any) -> None:
         self._write(trainer)
         phase, epoch = method.schedule.at(trainer.current_epoch)
-        raise Interrupted(f"stopped in {phase.name}, epoch {epoch + 1} of {phase.epochs}; the checkpoint is written")
+        raise Interrupted(
+            f"stopped in {phase.name}, epoch {epoch + 1} of {phase.epochs}; "
+            f"go on with: python -m cmc.run resume={trainer.default_root_dir}"
+        )
 
     def _write(self, trainer: Trainer) -> None:
         with replacing(Path(trainer.default_root_dir) / NAME) as unfinished:

@@ -42,6 +42,6 @@ def load(root: str | Path | None) -> Modalities:
     """
     if root is None or not str(root):
         raise UserError(
-            f"data.root is not given: name the file or folder of your features; read are {formats.READABLE}"
+            f"data.root is not given: name the file or folder of your features; what can be read: {formats.READABLE}"
         )
     return formats.read(Path(root).expanduser())

@@ -192,7 +192,7 @@ def _reading(where: str, form: str) -> Iterator[None]:
         raise
     except MemoryError:
         raise UserError(
-            f"{where}: does not fit into memory; save each modality as .npy, and give their folder, which is read piecewise"
+            f"{where}: does not fit into memory; save each modality as .npy, and give their folder, which is mapped"
         ) from None
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())

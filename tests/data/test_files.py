@@ -25,10 +25,10 @@ def test_knows_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("root", [None, ""])
 def test_no_root(root: str | None) -> None:
-    with pytest.raises(UserError, match=r"data.root is missing: .*\.npz.*\.mat.*\.npy"):
+    with pytest.raises(UserError, match=r"data.root is not given: .*\.npz.*\.mat.*\.npy"):
         files.load(root)
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="nowhere.mat: there is no such file or folder"):
+    with pytest.raises(UserError, match=r"nowhere\.mat: there is no such file or folder"):
         files.load(tmp_path / "nowhere.mat")

@@ -1,6 +1,6 @@
 """CMMC's objectives against the same written out by hand, its pseudo labels, and runs cut in every phase."""
 
-from itertools import combinations
+from itertools import combinations, pairwise, permutations
 
 import numpy as np
 import pytest
@@ -108,8 +108,6 @@ def test_pseudo_labels_are_kmeans_on_scaled_features_in_the_numbers_of_q():
             mine = method.pseudo_labels[m].numpy()
             pairs = set(zip(mine.tolist(), reference.tolist(), strict=True))
             assert len(pairs) == 3, "the same partition under other numbers"
-            from itertools import permutations
-
             best = max((np.array(p)[reference] == q).sum() for p in permutations(range(3)))
             assert (mine == q).sum() == best
 
@@ -153,6 +151,6 @@ def test_published_sizes():
     d, k = 784, 10
     method = CMMC({"a": d, "b": d}, k, PHASES, torch.optim.Adam)
     widths = [d, 500, 500, 2000, 512]
-    encoder = sum(a * b + b for a, b in zip(widths, widths[1:], strict=False))
-    decoder = sum(a * b + b for a, b in zip(widths[::-1], widths[::-1][1:], strict=False))
+    encoder = sum(a * b + b for a, b in pairwise(widths))
+    decoder = sum(a * b + b for a, b in pairwise(widths[::-1]))
     assert sum(p.numel() for p in method.parameters()) == 2 * (encoder + decoder) + 513 * 128 + 513 * k

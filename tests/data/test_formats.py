@@ -1,0 +1,421 @@
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.io import savemat
+
+from cmc.data import formats
+from cmc.errors import UserError
+
+RNG = np.random.default_rng(0)
+IMG = RNG.standard_normal((12, 5))
+TXT = RNG.integers(0, 255, (12, 4)).astype(np.uint8)
+CODES = np.array([0, 1, 2] * 4)  # what labels are recoded to
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        formats.read(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(str(path))
+    return message
+
+
+def check(path: Path, names: list[str], labelled: bool = True) -> formats.Modalities:
+    held = formats.read(path)
+    assert list(held.features) == names
+    np.testing.assert_array_equal(held.features[names[0]], IMG)
+    np.testing.assert_array_equal(held.features[names[1]], TXT)
+    if labelled:
+        assert held.labels is not None
+        np.testing.assert_array_equal(held.labels, CODES)
+    else:
+        assert held.labels is None
+    return held
+
+
+def cell(*matrices: Any) -> NDArray[Any]:
+    row = np.empty((1, len(matrices)), dtype=object)
+    for i, matrix in enumerate(matrices):
+        row[0, i] = matrix
+    return row
+
+
+# .npz
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("extra", [{}, {"n_views": 2}, {"n_views": [2]}])
+def test_npz_of_views(tmp_path: Path, first: int, extra: dict[str, Any]) -> None:
+    names = [f"view_{first}", f"view_{first + 1}"]
+    np.savez(tmp_path / "v.npz", **{names[1]: TXT, names[0]: IMG}, labels=CODES + 1, **extra)
+    held = check(tmp_path / "v.npz", names)
+    assert held.classes == ("1", "2", "3")
+    assert held.source == str(tmp_path / "v.npz")
+
+
+def test_npz_of_many_views_in_their_order(tmp_path: Path) -> None:
+    views = {f"view_{i}": np.full((3, i + 1), i) for i in reversed(range(12))}
+    np.savez(tmp_path / "v.npz", **views, n_views=12)
+    assert list(formats.read(tmp_path / "v.npz").dims.items()) == [(f"view_{i}", i + 1) for i in range(12)]
+
+
+@pytest.mark.parametrize("key", ["labels", "label", "Y", "y", "gt", "truth", "L"])
+def test_npz_of_named_arrays(tmp_path: Path, key: str) -> None:
+    np.savez_compressed(tmp_path / "n.npz", img=IMG, txt=TXT, **{key: CODES.astype(float)[:, None]})
+    check(tmp_path / "n.npz", ["img", "txt"])
+
+
+def test_form_is_told_by_content(tmp_path: Path) -> None:
+    np.savez(tmp_path / "v.npz", img=IMG, txt=TXT)
+    (tmp_path / "v.npz").rename(tmp_path / "v.mat")
+    check(tmp_path / "v.mat", ["img", "txt"], labelled=False)
+    savemat(tmp_path / "w.mat", {"X1": IMG, "X2": TXT})
+    (tmp_path / "w.mat").rename(tmp_path / "w.npz")
+    check(tmp_path / "w.npz", ["X1", "X2"], labelled=False)
+
+
+def test_what_is_not_used_is_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "v.npz", view_0=IMG, view_1=TXT, late=IMG, names=np.full(12, "a"))
+    held = check(tmp_path / "v.npz", ["view_0", "view_1"], labelled=False)
+    assert held.source == f"{tmp_path / 'v.npz'} (not used: 'late', 'names')"
+
+
+def test_npz_n_views_that_does_not_fit(tmp_path: Path) -> None:
+    np.savez(tmp_path / "v.npz", view_0=IMG, view_2=TXT, n_views=3)
+    assert "n_views is 3, but of view_0, view_1, ... it holds view_0, view_2" in refusal(tmp_path / "v.npz")
+
+
+def test_npz_with_python_objects_is_never_unpickled(tmp_path: Path) -> None:
+    bomb = np.array([Bomb()], dtype=object)
+    np.savez(tmp_path / "v.npz", img=IMG, txt=TXT, extra=bomb)
+    message = refusal(tmp_path / "v.npz")
+    assert "array 'extra'" in message
+    assert "Python objects" in message
+    with zipfile.ZipFile(tmp_path / "w.npz", "w") as archive:
+        archive.writestr("img.npy", pickle.dumps(Bomb()))
+    assert "'img'" in refusal(tmp_path / "w.npz")
+    (tmp_path / "p.npz").write_bytes(pickle.dumps(Bomb()))
+    assert "no form that is read" in refusal(tmp_path / "p.npz")
+    (tmp_path / "folder").mkdir()
+    np.save(tmp_path / "folder" / "img.npy", bomb)
+    with pytest.raises(UserError, match=r"folder/img\.npy: holds Python objects"):
+        formats.read(tmp_path / "folder")
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pytest.fail, ("unpickled",)
+
+
+def test_zip_of_something_else(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
+        archive.writestr("img.mat", b"MATLAB 5.0")
+    message = refusal(tmp_path / "d.zip")
+    assert "'img.mat' in it is no NumPy array" in message
+    assert "unpack" in message
+
+
+# .mat
+
+
+@pytest.mark.parametrize("key", ["Y", "gt", "truth", "labels", "y"])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_mat_of_cells(tmp_path: Path, key: str, compressed: bool) -> None:
+    savemat(tmp_path / "c.mat", {"X": cell(IMG, TXT), key: CODES[:, None] + 1.0}, do_compression=compressed)
+    held = check(tmp_path / "c.mat", ["X1", "X2"])
+    assert held.features["X2"].dtype == np.uint8
+
+
+def test_mat_of_a_column_of_cells(tmp_path: Path) -> None:
+    savemat(tmp_path / "c.mat", {"X": cell(IMG, TXT).T, "Y": CODES})
+    check(tmp_path / "c.mat", ["X1", "X2"])
+
+
+def test_mat_of_sparse_cells(tmp_path: Path) -> None:
+    thin = IMG * (IMG > 1)
+    savemat(tmp_path / "s.mat", {"X": cell(sparse.csc_matrix(thin), TXT), "Y": CODES})
+    held = formats.read(tmp_path / "s.mat")
+    assert type(held.features["X1"]) is np.ndarray
+    np.testing.assert_array_equal(held.features["X1"], thin)
+
+
+@pytest.mark.parametrize("labels", [CODES[None, :], CODES[:, None] + 1, CODES[:, None].astype(float)])
+def test_mat_of_numbered_matrices(tmp_path: Path, labels: NDArray[Any]) -> None:
+    savemat(tmp_path / "x.mat", {"Y": labels, "X2": TXT, "X1": IMG})
+    check(tmp_path / "x.mat", ["X1", "X2"])
+
+
+def test_mat_of_many_numbered_matrices_in_their_order(tmp_path: Path) -> None:
+    savemat(tmp_path / "x.mat", {f"X{i}": np.ones((3, i)) for i in range(1, 12)})
+    assert list(formats.read(tmp_path / "x.mat").dims.values()) == list(range(1, 12))
+
+
+def test_mat_of_named_matrices_beside_scalars_vectors_and_text(tmp_path: Path) -> None:
+    extra = {"K": 3, "order": np.arange(12), "note": "made by hand", "names": cell("a", "b")}
+    savemat(tmp_path / "n.mat", {"img": IMG, "txt": TXT, "L": CODES[:, None] + 1, **extra})
+    held = check(tmp_path / "n.mat", ["img", "txt"])
+    assert held.source.endswith("(not used: 'K', 'names', 'note', 'order')")
+
+
+def test_mat_v4(tmp_path: Path) -> None:
+    savemat(tmp_path / "4.mat", {"X1": IMG, "X2": TXT.astype(float), "Y": CODES}, format="4")
+    check(tmp_path / "4.mat", ["X1", "X2"])
+
+
+def test_mat_with_a_header_that_is_no_text(tmp_path: Path) -> None:
+    savemat(tmp_path / "x.mat", {"X1": IMG, "X2": TXT, "Y": CODES})
+    content = bytearray((tmp_path / "x.mat").read_bytes())
+    content[:60] = b"\xb5\xff" * 30
+    (tmp_path / "x.dat").write_bytes(content)
+    check(tmp_path / "x.dat", ["X1", "X2"])
+
+
+@pytest.mark.parametrize("before", [b"", b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(512)])
+def test_hdf5_is_refused(tmp_path: Path, before: bytes) -> None:
+    (tmp_path / "h.mat").write_bytes(before + b"\x89HDF\r\n\x1a\n" + bytes(600))
+    message = refusal(tmp_path / "h.mat")
+    assert "HDF5" in message
+    assert "v7.3" in message
+    assert "'-v7'" in message
+
+
+# folders
+
+
+def folder_of(path: Path, **arrays: NDArray[Any]) -> Path:
+    path.mkdir()
+    for name, array in arrays.items():
+        np.save(path / f"{name}.npy", array)
+    return path
+
+
+def test_folder_is_mapped(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "f", img=IMG, txt=np.asfortranarray(TXT), labels=CODES + 5)
+    (folder / "._img.npy").write_bytes(b"left behind by a file browser")
+    (folder / "README.txt").write_text("nothing")
+    held = check(folder, ["img", "txt"])
+    assert all(type(view) is np.memmap for view in held.features.values())
+    with pytest.raises(ValueError, match="read-only"):
+        held.features["img"][0, 0] = 1
+
+
+def test_folder_without_labels(tmp_path: Path) -> None:
+    check(folder_of(tmp_path / "f", img=IMG, txt=TXT), ["img", "txt"], labelled=False)
+
+
+def test_folder_with_nothing_readable(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("1,2")
+    message = refusal(tmp_path)
+    assert "nothing readable in it" in message
+    assert all(form in message for form in (".npz", ".mat", "folder of .npy"))
+
+
+def test_folder_with_a_damaged_file(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "f", img=IMG, txt=TXT)
+    whole = (folder / "txt.npy").read_bytes()
+    for length in (0, 3, 40, len(whole) - 1):
+        (folder / "txt.npy").write_bytes(whole[:length])
+        with pytest.raises(UserError, match=r"f/txt\.npy: cannot be read as a NumPy array; cut short or damaged\?"):
+            formats.read(folder)
+
+
+def test_single_array_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "img.npy", IMG)
+    assert "one .npy file for each modality into a folder" in refusal(tmp_path / "img.npy")
+
+
+# orientation
+
+
+def test_transposed_where_every_matrix_is(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", img=IMG.T, txt=TXT.T, labels=CODES)
+    check(tmp_path / "t.npz", ["img", "txt"])
+    savemat(tmp_path / "t.mat", {"X": cell(IMG.T, sparse.csc_matrix(TXT.T.astype(float))), "Y": CODES})
+    check(tmp_path / "t.mat", ["X1", "X2"])
+    held = check(folder_of(tmp_path / "f", img=IMG.T, txt=TXT.T, labels=CODES), ["img", "txt"])
+    assert type(held.features["img"]) is np.memmap
+
+
+def test_square_beside_another_follows_the_other(tmp_path: Path) -> None:
+    square = RNG.standard_normal((12, 12))
+    np.savez(tmp_path / "d_by_n.npz", img=IMG.T, kernel=square, labels=CODES)
+    np.testing.assert_array_equal(formats.read(tmp_path / "d_by_n.npz").features["kernel"], square.T)
+    np.savez(tmp_path / "n_by_d.npz", img=IMG, kernel=square, labels=CODES)
+    np.testing.assert_array_equal(formats.read(tmp_path / "n_by_d.npz").features["kernel"], square)
+    np.savez(tmp_path / "all.npz", one=square, two=square + 1, labels=CODES)
+    np.testing.assert_array_equal(formats.read(tmp_path / "all.npz").features["one"], square)
+
+
+def test_not_transposed_without_labels(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", img=IMG.T, txt=TXT.T)
+    assert "modality 'img' has 5 rows, modality 'txt' has 4" in refusal(tmp_path / "t.npz")
+
+
+# labels that could slip in as a modality, or the other way round
+
+
+def test_one_hot_labels_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "h.npz", img=IMG, txt=TXT, L=np.eye(3)[CODES])
+    message = refusal(tmp_path / "h.npz")
+    assert "'L' is 12 x 3, but labels are one whole number a sample" in message
+
+
+def test_column_under_an_unknown_name_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "h.npz", img=IMG, txt=TXT, target=CODES[:, None])
+    assert "'target' is 12 x 1; name it labels" in refusal(tmp_path / "h.npz")
+    np.savez(tmp_path / "v.npz", view_0=IMG, view_1=TXT, view_2=CODES[:, None])
+    assert formats.read(tmp_path / "v.npz").dims["view_2"] == 1
+
+
+def test_two_sets_of_labels(tmp_path: Path) -> None:
+    np.savez(tmp_path / "same.npz", img=IMG, txt=TXT, gt=CODES, Y=CODES[:, None])
+    check(tmp_path / "same.npz", ["img", "txt"])
+    np.savez(tmp_path / "two.npz", img=IMG, txt=TXT, gt=CODES, Y=CODES[::-1])
+    assert "labels under 'Y' and 'gt' differ" in refusal(tmp_path / "two.npz")
+
+
+def test_checks_of_the_container_name_the_file(tmp_path: Path) -> None:
+    bad = IMG.copy()
+    bad[7, 3] = np.nan
+    np.savez(tmp_path / "bad.npz", view_1=TXT, view_2=bad)
+    assert "bad.npz: modality 'view_2', row 7, column 3 is nan:" in refusal(tmp_path / "bad.npz")
+    savemat(tmp_path / "bad.mat", {"X": cell(IMG, TXT), "Y": CODES + 0.5})
+    assert "bad.mat: labels, row 0 is 0.5:" in refusal(tmp_path / "bad.mat")
+    savemat(tmp_path / "len.mat", {"X": cell(IMG, TXT[:-1]), "Y": CODES})
+    assert "len.mat: modality 'X1' has 12 rows, modality 'X2' has 11:" in refusal(tmp_path / "len.mat")
+
+
+# nothing to read
+
+
+def test_missing(tmp_path: Path) -> None:
+    assert "there is no such file or folder" in refusal(tmp_path / "none.npz")
+
+
+def test_no_access(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez(tmp_path / "v.npz", img=IMG, txt=TXT)
+
+    def denied(*args: Any, **kwargs: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", denied)
+    assert "cannot be opened (Permission denied)" in refusal(tmp_path / "v.npz")
+
+
+@pytest.mark.parametrize("name", ["v.npz", "v.mat", "v"])
+def test_empty_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    assert "the file is empty" in refusal(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["v.mat", "v.npz"])
+@pytest.mark.parametrize("page", ["<!DOCTYPE html><html>", "\ufeff\r\n <HTML lang=en>"])
+def test_web_page(tmp_path: Path, name: str, page: str) -> None:
+    (tmp_path / name).write_text(page + "<body>Please log in</body>")
+    message = refusal(tmp_path / name)
+    assert "web page" in message
+    assert "download" in message
+
+
+@pytest.mark.parametrize("name", ["v.npz", "v.csv"])
+def test_unknown_form(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("1,2\n3,4\n")
+    message = refusal(tmp_path / name)
+    assert "no form that is read" in message
+    assert all(form in message for form in (".npz", ".mat", "folder of .npy"))
+
+
+def test_garbage_called_mat(tmp_path: Path) -> None:
+    (tmp_path / "v.mat").write_bytes(RNG.bytes(3000))
+    assert "cannot be read as a MATLAB file" in refusal(tmp_path / "v.mat")
+
+
+def test_no_matrix(tmp_path: Path) -> None:
+    np.savez(tmp_path / "v.npz", a=np.ones(3), b=np.ones((3, 2, 2)), c=np.full((3, 2), "x"))
+    message = refusal(tmp_path / "v.npz")
+    assert "no 2-d array" in message
+    assert "'b' 3 x 2 x 2" in message
+    np.savez(tmp_path / "w.npz")
+    assert "no 2-d array in it (it holds nothing)" in refusal(tmp_path / "w.npz")
+
+
+def test_one_modality(tmp_path: Path) -> None:
+    np.savez(tmp_path / "v.npz", img=IMG, pixels=np.ones((12, 2, 2)), labels=CODES)
+    message = refusal(tmp_path / "v.npz")
+    assert "number of modalities is 1 ('img')" in message
+    assert "not used: 'pixels'" in message
+    savemat(tmp_path / "x.mat", {"X": cell(IMG), "Y": CODES})
+    assert "number of modalities is 1 ('X1')" in refusal(tmp_path / "x.mat")
+
+
+def test_too_large_for_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any, **kwargs: Any) -> Any:
+        raise MemoryError
+
+    np.savez(tmp_path / "v.npz", img=IMG, txt=TXT)
+    monkeypatch.setattr(np, "load", full)
+    assert "does not fit into memory; save each modality as .npy" in refusal(tmp_path / "v.npz")
+
+
+# cut short: no library's error may get through, and nothing may be taken for the whole
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("compressed", [False, True])
+def test_truncated_npz(tmp_path: Path, compressed: bool) -> None:
+    save = np.savez_compressed if compressed else np.savez
+    save(tmp_path / "whole.npz", view_0=IMG, view_1=TXT, labels=CODES)
+    whole = (tmp_path / "whole.npz").read_bytes()
+    for length in [*range(1, len(whole), 5), len(whole) - 1]:
+        (tmp_path / "cut.npz").write_bytes(whole[:length])
+        assert "cut short" in refusal(tmp_path / "cut.npz")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("compressed", [False, True])
+def test_truncated_mat(tmp_path: Path, compressed: bool) -> None:
+    savemat(tmp_path / "whole.mat", {"Y": CODES, "X": cell(IMG, TXT)}, do_compression=compressed)
+    whole = (tmp_path / "whole.mat").read_bytes()
+    savemat(tmp_path / "labels.mat", {"Y": CODES}, do_compression=compressed)
+    between = {128, len((tmp_path / "labels.mat").read_bytes())}  # a cut between variables leaves a sound file
+    for length in [*between, *range(1, len(whole), 5), len(whole) - 1]:
+        (tmp_path / "cut.mat").write_bytes(whole[:length])
+        assert ("no 2-d array" if length in between else "cut short") in refusal(tmp_path / "cut.mat")
+
+
+@pytest.mark.filterwarnings("error")
+def test_npz_with_a_damaged_member(tmp_path: Path) -> None:
+    np.savez(tmp_path / "v.npz", view_0=IMG, view_1=TXT)
+    content = (tmp_path / "v.npz").read_bytes()
+    at = content.index(IMG.tobytes()) + 100
+    (tmp_path / "v.npz").write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    message = refusal(tmp_path / "v.npz")
+    assert "array 'view_0': cannot be read as a NumPy array; cut short or damaged?" in message
+
+
+# real data, where they are
+
+
+@pytest.mark.parametrize(
+    ("file", "n_samples", "dims", "n_classes"),
+    [
+        ("mnist_usps.mat", 5000, {"X1": 784, "X2": 784}, 10),
+        ("handwritten.mat", 2000, {"X1": 240, "X2": 76, "X3": 216, "X4": 47, "X5": 64, "X6": 6}, 10),
+        ("event.npz", 1579, {"view_0": 1000, "view_1": 1000, "view_2": 1000}, 8),
+    ],
+)
+def test_real_data(real_data: Path, file: str, n_samples: int, dims: dict[str, int], n_classes: int) -> None:
+    held = formats.read(real_data / file)
+    assert held.n_samples == n_samples
+    assert held.dims == dims
+    assert held.n_classes == n_classes
+    assert held.source == str(real_data / file)

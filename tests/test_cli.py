@@ -1,0 +1,157 @@
+"""The command line: every mistake is one line that names the key, and exit status 2; nothing is trained."""
+
+import os
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cmc import run
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys, tmp_path):
+    """Run the command in this process; return the one line that it prints."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        monkeypatch.setattr(sys, "argv", ["cmc", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            run.main()
+        assert stop.value.code == 2
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("cmc: ")]
+        return line.removeprefix("cmc: error: ")
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("metod=cmmc", r"^metod: no such key; did you mean method\?$"),
+        ("method=cmcc", r"^method=cmcc: no such method; there are cmmc, .*did you mean cmmc\?$"),
+        ("data=nowhere", r"^data=nowhere: no such data; there are .*digits.*"),
+        ("experiment=dmo", r"^experiment=dmo: no such experiment; .*did you mean demo\?$"),
+        ("method.batchsize=3", r"^method\.batchsize: no such key; did you mean method\.batch_size\?$"),
+        ("method.phases.contrast.epoch=3", r"did you mean method\.phases\.contrast\.epochs\?$"),
+        ("+typo=1", r"^typo: no such key; known: .*seed"),
+        ("+method.feature_temprature=1", r"did you mean method\.feature_temperature\?$"),
+        ("~method.optimizer", r"^method\.optimizer\._target_: taken out"),
+        ("a b", r"^a b: not understood; overrides are written key=value"),
+        ("method.batch_size=0", r"^method\.batch_size: 0 given; it must be a whole number of at least 1, or full$"),
+        ("method.batch_size=many", r"^method\.batch_size: 'many' given; .*or full$"),
+        ("method.latent_dim=wide", r"^method\.latent_dim: 'wide' given; it must be a whole number$"),
+        ("method.feature_temperature=warm", r"^method\.feature_temperature: 'warm' given; it must be a number$"),
+        ("method.feature_temperature=0", r"^method\.feature_temperature: 0 given; it must be above 0$"),
+        ("method.drop_last=3", r"^method\.drop_last: 3 given; it must be true or false$"),
+        ("method.hidden=5", r"^method\.hidden: 5 given; it must be a list"),
+        ("method.phases.align.epochs=-1", r"^method\.phases\.align\.epochs: -1 given; .*at least 0$"),
+        ("method.phases=3", r"^method\.phases: 3 given; it must be a mapping of keys$"),
+        ("seed=x", r"^seed: 'x' given; it must be a whole number from 0"),
+        ("data.scaling=log", r"^data\.scaling: 'log' given; it must be one of auto, none, l2, standard, minmax$"),
+        ("data.holdout=1.0", r"^data\.holdout: 1\.0 given; it must be a share of at least 0 and below 1$"),
+        ("data.n_clusters=1", r"^data\.n_clusters: 1 given; it must be a whole number of at least 2, or null$"),
+        ("data.n_clusters=1798", r"^data\.n_clusters: 1798 clusters for 1797 training samples"),
+        ("trainer.devices=2", r"^trainer\.devices: 2 given; it must be 1"),
+        ("+trainer.max_epoch=2", r"max_epoch"),
+        ("method.optimizer._target_=torch.optim.Adamm", r"^method\.optimizer: .*Adamm"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_key(refused, override, message):
+    line = refused(override)
+    assert re.search(message, line), line
+
+
+def test_a_folder_to_resume_must_be_one_and_is_not_made(refused, tmp_path):
+    assert refused("resume=nowhere") == "resume: nowhere is no run folder: it has no config.yaml"
+    assert not (tmp_path / "nowhere").exists()
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "config.yaml").write_text("seed: 0\n")
+    assert "no checkpoints/last.ckpt" in refused("resume=begun")
+
+
+def test_files_need_a_root_that_can_be_read(refused, tmp_path):
+    assert "data.root is not given" in refused("data=files")
+    assert "no such file or folder" in refused("data=files", "data.root=missing.npz")
+    (tmp_path / "empty").mkdir()
+    assert "empty" in refused("data=files", "data.root=empty")
+    np.savez(tmp_path / "whole.npz", a=np.eye(40), b=np.eye(40), labels=np.arange(40) % 4)
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:900])
+    assert "cut.npz" in refused("data=files", "data.root=cut.npz")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"nan": True}, ["b", "row 17", "nan"]),
+        ({"shorter": True}, ["39", "40"]),
+        ({"labels": np.linspace(0, 1, 40)}, ["label", "row 1"]),
+        ({"labels": None}, ["data.n_clusters", "no labels"]),
+        ({"labels": np.zeros(40, int)}, ["data.n_clusters", "1 class"]),
+    ],
+)
+def test_data_that_cannot_be_clustered_are_named(refused, tmp_path, arrays, words):
+    a, b = np.random.default_rng(0).random((2, 40, 3))
+    if arrays.get("nan"):
+        b[17, 1] = np.nan
+    if arrays.get("shorter"):
+        b = b[:-1]
+    labels = arrays.get("labels", np.arange(40) % 4)
+    np.savez(tmp_path / "x.npz", a=a, b=b, **({} if labels is None else {"labels": labels}))
+    line = refused("data=files", "data.root=x.npz")
+    assert all(word in line for word in words), line
+
+
+def test_an_output_folder_that_cannot_be_written_is_named(refused, tmp_path):
+    (tmp_path / "file").write_text("")
+    line = refused("hydra.run.dir=file/run")
+    assert "file/run" in line
+    assert "hydra.run.dir=FOLDER" in line
+
+
+def command(*arguments, **settings):
+    """The finished process, and the processor seconds that it took (others on the machine do not count)."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-m", "cmc.run", *arguments], capture_output=True, text=True, check=False, **settings
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return done, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+LIST_MODULES = """
+import sys
+from cmc.run import main
+
+sys.argv = ["cmc", *{!r}]
+try:
+    main()
+finally:
+    print(*sorted({{name.split(".")[0] for name in sys.modules}}), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(["--help"], 0), (["metod=cmmc"], 2), (["seed=x"], 2)])
+def test_help_and_mistakes_answer_quickly_and_load_nothing_heavy(arguments, status, tmp_path):
+    script = tmp_path / "list_modules.py"
+    script.write_text(LIST_MODULES.format(arguments))
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == status
+    loaded = set(done.stderr.splitlines()[-1].split())
+    assert "omegaconf" in loaded
+    assert not loaded & {"torch", "pytorch_lightning", "sklearn", "matplotlib", "wandb", "scipy"}
+    seconds = min(command(*arguments, cwd=tmp_path)[1] for _ in range(3))
+    assert seconds < 1.5
+
+
+def test_full_error_shows_the_traceback(tmp_path):
+    done, _ = command("seed=x", cwd=tmp_path, env={**os.environ, "HYDRA_FULL_ERROR": "1"})
+    assert "Traceback" in done.stderr
+    assert done.returncode == 1
