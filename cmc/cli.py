@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from cmc.errors import Interrupted, UserError
+
+_tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
 def conf_dir() -> Path:
@@ -32,32 +36,60 @@ def _run_dir(resume: object, default: str) -> str:
     return str(resume)
 
 
+def task(function: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
+    """Let a Hydra task end as `command` does, before Hydra adds lines of its own; the run's log keeps the line."""
+
+    @wraps(function)
+    def told(config: DictConfig) -> None:
+        try:
+            function(config)
+        except (Exception, KeyboardInterrupt) as error:
+            if (end := _ending(error)) is None:
+                raise
+            _note(end.line)
+            _leave(end)
+
+    return told
+
+
 def command(hydra_main: Callable[[], object]) -> None:
     """Run a Hydra application; turn a user's mistake into one line on standard error and exit status 2.
 
     ``HYDRA_FULL_ERROR=1`` shows the traceback instead.
     """
-    asked = os.environ.get("HYDRA_FULL_ERROR")
+    before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them
     try:
         hydra_main()
-    except KeyboardInterrupt:
-        _leave("stopped", 130)
-    except Interrupted as stop:
-        _leave(str(stop), 130)
-    except Exception as error:
-        message = _message(error)
-        if message is None or asked == "1":
+    except (Exception, KeyboardInterrupt) as error:
+        if (end := _ending(error)) is None:
             raise
-        _leave(f"error: {message}", 2)
+        _leave(end)
     finally:
-        os.environ.pop("HYDRA_FULL_ERROR")
-        if asked is not None:
-            os.environ["HYDRA_FULL_ERROR"] = asked
+        del os.environ["HYDRA_FULL_ERROR"]
+        if before is not None:
+            os.environ["HYDRA_FULL_ERROR"] = before
 
 
-def _message(error: Exception) -> str | None:
-    """The one line for a mistake of the user's; None for a defect of ours."""
+class _Ending(NamedTuple):
+    line: str
+    status: int
+
+
+def _ending(error: BaseException) -> _Ending | None:
+    """How a command ends; None for a defect of ours, which deserves its traceback, or when asked for."""
+    if _tracebacks:
+        return None
+    if isinstance(error, KeyboardInterrupt):
+        return _Ending("stopped", 130)
+    if isinstance(error, Interrupted):
+        return _Ending(str(error), 130)
+    message = _message(error)
+    return None if message is None else _Ending(f"error: {message}", 2)
+
+
+def _message(error: BaseException) -> str | None:
+    """The one line for a mistake of the user's."""
     from hydra.errors import HydraException, InstantiationException
     from omegaconf.errors import OmegaConfBaseException
 
@@ -81,6 +113,14 @@ def _message(error: Exception) -> str | None:
     return None
 
 
-def _leave(line: str, status: int) -> NoReturn:
-    print(f"cmc: {line}", file=sys.stderr)
-    sys.exit(status)
+def _note(line: str) -> None:
+    """Write to the run's log alone; the terminal gets the line when the command ends."""
+    record = logging.LogRecord("cmc", logging.ERROR, "", 0, line, None, None)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
+
+
+def _leave(end: _Ending) -> NoReturn:
+    print(f"cmc: {end.line}", file=sys.stderr)
+    sys.exit(end.status)

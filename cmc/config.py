@@ -107,7 +107,8 @@ def _nearest(key: str, known: Mapping[str, Any] | list[str]) -> str:
     if close := difflib.get_close_matches(key, list(known), n=1, cutoff=0.75):
         return f"; did you mean {close[0]}?"
     parent = key.rpartition(".")[0]
-    beside = sorted({k[len(parent) + 1 if parent else 0 :].split(".")[0] for k in known if k.startswith(parent)})
+    prefix = f"{parent}." if parent else ""
+    beside = sorted({k.removeprefix(prefix).split(".")[0] for k in known if k.startswith(prefix)})
     return f"; known{f' under {parent}' if parent else ''}: {', '.join(beside)}" if beside else ""
 
 
@@ -161,8 +162,12 @@ def explain(error: Exception, conf: Path, arguments: list[str]) -> str:
 def _known_keys(conf: Path, arguments: list[str]) -> list[str]:
     """Keys of the default configuration, with the chosen groups in place of its own where they exist."""
     from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
 
-    chosen = [a for a in arguments if re.match(r"^\w+=\w+$", a) and (conf / f"{a.replace('=', '/')}.yaml").exists()]
+    chosen = [a for a in arguments if a.partition("=")[0] in (*GROUPS, "hydra.searchpath")]
     with initialize_config_dir(str(conf), version_base="1.3"):
-        composed = compose("config", overrides=chosen)
+        try:
+            composed = compose("config", overrides=chosen)
+        except HydraException:
+            composed = compose("config")
     return [*GROUPS, "experiment", *(key for key, _ in _leaves(_container(composed)))]

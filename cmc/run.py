@@ -5,19 +5,21 @@ from __future__ import annotations
 import hydra
 from omegaconf import DictConfig
 
-from cmc.cli import command, conf_dir, register_resolvers
+from cmc.cli import command, conf_dir, register_resolvers, task
 from cmc.config import GROUPS, check
 
 register_resolvers()
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
+@task
 def _run(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     state = HydraConfig.get()
-    chosen = [f"{group}={state.runtime.choices[group]}" for group in GROUPS]
-    check(config, hydra.compose("config", overrides=chosen))
+    chosen = [f"{group}={state.runtime.choices.get(group)}" for group in GROUPS]
+    searchpath = ",".join(f"'{path}'" for path in state.searchpath)
+    check(config, hydra.compose("config", overrides=[*chosen, f"hydra.searchpath=[{searchpath}]"]))
 
     from cmc.train import train
 

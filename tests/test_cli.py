@@ -26,7 +26,8 @@ def refused(monkeypatch, capsys, tmp_path):
         with pytest.raises(SystemExit) as stop:
             run.main()
         assert stop.value.code == 2
-        (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("cmc: ")]
+        *logged, line = capsys.readouterr().err.splitlines()
+        assert all(" data: " in earlier or "run folder: " in earlier for earlier in logged), logged
         return line.removeprefix("cmc: error: ")
 
     return call
@@ -149,6 +150,11 @@ def test_help_and_mistakes_answer_quickly_and_load_nothing_heavy(arguments, stat
     assert not loaded & {"torch", "pytorch_lightning", "sklearn", "matplotlib", "wandb", "scipy"}
     seconds = min(command(*arguments, cwd=tmp_path)[1] for _ in range(3))
     assert seconds < 1.5
+
+
+def test_the_runs_log_keeps_the_line(refused, tmp_path):
+    line = refused("data.n_clusters=2000", "hydra.run.dir=run")
+    assert (tmp_path / "run" / "run.log").read_text().splitlines()[-1].endswith(f"error: {line}")
 
 
 def test_full_error_shows_the_traceback(tmp_path):

@@ -8,7 +8,6 @@ and a row of ``FORMS``.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,9 +84,7 @@ def read_mat(path: Path) -> Arrays:
     """
     from scipy.io import loadmat
 
-    with _reading(str(path), "a MATLAB file"), warnings.catch_warnings():
-        # of a variable that is cut short scipy only warns, and returns a message in its place
-        warnings.filterwarnings("error", message="Unreadable variable")
+    with _reading(str(path), "a MATLAB file"):
         variables = loadmat(path, appendmat=False)
     arrays: Arrays = {}
     for name, value in variables.items():

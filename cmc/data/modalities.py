@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
@@ -87,17 +87,6 @@ class Modalities:
             for block in _hashed_blocks(array):
                 digest.update(np.ascontiguousarray(block).data)
         return digest.hexdigest()
-
-    def take(self, rows: NDArray[Any]) -> Modalities:
-        """Return the samples at ``rows`` (whole numbers, or a mask of N booleans), classes coded as they are here.
-
-        The rows are copied into memory, those of a memory-mapped modality too.
-
-        Raises:
-            UserError: Fewer than 2 rows.
-        """
-        labels = None if self.labels is None else self.labels[rows]
-        return replace(self, features={name: array[rows] for name, array in self.features.items()}, labels=labels)
 
 
 def shape_text(array: NDArray[Any]) -> str:

@@ -86,8 +86,8 @@ def load(
     """Generate modalities ``modality_0, modality_1, ...`` as random nonlinear views of known factors.
 
     With [s, p] the shared and the private latent of a sample, the modality is ``tanh([s, p] A) B``, scaled to standard
-    deviation 1 over all its numbers, plus ``noise`` times standard normal noise. By default k-means
-    reaches an ACC of about .5 on a modality, .7 on their concatenation, and .98 on the shared factors.
+    deviation 1 over all its numbers, plus ``noise`` times standard normal noise. By default (and on
+    average over ``seed``) k-means reaches an ACC of .44 on a modality, .77 on both together, .99 on the shared factors.
 
     Args:
         n_samples: Number of samples N.

@@ -223,33 +223,6 @@ def test_messages_open_with_the_source() -> None:
 # subsets
 
 
-def test_take_keeps_the_coding() -> None:
-    held = Modalities(views(), np.arange(20) % 4 + 10, source="here")
-    part = held.take(np.array([3, 7, 2]))
-    assert part.labels is not None
-    assert part.labels.tolist() == [3, 3, 2]
-    assert part.classes == held.classes == ("10", "11", "12", "13")
-    assert part.n_classes == 4
-    assert part.source == "here"
-    for name, view in views().items():
-        np.testing.assert_array_equal(part.features[name], view[[3, 7, 2]])
-
-
-def test_take_by_mask_without_labels_and_of_a_memory_map(tmp_path: Path) -> None:
-    np.save(tmp_path / "a.npy", views()["view_1"])
-    held = Modalities({"a": np.load(tmp_path / "a.npy", mmap_mode="r"), "b": views()["view_2"]})
-    mask = np.arange(20) % 3 == 0
-    part = held.take(mask)
-    assert part.labels is None
-    assert part.n_samples == mask.sum()
-    np.testing.assert_array_equal(part.features["a"], views()["view_1"][mask])
-
-
-def test_take_too_few() -> None:
-    with pytest.raises(UserError, match="number of samples is 1"):
-        Modalities(views()).take(np.array([3]))
-
-
 # fingerprint
 
 

@@ -1,0 +1,63 @@
+"""Every yaml under conf/ composes, is valid by its own schema, and runs."""
+
+from pathlib import Path
+
+import pytest
+
+from cmc.cli import conf_dir
+from cmc.config import GROUPS, check
+
+SMALL = [
+    "method.hidden=[16]",
+    "method.latent_dim=8",
+    "method.kmeans_restarts=2",
+    "trainer.accelerator=cpu",
+]
+NEEDS = {"data=files": "data.root={files}"}
+
+
+def choices():
+    """``group=choice`` of every yaml but config.yaml and the bases that others build on."""
+    paths = sorted(conf_dir().glob("*/*.yaml"))
+    return [f"{path.parent.name}={path.stem}" for path in paths if not path.stem.startswith("_")]
+
+
+def test_the_groups_are_known():
+    assert {choice.partition("=")[0] for choice in choices()} == {*GROUPS, "experiment"}
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    import numpy as np
+
+    path = tmp_path_factory.mktemp("files") / "x.npz"
+    rng = np.random.default_rng(0)
+    np.savez(path, a=rng.random((300, 4)), b=rng.random((300, 5)), labels=np.arange(300) % 3)
+    return path
+
+
+@pytest.mark.parametrize("choice", choices())
+def test_every_yaml_runs_two_epochs_of_every_phase(choice, composed, files, tmp_path):
+    from cmc.train import train
+
+    needs = [NEEDS[choice].format(files=files)] if choice in NEEDS else []
+    data = [] if choice.startswith("data=") else ["data=synthetic", "data.n_samples=300"]
+    config = composed(*data, choice, *needs, *SMALL, "max_phase_epochs=2")
+    report = train(config, str(tmp_path))
+    assert set(report["phases"].values()) == {2}
+    assert report["scores"] is not None
+
+
+@pytest.mark.parametrize("choice", choices())
+def test_every_yaml_passes_its_own_check(choice, composed):
+    config = composed(choice)
+    check(config, composed(choice))
+
+
+def test_the_demo_is_the_schedule_that_the_readme_states(composed):
+    phases = composed("experiment=demo").method.phases
+    assert {name: phase.epochs for name, phase in phases.items()} == {"reconstruct": 40, "contrast": 40, "align": 50}
+
+
+def test_conf_lies_beside_the_package_in_a_checkout():
+    assert conf_dir() == Path(__file__).resolve().parents[1] / "conf"
