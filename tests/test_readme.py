@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -37,14 +36,9 @@ def test_every_make_target_that_is_named_exists():
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python -m cmc.run")])
 def test_every_run_command_composes(command, composed):
-    overrides = [word.strip("'") for word in command.split()[3:] if "=" in word]
-    parsed = OverridesParser.create().parse_overrides(overrides)
-    single = [
-        f"{o.get_key_element()}={str(o.value()).split(',')[0]}" if o.is_sweep_override() else o.input_line
-        for o in parsed
-        if not o.key_or_group.startswith(("hydra", "resume"))
-    ]
-    composed(*[s for s in single if "range" not in s and "choice" not in s])
+    words = [word.strip("'") for word in command.split()[3:] if "=" in word]
+    first = [re.sub(r",.*", "", word) for word in words if not word.startswith(("resume", "hydra"))]
+    composed(*[word for word in first if "range(" not in word])
 
 
 def test_every_linked_page_exists():

@@ -164,12 +164,14 @@ def _project(features: np.ndarray) -> np.ndarray:
     """N x 2: t-SNE, or the two principal directions of a handful of samples."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     width = min(30, *features.shape)
     reduced = PCA(width, random_state=0).fit_transform(features) if width > 2 else features
     if len(features) < 50:
         return np.pad(reduced, ((0, 0), (0, max(0, 2 - reduced.shape[1]))))[:, :2]
-    points: np.ndarray = TSNE(2, init="pca", perplexity=30, random_state=0).fit_transform(reduced)
+    with threadpool_limits(limits=1):  # on few points threads only wait for each other
+        points: np.ndarray = TSNE(2, init="pca", perplexity=30, max_iter=500, random_state=0).fit_transform(reduced)
     return points
 
 
