@@ -17,7 +17,7 @@ from rich.table import Table
 
 from cmc.callbacks.checkpoints import NAME
 from cmc.data.module import DataModule
-from cmc.errors import UserError
+from cmc.errors import Interrupted, UserError
 from cmc.methods.base import Method
 from cmc.storage import replacing
 
@@ -71,7 +71,11 @@ def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -
     )
     _write_config(config, run)
     log.info("run folder: %s", run)
-    trainer.fit(method, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    try:
+        trainer.fit(method, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:  # what Lightning makes of a Ctrl-C that `Checkpoints` has not caught
+        onward = f"go on with: python -m cmc.run resume={run}" if (run / NAME).exists() else "no checkpoint is written"
+        raise Interrupted(f"stopped at once; {onward}") from None
     report: dict[str, Any] = json.loads((run / "metrics.json").read_text())
     _print(report, run)
     return report

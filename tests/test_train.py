@@ -186,6 +186,25 @@ def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_result(tiny_run, composed, 
         assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
+def test_a_second_ctrl_c_stops_at_once_and_leaves_the_checkpoint_before(tiny_run, composed, tmp_path, monkeypatch):
+    tiny_run(folder=tmp_path / "whole")
+    folder = tmp_path / "cut"
+
+    def press_twice(self, trainer, pl_module, batch, batch_idx):
+        if pl_module.phase.name == "align":
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Results, "on_train_batch_start", press_twice, raising=False)
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted, match=f"stopped at once; .*resume={folder}"):
+        tiny_run(folder=folder)
+    signal.signal(signal.SIGINT, handler)  # Lightning ignores the signal from then on
+    monkeypatch.undo()
+    train(composed(f"resume={folder}"), str(folder), [f"resume={folder}"])
+    assert (folder / "embeddings.npy").read_bytes() == (tmp_path / "whole" / "embeddings.npy").read_bytes()
+
+
 def test_a_finished_run_resumes_to_itself_and_takes_no_other_settings(tiny_run, composed, tmp_path):
     tiny_run()
     folder = tmp_path / "run"

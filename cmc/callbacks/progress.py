@@ -12,7 +12,7 @@ from rich.progress import Progress as Bar
 
 
 class Progress(Callback):
-    """One bar, in epochs, on a terminal; one line a phase where standard error is a file.
+    """One bar, in epochs, on a terminal; a line a phase and a minute where standard error is a file.
 
     Args:
         refresh_per_second: how often the bar is drawn.
@@ -27,7 +27,7 @@ class Progress(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Open the bar at the epoch where training begins or goes on."""
-        self._since = time.monotonic()
+        self._since = self._drawn = time.monotonic()
         if not (trainer.is_global_zero and self._console.is_terminal):
             return
         self._bar = Bar(
@@ -67,9 +67,10 @@ class Progress(Callback):
         done = trainer.current_epoch + 1
         if self._bar is not None:
             self._bar.update(self._task, completed=done, epoch=done, state=state)
-        elif epoch + 1 == phase.epochs and trainer.is_global_zero:
-            seconds = time.monotonic() - self._since
-            self._console.print(f"{phase.name}: {phase.epochs} epochs done after {seconds:.0f} s: {state}")
+        elif trainer.is_global_zero and (epoch + 1 == phase.epochs or time.monotonic() - self._drawn > 60):
+            self._drawn = time.monotonic()
+            seconds = self._drawn - self._since
+            self._console.print(f"{phase.name}: epoch {epoch + 1} of {phase.epochs} after {seconds:.0f} s: {state}")
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Close the bar."""
