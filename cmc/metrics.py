@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from cmc.functional import contingency
+from cmc.functional import contingency, scores
 
 
 class ContingencyMetric(Metric):
@@ -84,7 +84,7 @@ class ClusteringAccuracy(ContingencyMetric):
         n_classes: K_true, the number of classes.
 
     Source:
-        :func:`cmc.functional.contingency.accuracy`.
+        :func:`cmc.functional.scores.accuracy`.
 
     Example:
         >>> metric = ClusteringAccuracy(n_clusters=2, n_classes=2)
@@ -93,7 +93,7 @@ class ClusteringAccuracy(ContingencyMetric):
         0.75
     """
 
-    score = staticmethod(contingency.accuracy)
+    score = staticmethod(scores.accuracy)
 
 
 class NormalizedMutualInformation(ContingencyMetric):
@@ -107,7 +107,7 @@ class NormalizedMutualInformation(ContingencyMetric):
         n_classes: K_true, the number of classes.
 
     Source:
-        :func:`cmc.functional.contingency.normalized_mutual_info`.
+        :func:`cmc.functional.scores.normalized_mutual_info`.
 
     Example:
         >>> metric = NormalizedMutualInformation(n_clusters=3, n_classes=2)
@@ -116,7 +116,7 @@ class NormalizedMutualInformation(ContingencyMetric):
         0.8
     """
 
-    score = staticmethod(contingency.normalized_mutual_info)
+    score = staticmethod(scores.normalized_mutual_info)
 
 
 class AdjustedRandIndex(ContingencyMetric):
@@ -130,7 +130,7 @@ class AdjustedRandIndex(ContingencyMetric):
         n_classes: K_true, the number of classes.
 
     Source:
-        :func:`cmc.functional.contingency.adjusted_rand_index`.
+        :func:`cmc.functional.scores.adjusted_rand_index`.
 
     Example:
         >>> metric = AdjustedRandIndex(n_clusters=2, n_classes=2)
@@ -139,7 +139,7 @@ class AdjustedRandIndex(ContingencyMetric):
         -0.5
     """
 
-    score = staticmethod(contingency.adjusted_rand_index)
+    score = staticmethod(scores.adjusted_rand_index)
 
 
 class Purity(ContingencyMetric):
@@ -153,7 +153,7 @@ class Purity(ContingencyMetric):
         n_classes: K_true, the number of classes.
 
     Source:
-        :func:`cmc.functional.contingency.purity`.
+        :func:`cmc.functional.scores.purity`.
 
     Example:
         >>> metric = Purity(n_clusters=3, n_classes=2)
@@ -162,7 +162,7 @@ class Purity(ContingencyMetric):
         1.0
     """
 
-    score = staticmethod(contingency.purity)
+    score = staticmethod(scores.purity)
 
 
 class ClusteringScores(MetricCollection):

@@ -169,8 +169,7 @@ class Batches:
     def _order(self) -> Tensor | None:
         if self._size == self._source.n_samples:
             return None
-        generator = torch.Generator().manual_seed(hash((self._seed, self._epoch)) % 2**63)
-        return torch.randperm(self._source.n_samples, generator=generator)
+        return torch.from_numpy(np.random.default_rng([self._seed, self._epoch]).permutation(self._source.n_samples))
 
     def _share(self, start: int, stop: int) -> tuple[int, int]:
         """Split start..stop-1 over the processes, sizes differing by at most 1."""

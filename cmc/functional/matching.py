@@ -6,6 +6,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from cmc.functional.contingency import contingency_table
+
 
 def match(table: Tensor) -> Tensor:
     """Match rows to columns one to one, so that the matched entries have the largest possible sum.
@@ -55,6 +57,4 @@ def rename(labels: Tensor, reference: Tensor, n_clusters: int) -> Tensor:
         >>> rename(torch.tensor([0, 0, 1, 2]), torch.tensor([2, 2, 0, 0]), n_clusters=3)
         tensor([2, 2, 0, 1])
     """
-    from cmc.functional.contingency import contingency_table  # not at the top: that module imports `match`
-
     return match(contingency_table(labels, reference, n_clusters, n_clusters))[labels.long()]

@@ -1,4 +1,4 @@
-"""Scores of a contingency table, against scikit-learn, brute force and exact fractions."""
+"""The contingency table and its scores, against scikit-learn, brute force and exact fractions."""
 
 from __future__ import annotations
 
@@ -18,13 +18,8 @@ from sklearn.metrics.cluster import contingency_matrix
 from torch import Tensor
 
 from cmc.functional import contingency
-from cmc.functional.contingency import (
-    accuracy,
-    adjusted_rand_index,
-    contingency_table,
-    normalized_mutual_info,
-    purity,
-)
+from cmc.functional.contingency import contingency_table
+from cmc.functional.scores import accuracy, adjusted_rand_index, normalized_mutual_info, purity
 
 FAST = settings(deadline=None, derandomize=True, max_examples=100)
 SCORES = [accuracy, normalized_mutual_info, adjusted_rand_index, purity]
@@ -232,6 +227,6 @@ def test_wrong_labels_are_refused_in_one_line(clusters: list[int], classes: list
 
 
 def test_examples_of_the_docstrings() -> None:
-    results = doctest.testmod(contingency)
+    results = doctest.testmod(contingency)  # the scores' are in the metrics' docstrings
     assert results.attempted >= 1
     assert results.failed == 0
