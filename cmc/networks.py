@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def mlp(widths: Sequence[int]) -> nn.Sequential:
@@ -36,3 +38,93 @@ class AutoEncoder(nn.Module):
         """Map x (B x d) to its code (B x width) and its reconstruction (B x d)."""
         code = self.encoder(x)
         return code, self.decoder(code)
+
+
+class ModalityBatchNorm(nn.Module):
+    """Batch normalisation that modalities share, each with running statistics of its own.
+
+    Args:
+        width: of its input.
+        n_modalities: how many running statistics are kept; 1 makes the modalities share them too.
+        momentum: of the running statistics.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, width: int, n_modalities: int, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+        self.momentum = momentum
+        self.register_buffer("running_mean", torch.zeros(n_modalities, width))
+        self.register_buffer("running_var", torch.ones(n_modalities, width))
+
+    def forward(self, x: Tensor, modality: int) -> Tensor:
+        """Normalise x (B x width) of a modality by its batch in training, by its running statistics in evaluation."""
+        own = modality % self.running_mean.shape[0]
+        mean, var = self.running_mean[own], self.running_var[own]
+        return F.batch_norm(x, mean, var, self.weight, self.bias, self.training, self.momentum)
+
+
+class SharedEncoder(nn.Module):
+    """Blocks of linear layer, batch normalisation and ReLU that all modalities pass through, one after the other.
+
+    Args:
+        width: of input and output.
+        depth: how many blocks.
+        n_statistics: running statistics of each batch normalisation; see `ModalityBatchNorm`.
+    """
+
+    def __init__(self, width: int, depth: int, n_statistics: int) -> None:
+        super().__init__()
+        self.linears = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.norms = nn.ModuleList(ModalityBatchNorm(width, n_statistics) for _ in range(depth))
+
+    def forward(self, x: Tensor, modality: int) -> Tensor:
+        """Map x (B x width) of a modality to the trunk (B x width)."""
+        for linear, norm in zip(self.linears, self.norms, strict=True):
+            x = F.relu(norm(linear(x), modality))
+        return x
+
+
+class PrincipalComponents(nn.Module):
+    """Rows on the leading principal components, scaled as a whole to mean square 1 (not whitened).
+
+    Args:
+        n_in: width of the rows.
+        n_out: components kept; those beyond the data's rank are 0. None keeps the rows as they are.
+    """
+
+    mean: Tensor
+    basis: Tensor
+
+    def __init__(self, n_in: int, n_out: int | None) -> None:
+        super().__init__()
+        self.width = n_in if n_out is None else min(n_in, n_out)
+        self.keeps = n_out is not None
+        self.register_buffer("mean", torch.zeros(n_in if self.keeps else 0))
+        self.register_buffer("basis", torch.zeros(n_in, self.width) if self.keeps else torch.zeros(0))
+
+    def fit(self, count: int, total: Tensor, products: Tensor) -> None:
+        """Take the components from sums over samples.
+
+        Args:
+            count: samples N.
+            total: their sum, n_in.
+            products: the sum of their outer products, n_in x n_in.
+        """
+        if not self.keeps:
+            return
+        mean = total.double() / count
+        covariance = products.double() / count - torch.outer(mean, mean)
+        variances, vectors = torch.linalg.eigh(covariance.cpu())
+        variances, vectors = variances.flip(0)[: self.width], vectors.flip(1)[:, : self.width]
+        kept = variances > variances[0] * 1e-10
+        scale = (variances[kept].sum() / self.width).sqrt()
+        signs = vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
+        self.mean.copy_(mean)
+        self.basis.copy_(torch.where(kept, vectors * signs / scale, torch.zeros_like(vectors)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x (B x n_in) to its components (B x width)."""
+        return (x - self.mean) @ self.basis if self.keeps else x

@@ -37,6 +37,7 @@ def scores(method: Method, data: DataModule, labels: Tensor) -> dict[str, float]
     assert data.n_classes is not None
     metrics = ClusteringScores(method.n_clusters, data.n_classes)
     with method.evaluating():
+        method.settle(data.pass_over())
         for batch in data.pass_over():
             metrics.update(method.assign(batch).argmax(1).cpu(), labels[batch.index])
     return {name: float(value) for name, value in metrics.compute().items()}

@@ -20,8 +20,8 @@ def load() -> Modalities:
     """Load the digits that scikit-learn brings along; no download.
 
     Returns:
-        Modalities ``left`` and ``right``, 1797 x 32 each, float32 in [0, 1]: columns 0-3 and 4-7 of the 8 x 8 images,
-        row by row, divided by 16. 10 classes, ``"0"`` to ``"9"``.
+        Modalities ``left`` and ``right``, 1797 x 32 each, float32: columns 0-3 and 4-7 of the 8 x 8 images, row by
+        row, pixels from 0 to 16. 10 classes, ``"0"`` to ``"9"``.
 
     Source:
         E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998
@@ -30,7 +30,7 @@ def load() -> Modalities:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    images = np.asarray(digits.images, dtype=np.float32) / 16
+    images = np.asarray(digits.images, dtype=np.float32)
     halves = {"left": images[:, :, :4], "right": images[:, :, 4:]}
     return Modalities(
         {name: half.reshape(len(half), 32) for name, half in halves.items()},

@@ -106,11 +106,18 @@ class Mapped:
         return tuple(self._scaler(name, _float(x).to(self._device)) for name, x in parts.items())
 
 
-def in_order(source: Source, size: int) -> Iterator[Batch]:
-    """Every sample once, in order, ``size`` at a time: for evaluation and for passes over all samples."""
-    for start in range(0, source.n_samples, size):
-        stop = min(start + size, source.n_samples)
-        yield Batch(source.span(start, stop), torch.arange(start, stop))
+class InOrder:
+    """Every sample once, in order, ``size`` at a time, as often as it is iterated over."""
+
+    def __init__(self, source: Source, size: int) -> None:
+        self._source, self._size = source, size
+
+    def __iter__(self) -> Iterator[Batch]:
+        """One pass."""
+        n = self._source.n_samples
+        for start in range(0, n, self._size):
+            stop = min(start + self._size, n)
+            yield Batch(self._source.span(start, stop), torch.arange(start, stop))
 
 
 class Batches:

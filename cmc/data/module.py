@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
-from cmc.data.loader import Batch, Batches, Mapped, Resident, in_order
+from cmc.data.loader import Batches, InOrder, Mapped, Resident
 from cmc.data.modalities import Modalities
 from cmc.data.scaling import Scaler
 from cmc.errors import UserError
@@ -125,11 +124,11 @@ class DataModule(LightningDataModule):
             world_size=self.trainer.world_size,
         )
 
-    def pass_over(self, held_out: bool = False) -> Iterator[Batch]:
+    def pass_over(self, held_out: bool = False) -> InOrder:
         """Every training sample (or every held-out one) once, in order, in batches of a few thousand."""
         source = self.held_out if held_out else self.samples
         assert source is not None
-        return in_order(source, _PASS)
+        return InOrder(source, _PASS)
 
     def state_dict(self) -> dict[str, Any]:
         """The scaling and the fingerprint, kept in checkpoints."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def gaussian_kl(mean: Tensor, deviation: Tensor) -> Tensor:
@@ -22,3 +23,18 @@ def gaussian_kl(mean: Tensor, deviation: Tensor) -> Tensor:
     """
     divergence = mean.square() + deviation.square() - 1 - 2 * deviation.log()
     return divergence.sum(1).mean() / 2
+
+
+def softmax_kl(z: Tensor, noise: Tensor) -> Tensor:
+    """What the authors' release takes for the bound: KL of softmax(z) from softmax(noise), a mean over all elements.
+
+    Args:
+        z: n x d.
+        noise: n x d, standard normal.
+
+    Returns:
+        A scalar in nats, averaged over the n x d elements; near 0 for any z.
+
+    Source: DMIM, its release.
+    """
+    return F.kl_div(z.log_softmax(1), noise.softmax(1))

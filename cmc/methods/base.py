@@ -16,6 +16,7 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from cmc.data.loader import Batch
 from cmc.errors import UserError
@@ -32,6 +33,7 @@ class Method(LightningModule, ABC):
         optimizer: a function of the parameters (``_partial_`` in yaml).
         batch_size: the global batch, a number or ``"full"``; a phase may have its own.
         drop_last: leave the incomplete last batch of an epoch out.
+        scheduler: a function of the optimiser, stepped once an epoch; None keeps the learning rate.
 
     Attributes:
         warmup: phases in which the assignment head is not trained yet; no scores are computed in them.
@@ -49,6 +51,7 @@ class Method(LightningModule, ABC):
         optimizer: Callable[[Iterable[Tensor]], Optimizer],
         batch_size: int | str = "full",
         drop_last: bool = False,
+        scheduler: Callable[[Optimizer], LRScheduler] | None = None,
     ) -> None:
         super().__init__()
         if len(dims) < 2:
@@ -58,7 +61,7 @@ class Method(LightningModule, ABC):
         self.n_clusters = n_clusters
         self.schedule = Schedule(phases, batch_size)
         self.drop_last = drop_last
-        self._optimizer = optimizer
+        self._optimizer, self._scheduler = optimizer, scheduler
         self._sums: dict[str, Tensor] = {}
         self._n_seen = 0
         self._notes: dict[str, float] = {}
@@ -82,8 +85,14 @@ class Method(LightningModule, ABC):
         """The common representation of the samples, B x D; the assignments where a method has no other."""
         return self.assign(batch)
 
-    def refresh(self, phase: str, epoch: int, batches: Iterator[Batch]) -> None:
-        """Called before epoch ``epoch`` (from 0) of a phase, in evaluation mode, with a pass over all samples."""
+    def refresh(self, phase: str, epoch: int, batches: Iterable[Batch]) -> None:
+        """Called before epoch ``epoch`` (from 0) of a phase, in evaluation mode, with passes over all samples."""
+
+    def settle(self, batches: Iterable[Batch]) -> None:
+        """Called before assignments are read: at evaluations, and at the end of the last epoch, as `refresh` is.
+
+        The place to decide what all samples must be seen for; the decision lives in buffers.
+        """
 
     @property
     def phase(self) -> Phase:
@@ -110,9 +119,10 @@ class Method(LightningModule, ABC):
         """Add figures to the present epoch's row of the history."""
         self._notes.update(values)
 
-    def configure_optimizers(self) -> Optimizer:
+    def configure_optimizers(self) -> Optimizer | tuple[list[Optimizer], list[LRScheduler]]:
         """One optimiser for all phases."""
-        return self._optimizer(self.parameters())
+        optimizer = self._optimizer(self.parameters())
+        return optimizer if self._scheduler is None else ([optimizer], [self._scheduler(optimizer)])
 
     def on_train_start(self) -> None:
         """Take up the random numbers where the checkpoint left them."""
@@ -127,7 +137,11 @@ class Method(LightningModule, ABC):
         self._sums, self._n_seen, self._notes = {}, 0, {}
         phase, epoch = self.schedule.at(self.current_epoch)
         with self.evaluating():
-            self.refresh(phase.name, epoch, self.trainer.datamodule.pass_over())  # type: ignore[attr-defined]
+            self.refresh(phase.name, epoch, self._passes())
+
+    def _passes(self) -> Iterable[Batch]:
+        passes: Iterable[Batch] = self.trainer.datamodule.pass_over()  # type: ignore[attr-defined]
+        return passes
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One optimiser step; the gradient is the sum over the chunks of the batch."""
@@ -153,7 +167,12 @@ class Method(LightningModule, ABC):
         return {"loss": sum(means.values()), **means, **self._notes}
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's record, once."""
+        """Log the epoch's record, once; step the schedule; settle after the last epoch."""
+        if self.current_epoch + 1 == self.schedule.n_epochs:
+            with self.evaluating():
+                self.settle(self._passes())
+        if (scheduler := self.lr_schedulers()) is not None:
+            scheduler.step()  # type: ignore[union-attr]
         record = self.record()
         self.log_dict(record, logger=False)
         for logger in self.loggers:

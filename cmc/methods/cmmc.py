@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -132,7 +132,7 @@ class CMMC(Method):
         inputs = logits if self.align_input == "logits" else [x.softmax(1) for x in logits]
         return {"alignment": _sum(F.cross_entropy(x, y) for x, y in zip(inputs, targets, strict=True))}
 
-    def refresh(self, phase: str, epoch: int, batches: Iterator[Batch]) -> None:
+    def refresh(self, phase: str, epoch: int, batches: Iterable[Batch]) -> None:
         """At the start of ``align``: pseudo labels, M x N."""
         if phase != "align" or epoch:
             return

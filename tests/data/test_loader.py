@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cmc.data.loader import Batch, Batches, Mapped, Resident, in_order
+from cmc.data.loader import Batch, Batches, InOrder, Mapped, Resident
 from cmc.data.scaling import Scaler
 
 N = 23
@@ -95,17 +95,17 @@ def test_position_resumes_in_mid_epoch(source):
 def test_rows_choose_a_subset(features, scaler):
     rows = np.array([2, 3, 11, 20])
     for kind in (Resident, Mapped):
-        (batch,) = in_order(kind(features, rows, scaler), 10)
+        (batch,) = InOrder(kind(features, rows, scaler), 10)
         assert batch.index.tolist() == [0, 1, 2, 3]
         expected = scaler("a", torch.from_numpy(features["a"][rows]))
         torch.testing.assert_close(batch.modalities[0], expected)
 
 
 def test_in_order_passes_over_everything_once(source):
-    assert indices(in_order(source, 10)) == [list(range(10)), list(range(10, 20)), list(range(20, 23))]
+    assert indices(InOrder(source, 10)) == [list(range(10)), list(range(10, 20)), list(range(20, 23))]
 
 
-def test_chunks_cut_a_batch_in_order():
+def test_chunks_cut_a_batch_InOrder():
     batch = Batch((torch.arange(14).view(7, 2), torch.arange(7).view(7, 1)), torch.arange(7))
     chunks = list(batch.chunks(3))
     assert [chunk.size for chunk in chunks] == [3, 3, 1]

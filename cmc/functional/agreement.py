@@ -1,0 +1,50 @@
+"""How modalities' assignments agree: matching their clusters, and a measure of a run that needs no labels."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from cmc.functional.matching import match
+from cmc.functional.scores import normalized_mutual_info
+
+
+def match_modalities(tables: Tensor) -> Tensor:
+    """Name the clusters of every modality by those of the first, one modality after the other.
+
+    Each modality is matched (Hungarian) to all modalities before it together.
+
+    Args:
+        tables: M x M x K x K; entry (a, b) sums p^a (p^b)^T over samples.
+
+    Returns:
+        M x K, int64: entry (m, k) is the cluster of modality m that bears the common name k.
+    """
+    n_modalities, _, n_clusters, _ = tables.shape
+    names = torch.arange(n_clusters, device=tables.device).repeat(n_modalities, 1)
+    for m in range(1, n_modalities):
+        together = sum((tables[before, m][names[before]] for before in range(m)), torch.zeros_like(tables[0, m]))
+        names[m] = match(together)
+    return names
+
+
+def agreement(tables: Tensor) -> tuple[float, float]:
+    """Label-free measures of a clustering by several modalities.
+
+    Args:
+        tables: M x M x K x K, int64; entry (a, b) counts the samples in every pair of modality a's and b's clusters.
+
+    Returns:
+        The mean pairwise NMI of the modalities' own assignments, and the entropy of their cluster sizes as a share of
+        log K, a mean over modalities; both from 0 to 1. Their product measures a run without labels: a run whose
+        modalities agree on clusters of equal size has 1.
+    """
+    n_modalities, _, n_clusters, _ = tables.shape
+    pairs = [normalized_mutual_info(tables[a, b]) for a, b in combinations(range(n_modalities), 2)]
+    sizes = torch.stack([tables[m, m].diagonal() for m in range(n_modalities)]).double()
+    share = sizes / sizes.sum(1, keepdim=True)
+    balance = -torch.special.xlogy(share, share).sum(1).mean() / math.log(n_clusters)
+    return sum(pairs) / len(pairs), balance.item()

@@ -1,0 +1,410 @@
+"""DMIM, Deep Mutual Information Maximin for Cross-Modal Clustering (Mao et al., AAAI 2021)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from cmc.data.loader import Batch
+from cmc.errors import UserError
+from cmc.functional.agreement import agreement, match_modalities
+from cmc.functional.mutual_information import joint_table, mutual_information
+from cmc.functional.sinkhorn import sinkhorn_labels
+from cmc.functional.variational import gaussian_kl, softmax_kl
+from cmc.methods.base import Method
+from cmc.networks import PrincipalComponents, SharedEncoder
+
+log = logging.getLogger(__name__)
+
+_CHOICES = {
+    "alignment": ("projection", "pca", "none"),
+    "joint": ("plain", "symmetric"),
+    "head_input": ("z", "trunk"),
+    "pseudo_labels": ("each", "matched", "first"),
+}
+
+
+class Outputs(NamedTuple):
+    """What the network makes of one modality: z's distribution, z, and the logits of both heads."""
+
+    mean: Tensor
+    deviation: Tensor
+    z: Tensor
+    cluster: Tensor
+    overcluster: Tensor
+
+
+class Network(nn.Module):
+    """A projection a modality, the shared encoder, z and both heads.
+
+    Args:
+        widths: of the modalities as they come in.
+        width: of the encoder.
+        n_clusters: K.
+        n_over: clusters of the over-clustering head.
+        depth: blocks of the encoder.
+        project: whether projections stand in front.
+        head_input: ``z`` or ``trunk``.
+        n_statistics: batch norm's running statistics.
+    """
+
+    def __init__(
+        self,
+        widths: Iterable[int],
+        width: int,
+        n_clusters: int,
+        n_over: int,
+        depth: int,
+        project: bool,
+        head_input: str,
+        n_statistics: int,
+    ) -> None:
+        super().__init__()
+        self.head_input = head_input
+        self.projections = nn.ModuleList(nn.Linear(d, width) if project else nn.Identity() for d in widths)
+        self.encoder = SharedEncoder(width, depth, n_statistics)
+        self.mean, self.rho = nn.Linear(width, width), nn.Linear(width, width)
+        self.cluster_head, self.overcluster_head = nn.Linear(width, n_clusters), nn.Linear(width, n_over)
+
+    def forward(self, x: Tensor, modality: int) -> Outputs:
+        """Pass a modality (B x its width) through; z is drawn in training and its mean in evaluation."""
+        trunk = self.encoder(self.projections[modality](x), modality)
+        mean, deviation = self.mean(trunk), F.softplus(self.rho(trunk)) + 1e-7
+        z = mean + deviation * torch.randn_like(mean) if self.training else mean
+        read = z if self.head_input == "z" else trunk
+        return Outputs(mean, deviation, z, self.cluster_head(read), self.overcluster_head(read))
+
+
+class DMIM(Method):
+    r"""Mutual information maximin: what modalities share is kept, what only one of them has is squeezed out.
+
+    All modalities pass through one shared encoder to p(z|x^m) = N(mu, sigma^2 I), a cluster head and an over-clustering
+    head; the loss is L1 + beta L2 + gamma L3:
+
+    - L1: minus the mutual information of two modalities' assignments, for both heads, summed over pairs. For M
+      modalities the sum is divided by M - 1, the pairs that each takes part in, so that beta and gamma mean the same
+      for any M.
+    - L2: sum over modalities of KL(N(mu, sigma^2 I) || N(0, I)), a bound of I(x; z), in nats. Since each mutual
+      information in L1 is at most what z carries, beta of 1 and more makes the collapsed solution optimal.
+    - L3: cross-entropy of each modality's cluster logits against its own balanced pseudo labels (Sinkhorn-Knopp on p
+      to the power 10), summed over modalities.
+
+    A sample's cluster is the argmax of the mean over modalities of p^m, whose clusters are matched first.
+
+    What the default changes against the paper, found without labels inside a run (experiments/dmim_study.md): rows of
+    unit length on at most 100 principal components; noise on this input that falls to 0 over the run, without which
+    the network learns pairs of samples by heart; beta that rises from 0; 150 epochs at a learning rate of 2e-3 falling
+    to 0 along a cosine instead of 500 at 5e-4; gamma of 0.2 instead of 0.5; and several networks side by side, of
+    which the one is kept whose modalities agree best on clusters of equal size (`cmc.functional.agreement`).
+
+    The symmetrised joint of the release has false optima for different modalities (see `joint_table`): each modality
+    may use its own half of the clusters, or swap pairs of them. ``joint: symmetric`` is there to compare.
+
+    Source: Mao et al., AAAI 2021. What neither the paper's abstract nor its pipeline fixes is reconstructed: the heads
+    read z (the release: the trunk), batch norm keeps statistics for each modality, projections align widths.
+
+    Args:
+        dims: modality -> width.
+        n_clusters: K.
+        phases: ``train``.
+        optimizer: a function of the parameters.
+        scheduler: a function of the optimiser, stepped once an epoch; None keeps the learning rate.
+        batch_size: the global batch, ``"full"`` for all samples.
+        drop_last: leave an incomplete last batch out.
+        width: of the shared encoder and of z; None for that of the aligned features.
+        depth: blocks of the encoder.
+        overcluster_factor: clusters of the over-clustering head, in multiples of K.
+        alignment: a ``projection`` a modality to the encoder's width; ``pca`` of all modalities to the smallest width
+            (equal widths stay as they are); ``none`` for equal widths.
+        unit_rows: scale rows to length 1 before anything else.
+        components: principal components kept of each modality; None for none of this.
+        input_noise: of the root mean square of a modality, in training, falling linearly to 0 over the run.
+        beta: weight of L2.
+        beta_warmup: share of the run over which beta rises from 0.
+        gamma: weight of L3.
+        power: of the assignments that pseudo labels are made from.
+        refresh_every: epochs between two sets of pseudo labels.
+        joint: ``plain``, or ``symmetric`` as in the release.
+        head_input: the heads read ``z``, or the ``trunk`` as in the release (L2 then touches no assignment).
+        pseudo_labels: ``each`` modality its own, one set for all from the ``matched`` mean, or the ``first`` alone.
+        restarts: networks trained side by side.
+        released: the rest of what the release does otherwise: weights from N(0, 0.02^2) and biases 0; one set of batch
+            norm statistics for all modalities; L2 as the divergence of softmaxes averaged over elements; L3's
+            cross-entropy fed probabilities (a second softmax); clusters from the first modality alone.
+
+    Raises:
+        UserError: a value outside its range; widths that differ under ``alignment=none``.
+    """
+
+    chosen: Tensor
+    names: Tensor
+    pseudo: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        n_clusters: int,
+        phases: Mapping[str, Mapping[str, Any]],
+        optimizer: Callable[[Iterable[Tensor]], Optimizer],
+        scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        batch_size: int | str = "full",
+        drop_last: bool = True,
+        width: int | None = 100,
+        depth: int = 2,
+        overcluster_factor: int = 10,
+        alignment: str = "projection",
+        unit_rows: bool = True,
+        components: int | None = 100,
+        input_noise: float = 0.7,
+        beta: float = 0.01,
+        beta_warmup: float = 0.2,
+        gamma: float = 0.2,
+        power: float = 10.0,
+        refresh_every: int = 5,
+        joint: str = "plain",
+        head_input: str = "z",
+        pseudo_labels: str = "each",
+        restarts: int = 5,
+        released: bool = False,
+    ) -> None:
+        super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, scheduler)
+        _check(alignment=alignment, joint=joint, head_input=head_input, pseudo_labels=pseudo_labels)
+        _check_numbers(overcluster_factor, beta, depth, restarts, refresh_every, input_noise)
+        self._check_batches()
+        if beta >= 1 and not released:
+            log.warning("method.beta: %s given; from 1 on the collapsed solution, a single cluster, is optimal", beta)
+        self._collapsed = False
+        self.joint, self.pseudo_labels, self.released = joint, pseudo_labels, released
+        self.beta, self.beta_warmup, self.gamma, self.power = beta, beta_warmup, gamma, power
+        self.input_noise, self.refresh_every, self.unit_rows = input_noise, refresh_every, unit_rows
+        kept, width = _aligned(dims, alignment, components, width)
+        fronts = [PrincipalComponents(d, kept) for d in dims.values()]
+        self.fronts = nn.ModuleList(fronts)
+        self.networks = nn.ModuleList(
+            Network(
+                widths=[front.width for front in fronts],
+                width=width,
+                n_clusters=n_clusters,
+                n_over=overcluster_factor * n_clusters,
+                depth=depth,
+                project=alignment == "projection",
+                head_input=head_input,
+                n_statistics=1 if released else len(dims),
+            )
+            for _ in range(restarts)
+        )
+        if released:
+            self.networks.apply(_initialise_as_released)
+        self.register_buffer("scale", torch.zeros(len(dims)))
+        self.register_buffer("pseudo", torch.empty(restarts, len(dims), 0, dtype=torch.int16))
+        self.register_buffer("names", torch.arange(n_clusters).repeat(restarts, len(dims), 1))
+        self.register_buffer("chosen", torch.tensor(0))
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """L1, beta L2 and gamma L3, summed over the networks side by side."""
+        share = self._share_of_run()
+        rows = self._front(batch)
+        beta = self.beta * (min(1.0, share / self.beta_warmup) if self.beta_warmup else 1.0)
+        terms = [self._terms(r, network, self._noisy(rows, share), batch) for r, network in self._numbered()]
+        shared, superfluous, uniform = (torch.stack(term).sum() for term in zip(*terms, strict=True))
+        return {
+            "shared_information": shared,
+            "superfluous_information": beta * superfluous,
+            "uniform_distribution": self.gamma * uniform,
+        }
+
+    def _terms(self, r: int, network: Network, rows: list[Tensor], batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """L1, L2 and L3 of one network."""
+        outputs: list[Outputs] = [network(x, m) for m, x in enumerate(rows)]
+        symmetric = self.joint == "symmetric"
+        shared = [
+            mutual_information(joint_table(a, b, symmetric))
+            for logits in ([o.cluster for o in outputs], [o.overcluster for o in outputs])
+            for a, b in combinations([x.softmax(1) for x in logits], 2)
+        ]
+        return -_sum(shared) / (len(rows) - 1), _sum(map(self._superfluous, outputs)), self._uniform(r, outputs, batch)
+
+    def _superfluous(self, output: Outputs) -> Tensor:
+        if self.released:
+            return softmax_kl(output.z, torch.randn_like(output.z))
+        return gaussian_kl(output.mean, output.deviation)
+
+    def _uniform(self, r: int, outputs: list[Outputs], batch: Batch) -> Tensor:
+        """Cross-entropy of the cluster heads against the pseudo labels of network r."""
+        targets = self.pseudo[r][:, batch.index.to(self.device)].long()
+        taught = outputs[:1] if self.pseudo_labels == "first" else outputs
+        inputs = [o.cluster.softmax(1) if self.released else o.cluster for o in taught]
+        return _sum(F.cross_entropy(x, targets[m]) for m, x in enumerate(inputs))
+
+    def _share_of_run(self) -> float:
+        phase, epoch = self.schedule.at(self.current_epoch)
+        return epoch / phase.epochs
+
+    def _front(self, batch: Batch) -> list[Tensor]:
+        """Rows of unit length on their principal components, as asked for."""
+        rows = [F.normalize(x, dim=1) if self.unit_rows else x for x in batch.modalities]
+        return [front(x) for front, x in zip(self.fronts, rows, strict=True)]
+
+    def _noisy(self, rows: list[Tensor], share: float) -> list[Tensor]:
+        noise = self.input_noise * (1 - share)
+        if not noise:
+            return rows
+        return [x + noise * scale * torch.randn_like(x) for x, scale in zip(rows, self.scale, strict=True)]
+
+    def refresh(self, phase: str, epoch: int, batches: Iterable[Batch]) -> None:
+        """Before the first epoch: principal components. Every ``refresh_every`` epochs: pseudo labels, R x M x N."""
+        if epoch == 0:
+            self._fit_front(batches)
+        if self.gamma and epoch % self.refresh_every == 0:
+            assigned: list[list[Tensor]] = [[] for _ in self.networks]
+            for batch in batches:
+                rows = self._front(batch)
+                for r, network in self._numbered():
+                    assigned[r].append(self._log_assignments(network, rows))
+            self.pseudo = torch.stack([self._balanced(torch.cat(parts, 1)) for parts in assigned]).short()
+
+    def _fit_front(self, batches: Iterable[Batch]) -> None:
+        """Principal components and root mean square of every modality, from sums over samples in double precision."""
+        fronts: list[PrincipalComponents] = list(self.fronts)  # type: ignore[arg-type]
+        for m, front in enumerate(fronts):
+            count, total, products = 0, torch.zeros(()), torch.zeros(())
+            for batch in batches:
+                x = batch.modalities[m].double()
+                x = F.normalize(x, dim=1) if self.unit_rows else x
+                count, total, products = count + len(x), total + x.sum(0), products + x.T @ x
+            front.fit(count, total, products)
+            variance = products.diagonal() / count - (total / count).square()
+            self.scale[m] = 1.0 if front.keeps else variance.mean().sqrt()
+
+    def _log_assignments(self, network: Network, rows: list[Tensor]) -> Tensor:
+        """M x B x K."""
+        return torch.stack([network(x, m).cluster.log_softmax(1) for m, x in enumerate(rows)])
+
+    def _balanced(self, log_assignments: Tensor) -> Tensor:
+        """Pseudo labels of one network, M x N, from its log assignments, M x N x K."""
+        if self.pseudo_labels != "matched":
+            return torch.stack([sinkhorn_labels(x, self.power) for x in log_assignments])
+        p = log_assignments.exp()
+        names = match_modalities(torch.einsum("ank,bnl->abkl", p, p))
+        common = sinkhorn_labels(_matched(p, names).mean(0).log(), self.power)
+        return torch.stack([name[common] for name in names])
+
+    def settle(self, batches: Iterable[Batch]) -> None:
+        """Match the modalities' clusters; keep the network whose modalities agree best on clusters of equal size."""
+        n, m, k = len(self.networks), len(self.fronts), self.n_clusters
+        soft = torch.zeros(n, m, m, k, k, dtype=torch.float64, device=self.device)
+        hard = torch.zeros(n, m, m, k, k, dtype=torch.long, device=self.device)
+        for batch in batches:
+            rows = self._front(batch)
+            for r, network in self._numbered():
+                p = self._log_assignments(network, rows).exp().double()
+                own = F.one_hot(p.argmax(2), k).double()
+                soft[r] += torch.einsum("ank,bnl->abkl", p, p)
+                hard[r] += torch.einsum("ank,bnl->abkl", own, own).long()
+        self.names = torch.stack([match_modalities(tables) for tables in soft])
+        measures = [agreement(tables) for tables in hard.cpu()]
+        chosen = max(range(n), key=lambda r: measures[r][0] * measures[r][1])
+        self.chosen.fill_(chosen)
+        self.note(agreement=measures[chosen][0], balance=measures[chosen][1])
+        self._report_collapse(measures[chosen][1])
+
+    def _report_collapse(self, balance: float) -> None:
+        if balance == 0 and not self._collapsed:
+            log.warning("dmim: every modality has all its samples in one cluster (epoch %d)", self.current_epoch + 1)
+        self._collapsed = balance == 0
+
+    def assign(self, batch: Batch) -> Tensor:
+        """The mean over modalities of the kept network's matched p^m, B x K; the release: the first modality's."""
+        kept, network = self._kept()
+        matched = _matched(self._log_assignments(network, self._front(batch)).exp(), self.names[kept])
+        return matched[0] if self.released else matched.mean(0)
+
+    def embed(self, batch: Batch) -> Tensor:
+        """The mean over modalities of the kept network's mu, B x width."""
+        _, network = self._kept()
+        return torch.stack([network(x, m).mean for m, x in enumerate(self._front(batch))]).mean(0)
+
+    def _numbered(self) -> list[tuple[int, Network]]:
+        return list(enumerate(self.networks))  # type: ignore[arg-type]
+
+    def _kept(self) -> tuple[int, Network]:
+        return self._numbered()[int(self.chosen)]
+
+    def _check_batches(self) -> None:
+        for phase in self.schedule.phases:
+            if phase.name != "train":
+                raise UserError(f"method.phases.{phase.name}: DMIM has one phase, train")
+            if phase.batch_size is not None and phase.batch_size < self.n_clusters:
+                raise UserError(
+                    f"method.batch_size: {phase.batch_size} given; a batch must hold at least as many samples as there "
+                    f"are clusters, {self.n_clusters}"
+                )
+
+
+def _matched(p: Tensor, names: Tensor) -> Tensor:
+    """Assignments of all modalities (M x B x K) with their columns in the common names (M x K)."""
+    return torch.stack([x[:, name] for x, name in zip(p, names, strict=True)])
+
+
+def _aligned(
+    dims: Mapping[str, int], alignment: str, components: int | None, width: int | None
+) -> tuple[int | None, int]:
+    """How many principal components are kept (None: no such step), and the encoder's width."""
+    widths = set(dims.values())
+    if alignment == "projection":
+        if width is None:
+            raise UserError("method.width: null given; with alignment=projection the encoder needs a width")
+        return components, width
+    kept = min(widths) if len(widths) > 1 else components
+    if alignment == "none" and (len(widths) > 1 or components is not None):
+        given = ", ".join(f"{name} {d}" for name, d in dims.items())
+        raise UserError(
+            f"method.alignment: none given, but the modalities' widths differ ({given}): give projection or pca"
+            if len(widths) > 1
+            else f"method.components: {components} given; alignment=none leaves features as they are: give null"
+        )
+    common = min([*widths, *([kept] if kept is not None else [])])
+    if width not in (None, common):
+        raise UserError(f"method.width: {width} given; with alignment={alignment} it is {common}: give null")
+    return kept, common
+
+
+def _initialise_as_released(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
+
+
+def _check(**choices: str) -> None:
+    for key, value in choices.items():
+        if value not in _CHOICES[key]:
+            raise UserError(f"method.{key}: {value!r} given; it must be one of {', '.join(_CHOICES[key])}")
+
+
+def _check_numbers(
+    overcluster_factor: int, beta: float, depth: int, restarts: int, refresh_every: int, input_noise: float
+) -> None:
+    least = {
+        "overcluster_factor": (overcluster_factor, 1),
+        "depth": (depth, 1),
+        "restarts": (restarts, 1),
+        "refresh_every": (refresh_every, 1),
+        "beta": (beta, 0),
+        "input_noise": (input_noise, 0),
+    }
+    for key, (value, bound) in least.items():
+        if value < bound:
+            raise UserError(f"method.{key}: {value} given; it must be at least {bound}")
+
+
+def _sum(terms: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(terms)).sum()
