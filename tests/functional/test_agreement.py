@@ -1,0 +1,47 @@
+"""Matching modalities, and the label-free measure, against permutations and scikit-learn."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import normalized_mutual_info_score
+
+from cmc.functional.agreement import agreement, match_modalities
+
+
+def tables_of(labels, k):
+    one_hot = torch.nn.functional.one_hot(torch.as_tensor(np.array(labels)), k)
+    return torch.einsum("ank,bnl->abkl", one_hot, one_hot)
+
+
+@pytest.mark.parametrize("n_modalities", [2, 3, 5])
+def test_permuted_clusters_get_common_names(n_modalities):
+    rng = np.random.default_rng(0)
+    common = rng.integers(0, 6, 200)
+    permutations = [np.arange(6), *(rng.permutation(6) for _ in range(n_modalities - 1))]
+    noisy = []
+    for permutation in permutations:
+        labels = permutation[common]
+        labels[:20] = rng.integers(0, 6, 20)
+        noisy.append(labels)
+    names = match_modalities(tables_of(noisy, 6).double())
+    assert [row.tolist() for row in names] == [permutation.tolist() for permutation in permutations]
+
+
+def test_the_measure_is_mean_nmi_and_entropy():
+    rng = np.random.default_rng(1)
+    labels = [rng.integers(0, 4, 100) for _ in range(3)]
+    labels[1][:70] = labels[0][:70]
+    nmi, balance = agreement(tables_of(labels, 4))
+    pairs = [normalized_mutual_info_score(labels[a], labels[b]) for a, b in ((0, 1), (0, 2), (1, 2))]
+    assert nmi == pytest.approx(np.mean(pairs), abs=1e-9)
+    shares = [np.bincount(x, minlength=4) / 100 for x in labels]
+    assert balance == pytest.approx(np.mean([-(s * np.log(s)).sum() / math.log(4) for s in shares]), abs=1e-12)
+
+
+def test_the_measure_at_its_ends():
+    equal = np.arange(12) % 4
+    assert agreement(tables_of([equal, equal[::-1].copy()], 4)) == pytest.approx((1, 1))
+    alone = np.zeros(12, int)
+    assert agreement(tables_of([alone, alone], 4))[1] == 0

@@ -1,0 +1,285 @@
+"""DMIM's objective against loops, an N x C x C tensor and closed forms; what the heads read; the kept network."""
+
+from itertools import combinations
+
+import pytest
+import torch
+from torch.distributions import Normal, kl_divergence
+from torch.nn import functional as F
+
+from cmc.data.loader import Batch
+from cmc.errors import UserError
+from cmc.functional.variational import gaussian_kl
+from cmc.methods.dmim import DMIM
+from tests.methods.toy import ToyData, fit
+
+PHASES = {"train": {"epochs": 10}}
+PLAIN = {"width": 6, "components": None, "unit_rows": False, "input_noise": 0.0, "restarts": 1, "overcluster_factor": 2}
+
+
+def build(dims=(6, 5), n_clusters=3, phases=PHASES, optimizer=torch.optim.Adam, **settings):
+    torch.manual_seed(0)
+    names = {f"m{i}": d for i, d in enumerate(dims)}
+    return DMIM(names, n_clusters, phases, optimizer, **{**PLAIN, **settings})
+
+
+def batch_of(dims=(6, 5), n=12, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(1)
+    rows = tuple(torch.randn(n, d, dtype=dtype, generator=generator) for d in dims)
+    return Batch(rows, torch.arange(n))
+
+
+def labelled(method, n=12, seed=2):
+    """Give a method pseudo labels without a pass over data."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (len(method.networks), len(method.modalities), n)
+    method.pseudo = torch.randint(0, method.n_clusters, shape, generator=generator).short()
+    return method
+
+
+def naive_information(a, b, symmetric):
+    """Outer products sample by sample, then a double loop over the table."""
+    joint = torch.stack([torch.outer(x, y) for x, y in zip(a, b, strict=True)]).sum(0) / len(a)
+    joint = (joint + joint.T) / 2 if symmetric else joint
+    total = 0.0
+    for k in range(len(joint)):
+        for c in range(len(joint)):
+            total = total + joint[k, c] * torch.log(joint[k, c] / (joint[k].sum() * joint[:, c].sum()))
+    return total
+
+
+def naive_terms(method, batch, network, pseudo):
+    """L1, L2 and L3 of one network, drawing the same noise."""
+    outputs = []
+    for m, x in enumerate(batch.modalities):
+        trunk = network.projections[m](x)
+        for linear, norm in zip(network.encoder.linears, network.encoder.norms, strict=True):
+            trunk = linear(trunk)
+            centred = trunk - trunk.mean(0)
+            trunk = (centred / torch.sqrt((centred**2).mean(0) + 1e-5) * norm.weight + norm.bias).relu()
+        mean, deviation = network.mean(trunk), torch.log1p(torch.exp(network.rho(trunk))) + 1e-7
+        z = mean + deviation * torch.randn_like(mean)
+        read = z if network.head_input == "z" else trunk
+        outputs.append((mean, deviation, z, network.cluster_head(read), network.overcluster_head(read)))
+    symmetric = method.joint == "symmetric"
+    shared = 0.0
+    for a, b in combinations(range(len(outputs)), 2):
+        for head in (3, 4):
+            shared = shared - naive_information(outputs[a][head].softmax(1), outputs[b][head].softmax(1), symmetric)
+    if method.released:
+        superfluous = 0.0
+        for output in outputs:
+            z, e = output[2].softmax(1), torch.randn_like(output[2]).softmax(1)
+            superfluous = superfluous + sum((e[i, j] * torch.log(e[i, j] / z[i, j])) for i, j in indices(z)) / z.numel()
+    else:
+        superfluous = sum(kl_divergence(Normal(o[0], o[1]), Normal(0.0, 1.0)).sum(1).mean() for o in outputs)
+    taught = outputs[:1] if method.pseudo_labels == "first" else outputs
+    uniform = 0.0
+    for m, output in enumerate(taught):
+        p = output[3].softmax(1)
+        p = p.softmax(1) if method.released else p
+        uniform = uniform - torch.stack([p[i, pseudo[m, i]].log() for i in range(len(p))]).mean()
+    return shared / (len(outputs) - 1), superfluous, uniform
+
+
+def indices(z):
+    return [(i, j) for i in range(z.shape[0]) for j in range(z.shape[1])]
+
+
+@pytest.mark.parametrize(
+    ("dims", "settings"),
+    [
+        ((6, 5), {}),
+        ((6, 5, 4), {}),
+        ((6, 6), {"joint": "symmetric", "head_input": "trunk"}),
+        ((6, 5), {"restarts": 2, "depth": 1}),
+        ((6, 6), {"released": True, "alignment": "none", "pseudo_labels": "first", "joint": "symmetric"}),
+    ],
+)
+def test_terms_and_gradients_equal_the_naive_ones(dims, settings):
+    method = labelled(build(dims, beta=0.3, beta_warmup=0.0, gamma=0.7, **settings).double())
+    batch = batch_of(dims)
+    torch.manual_seed(7)
+    losses = method.losses(batch)
+    torch.manual_seed(7)
+    terms = [naive_terms(method, batch, net, method.pseudo[r].long()) for r, net in enumerate(method.networks)]
+    shared, superfluous, uniform = (sum(parts) for parts in zip(*terms, strict=True))
+    torch.testing.assert_close(losses["shared_information"], shared)
+    torch.testing.assert_close(losses["superfluous_information"], 0.3 * superfluous)
+    torch.testing.assert_close(losses["uniform_distribution"], 0.7 * uniform)
+
+    parameters = [p for p in method.parameters() if p.requires_grad]
+    ours = torch.autograd.grad(sum(losses.values()), parameters, allow_unused=True)
+    naive = torch.autograd.grad(shared + 0.3 * superfluous + 0.7 * uniform, parameters, allow_unused=True)
+    for mine, theirs in zip(ours, naive, strict=True):
+        assert (mine is None) == (theirs is None)
+        if mine is not None:
+            torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-10)
+
+
+def silent(network):
+    """Make z the prior: mean 0 and deviation 1, whatever the trunk."""
+    for layer, bias in ((network.mean, 0.0), (network.rho, torch.tensor(1.0).expm1().log())):
+        torch.nn.init.zeros_(layer.weight)
+        torch.nn.init.constant_(layer.bias, float(bias))
+
+
+@pytest.mark.parametrize("head_input", ["z", "trunk"])
+def test_heads_on_the_trunk_make_l2_inert(head_input):
+    """L2 is 0, with no gradient into the encoder, and yet heads on the trunk still tell samples apart."""
+    method = labelled(build(head_input=head_input, beta=1.0, beta_warmup=0.0).double())
+    (network,) = method.networks
+    silent(network)
+    superfluous = method.losses(batch_of())["superfluous_information"]
+    assert superfluous.item() == pytest.approx(0, abs=1e-9)
+    gradients = torch.autograd.grad(superfluous, list(network.encoder.parameters()))
+    assert all(g.abs().max() < 1e-9 for g in gradients)
+    with method.evaluating():
+        assigned = method.assign(batch_of())
+    spread = (assigned - assigned.mean(0)).abs().max().item()
+    assert spread == pytest.approx(0, abs=1e-9) if head_input == "z" else spread > 1e-3
+
+
+def test_with_heads_on_z_a_larger_beta_lowers_what_z_keeps(tmp_path):
+    kept = []
+    for beta in (0.0, 0.1, 1.0):
+        method = build(
+            (4, 3), phases={"train": {"epochs": 60}}, beta=beta, optimizer=lambda p: torch.optim.Adam(p, 1e-2)
+        )
+        data = ToyData()
+        fit(method, data, tmp_path)
+        (batch,) = data.pass_over()
+        with method.evaluating():
+            outputs = [method.networks[0](x, m) for m, x in enumerate(batch.modalities)]
+        kept.append(sum(gaussian_kl(o.mean, o.deviation).item() for o in outputs))
+    assert kept[0] > kept[1] > kept[2]
+
+
+def test_beta_rises_over_its_share_of_the_run():
+    method = labelled(build(beta=0.5, beta_warmup=0.4).double())
+    method._share_of_run = lambda: 0.1
+    torch.manual_seed(0)
+    quarter = method.losses(batch_of())["superfluous_information"]
+    method._share_of_run = lambda: 0.9
+    torch.manual_seed(0)
+    full = method.losses(batch_of())["superfluous_information"]
+    torch.testing.assert_close(4 * quarter, full)
+
+
+def test_input_noise_is_relative_and_falls_to_zero():
+    method = build(input_noise=0.5)
+    method.scale = torch.tensor([2.0, 0.1])
+    rows = [torch.zeros(4000, 6), torch.zeros(4000, 5)]
+    for share, factor in ((0.0, 1.0), (0.5, 0.5)):
+        noisy = method._noisy(rows, share)
+        assert noisy[0].std().item() == pytest.approx(0.5 * 2.0 * factor, rel=0.05)
+        assert noisy[1].std().item() == pytest.approx(0.5 * 0.1 * factor, rel=0.05)
+    assert method._noisy(rows, 1.0) is rows
+
+
+def test_pseudo_labels_are_refreshed_at_their_interval(tmp_path):
+    seen = {}
+
+    class Watched(DMIM):
+        def losses(self, batch):
+            seen[self.current_epoch] = self.pseudo.clone()
+            return super().losses(batch)
+
+    torch.manual_seed(0)
+    method = Watched({"a": 4, "b": 3}, 3, PHASES, torch.optim.Adam, refresh_every=4, **{**PLAIN, "restarts": 2})
+    fit(method, ToyData(), tmp_path)
+    assert seen[0].shape == (2, 2, 30)
+    assert all(torch.equal(seen[e], seen[4 * (e // 4)]) for e in range(10))
+    assert not torch.equal(seen[0], seen[8])
+
+
+@pytest.mark.parametrize("pseudo_labels", ["each", "matched"])
+def test_one_set_of_pseudo_labels_for_all_is_one_partition(pseudo_labels):
+    method = build(pseudo_labels=pseudo_labels).double()
+    p = torch.randn(2, 60, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).mul(2)
+    p[1] = p[0][:, [2, 0, 1]] + 0.5 * p[1]
+    first, second = method._balanced(p.log_softmax(2))
+    pairs = len(set(zip(first.tolist(), second.tolist(), strict=True)))
+    assert pairs == 3 if pseudo_labels == "matched" else pairs > 3
+
+
+def test_the_network_is_kept_whose_modalities_agree_best():
+    method = build((6, 6), restarts=3, alignment="none", width=None).eval()
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.arange(90) % 3
+    points = 4 * F.one_hot(truth, 6).float() + 0.1 * torch.randn(90, 6, generator=generator)
+    batch = Batch((points, points), torch.arange(90))
+    for network in method.networks:
+        torch.nn.init.zeros_(network.cluster_head.weight)
+        network.cluster_head.bias.data = torch.tensor([9.0, 0.0, 0.0])
+    good = method.networks[1]
+    trunk = torch.cat([good(points[truth == k], 0).mean.mean(0, keepdim=True) for k in range(3)])
+    good.cluster_head.weight.data = 50 * (trunk - trunk.mean(0))
+    good.cluster_head.bias.data = -(good.cluster_head.weight @ trunk.T).mean(1)
+    with method.evaluating():
+        method.settle([batch])
+        assert int(method.chosen) == 1
+        found = method.assign(batch).argmax(1)
+    assert len(found.unique()) == 3
+    assert method.record()["agreement"] > 0.9
+
+
+def test_clusters_are_matched_before_assignments_are_averaged():
+    method = build((6, 6), alignment="none", width=None).double()
+    batch = batch_of((6, 6), n=40)
+    p = torch.eye(3, dtype=torch.float64)[torch.arange(40) % 3]
+    method._log_assignments = lambda network, rows: torch.stack([p, p[:, [1, 2, 0]]]).clamp_min(1e-12).log()
+    with method.evaluating():
+        method.settle([batch])
+        torch.testing.assert_close(method.assign(batch), p, rtol=1e-9, atol=1e-9)
+
+
+def test_a_collapse_is_reported_once(caplog):
+    method = build((6, 6), alignment="none", width=None).double()
+    method.networks[0].cluster_head.bias.data[0] = 1e4
+    with caplog.at_level("WARNING"), method.evaluating():
+        method.settle([batch_of((6, 6))])
+        method.settle([batch_of((6, 6))])
+    assert len([r for r in caplog.records if "one cluster" in r.getMessage()]) == 1
+
+
+def test_the_release_starts_small_and_shares_batch_norms_statistics():
+    method = build((6, 6), width=None, alignment="pca", released=True)
+    weights = torch.cat([p.flatten() for n, p in method.named_parameters() if "weight" in n and "norms" not in n])
+    assert weights.std().item() == pytest.approx(0.02, rel=0.1)
+    assert all(norm.running_mean.shape[0] == 1 for norm in method.networks[0].encoder.norms)
+    assert not hasattr(method.networks[0].projections[0], "weight")
+
+
+@pytest.mark.parametrize(("dims", "kept"), [((6, 6), 6), ((6, 5), 5), ((9, 4, 7), 4)])
+def test_pca_aligns_to_the_smallest_width_and_leaves_equal_widths_alone(dims, kept):
+    method = build(dims, width=None, alignment="pca")
+    assert [front.width for front in method.fronts] == [kept] * len(dims)
+    assert [front.keeps for front in method.fronts] == [len(set(dims)) > 1] * len(dims)
+    assert method.networks[0].mean.in_features == kept
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"dims": (6,)}, "at least 2"),
+        ({"alignment": "none", "width": None}, r"method\.alignment: none given, but the modalities' widths differ"),
+        ({"alignment": "cca"}, r"method\.alignment: 'cca' given; it must be one of projection, pca, none"),
+        ({"joint": "both"}, r"method\.joint: 'both' given"),
+        ({"overcluster_factor": 0}, r"method\.overcluster_factor: 0 given; it must be at least 1"),
+        ({"refresh_every": 0}, r"method\.refresh_every: 0 given"),
+        ({"beta": -0.1}, r"method\.beta: -0\.1 given"),
+        ({"batch_size": 2}, r"method\.batch_size: 2 given; a batch must hold at least as many samples"),
+        ({"width": None}, r"method\.width: null given"),
+        ({"phases": {"align": {"epochs": 1}}}, r"method\.phases\.align: DMIM has one phase, train"),
+    ],
+)
+def test_impossible_settings_name_their_key(settings, message):
+    with pytest.raises(UserError, match=message):
+        build(**settings)
+
+
+def test_a_beta_of_one_is_allowed_and_warned_of(caplog):
+    with caplog.at_level("WARNING"):
+        build(beta=1.0)
+    assert "collapsed solution" in caplog.text
