@@ -13,11 +13,12 @@ from cmc.cli import conf_dir, register_resolvers
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 register_resolvers()
 
+SMALL = {
+    "cmmc": ["method.hidden=[16]", "method.latent_dim=8", "method.feature_dim=4", "method.kmeans_restarts=2"],
+    "dmim": ["method.width=8", "method.restarts=2", "method.overcluster_factor=2", "method.refresh_every=1"],
+}
+SMALL |= {"cmmc_released": SMALL["cmmc"], "dmim_released": ["method.overcluster_factor=2"]}
 TINY = [
-    "method.hidden=[16]",
-    "method.latent_dim=8",
-    "method.feature_dim=4",
-    "method.kmeans_restarts=2",
     "method.batch_size=64",
     "data=synthetic",
     "data.n_samples=150",
@@ -52,10 +53,10 @@ def tiny_run(composed, tmp_path):
     """Train a very small run into a folder; returns what metrics.json holds."""
     from cmc.train import train
 
-    def run(*overrides, folder: Path | None = None):
+    def run(*overrides, method="cmmc", folder: Path | None = None):
         folder = folder or tmp_path / "run"
         folder.mkdir(parents=True, exist_ok=True)
-        return train(composed(*TINY, *overrides), str(folder))
+        return train(composed(f"method={method}", *SMALL[method], *TINY, *overrides), str(folder))
 
     return run
 

@@ -6,13 +6,8 @@ import pytest
 
 from cmc.cli import conf_dir
 from cmc.config import GROUPS, check
+from tests.conftest import SMALL
 
-SMALL = [
-    "method.hidden=[16]",
-    "method.latent_dim=8",
-    "method.kmeans_restarts=2",
-    "trainer.accelerator=cpu",
-]
 NEEDS = {"data=files": "data.root={files}"}
 
 
@@ -42,7 +37,8 @@ def test_every_yaml_runs_two_epochs_of_every_phase(choice, composed, files, tmp_
 
     needs = [NEEDS[choice].format(files=files)] if choice in NEEDS else []
     data = [] if choice.startswith("data=") else ["data=synthetic", "data.n_samples=300"]
-    config = composed(*data, choice, *needs, *SMALL, "max_phase_epochs=2")
+    method = choice.removeprefix("method=") if choice.startswith("method=") else "cmmc"
+    config = composed(*data, choice, *needs, *SMALL[method], "trainer.accelerator=cpu", "max_phase_epochs=2")
     report = train(config, str(tmp_path))
     assert set(report["phases"].values()) == {2}
     assert report["scores"] is not None

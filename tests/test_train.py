@@ -16,6 +16,7 @@ from cmc.callbacks import Results
 from cmc.errors import Interrupted, UserError
 from cmc.loggers import read_history
 from cmc.train import train
+from tests.conftest import SMALL
 
 
 def rows(path):
@@ -94,22 +95,22 @@ def files(tmp_path):
 def small_run(composed, tmp_path):
     """A very small run on files, in a folder of its own."""
 
-    def run(name, *overrides):
+    def run(name, *overrides, method="cmmc"):
         folder = tmp_path / name
         folder.mkdir()
-        small = ["method.hidden=[16]", "method.latent_dim=8", "method.kmeans_restarts=2", "method.batch_size=40"]
-        config = composed(*small, "experiment=smoke", "trainer.accelerator=cpu", *overrides)
-        return train(config, str(folder)), folder
+        small = [f"method={method}", *SMALL[method], "method.batch_size=40", "trainer.accelerator=cpu"]
+        return train(composed(*small, "experiment=smoke", *overrides), str(folder)), folder
 
     return run
 
 
-def test_labels_leave_every_assignment_bit_equal(files, small_run):
+@pytest.mark.parametrize("method", ["cmmc", "dmim", "dmim_released"])
+def test_labels_leave_every_assignment_bit_equal(files, small_run, method):
     """Trained with labels, with permuted labels and with none, a run assigns and embeds the same."""
     truth = np.arange(90) % 3
     outcomes = []
     for name, labels in (("true", truth), ("permuted", np.random.default_rng(1).permutation(truth)), ("none", None)):
-        _, folder = small_run(name, *files(labels), "data.n_clusters=3")
+        _, folder = small_run(name, *files(labels), "data.n_clusters=3", method=method)
         table = [(row["index"], row["cluster"], row["confidence"]) for row in rows(folder / "assignments.csv")]
         outcomes.append((table, np.load(folder / "embeddings.npy").tobytes()))
     assert outcomes[0] == outcomes[1] == outcomes[2]
@@ -166,16 +167,28 @@ class CtrlC(Callback):
 
 
 @pytest.mark.parametrize(
-    ("phase", "step"),
-    [("reconstruct", 1), ("reconstruct", 4), ("contrast", 2), ("contrast", 3), ("align", 1), ("align", 2)],
+    ("method", "phase", "step"),
+    [
+        ("cmmc", "reconstruct", 1),
+        ("cmmc", "reconstruct", 4),
+        ("cmmc", "contrast", 2),
+        ("cmmc", "contrast", 3),
+        ("cmmc", "align", 1),
+        ("cmmc", "align", 2),
+        ("dmim", "train", 1),
+        ("dmim", "train", 2),
+        ("dmim", "train", 3),
+    ],
 )
-def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_result(tiny_run, composed, tmp_path, monkeypatch, phase, step):
-    tiny_run(folder=tmp_path / "whole")
+def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_result(
+    tiny_run, composed, tmp_path, monkeypatch, method, phase, step
+):
+    tiny_run(method=method, folder=tmp_path / "whole")
     folder = tmp_path / "cut"
     handler = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(Results, "on_train_batch_start", CtrlC(phase, step).on_train_batch_start, raising=False)
     with pytest.raises(Interrupted, match=f"stopped in {phase}.*resume={folder}"):
-        tiny_run(folder=folder)
+        tiny_run(method=method, folder=folder)
     monkeypatch.undo()
     assert signal.getsignal(signal.SIGINT) is handler
     assert not (folder / "metrics.json").exists()

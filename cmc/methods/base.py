@@ -144,22 +144,25 @@ class Method(LightningModule, ABC):
         return passes
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """One optimiser step; the gradient is the sum over the chunks of the batch."""
+        """One optimiser step; the gradient is the sum over the pieces of the objective."""
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
         optimizer.zero_grad()
-        for chunk in batch.chunks(self.phase.chunk_size):
-            losses = self.losses(chunk)
-            self.manual_backward(torch.stack(list(losses.values())).sum() * (chunk.size / batch.size))
-            self._accumulate(losses, chunk.size)
+        self._n_seen += batch.size
+        for losses, weight in self.pieces(batch):
+            self.manual_backward(torch.stack(list(losses.values())).sum() * weight)
+            for name, value in losses.items():
+                weighted = value.detach() * (weight * batch.size)
+                self._sums[name] = self._sums[name] + weighted if name in self._sums else weighted
         optimizer.step()
 
-    def _accumulate(self, losses: Mapping[str, Tensor], n: int) -> None:
-        self._n_seen += n
-        for name, value in losses.items():
-            total = self._sums.get(name)
-            weighted = value.detach() * n
-            self._sums[name] = weighted if total is None else total + weighted
+    def pieces(self, batch: Batch) -> Iterator[tuple[dict[str, Tensor], float]]:
+        """The objective as a weighted sum whose gradients are taken one piece after the other, to spare memory.
+
+        By default the pieces are the chunks that the phase asks for.
+        """
+        for chunk in batch.chunks(self.phase.chunk_size):
+            yield self.losses(chunk), chunk.size / batch.size
 
     def record(self) -> dict[str, float]:
         """The epoch so far: ``loss``, the mean of each term over the samples seen, and what was noted."""

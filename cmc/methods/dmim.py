@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -210,28 +210,31 @@ class DMIM(Method):
         self.register_buffer("chosen", torch.tensor(0))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """L1, beta L2 and gamma L3, summed over the networks side by side."""
-        share = self._share_of_run()
-        rows = self._front(batch)
-        beta = self.beta * (min(1.0, share / self.beta_warmup) if self.beta_warmup else 1.0)
-        terms = [self._terms(r, network, self._noisy(rows, share), batch) for r, network in self._numbered()]
-        shared, superfluous, uniform = (torch.stack(term).sum() for term in zip(*terms, strict=True))
-        return {
-            "shared_information": shared,
-            "superfluous_information": beta * superfluous,
-            "uniform_distribution": self.gamma * uniform,
-        }
+        """L1, beta L2 and gamma L3, the mean over the networks side by side."""
+        terms = list(self.pieces(batch))
+        return {name: _sum(losses[name] * weight for losses, weight in terms) for name in terms[0][0]}
 
-    def _terms(self, r: int, network: Network, rows: list[Tensor], batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """L1, L2 and L3 of one network."""
-        outputs: list[Outputs] = [network(x, m) for m, x in enumerate(rows)]
+    def pieces(self, batch: Batch) -> Iterator[tuple[dict[str, Tensor], float]]:
+        """One piece a network."""
+        share, rows = self._share_of_run(), self._front(batch)
+        for r, network in self._numbered():
+            outputs = [network(x, m) for m, x in enumerate(self._noisy(rows, share))]
+            yield self._terms(r, outputs, batch, share), 1 / len(self.networks)
+
+    def _terms(self, r: int, outputs: list[Outputs], batch: Batch, share: float) -> dict[str, Tensor]:
+        """L1, beta L2 and gamma L3 of network r."""
+        beta = self.beta * (min(1.0, share / self.beta_warmup) if self.beta_warmup else 1.0)
         symmetric = self.joint == "symmetric"
         shared = [
             mutual_information(joint_table(a, b, symmetric))
             for logits in ([o.cluster for o in outputs], [o.overcluster for o in outputs])
             for a, b in combinations([x.softmax(1) for x in logits], 2)
         ]
-        return -_sum(shared) / (len(rows) - 1), _sum(map(self._superfluous, outputs)), self._uniform(r, outputs, batch)
+        return {
+            "shared_information": -_sum(shared) / (len(outputs) - 1),
+            "superfluous_information": beta * _sum(map(self._superfluous, outputs)),
+            "uniform_distribution": self.gamma * self._uniform(r, outputs, batch),
+        }
 
     def _superfluous(self, output: Outputs) -> Tensor:
         if self.released:

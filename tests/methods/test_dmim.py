@@ -103,7 +103,7 @@ def test_terms_and_gradients_equal_the_naive_ones(dims, settings):
     losses = method.losses(batch)
     torch.manual_seed(7)
     terms = [naive_terms(method, batch, net, method.pseudo[r].long()) for r, net in enumerate(method.networks)]
-    shared, superfluous, uniform = (sum(parts) for parts in zip(*terms, strict=True))
+    shared, superfluous, uniform = (sum(parts) / len(parts) for parts in zip(*terms, strict=True))
     torch.testing.assert_close(losses["shared_information"], shared)
     torch.testing.assert_close(losses["superfluous_information"], 0.3 * superfluous)
     torch.testing.assert_close(losses["uniform_distribution"], 0.7 * uniform)
@@ -181,9 +181,9 @@ def test_pseudo_labels_are_refreshed_at_their_interval(tmp_path):
     seen = {}
 
     class Watched(DMIM):
-        def losses(self, batch):
+        def pieces(self, batch):
             seen[self.current_epoch] = self.pseudo.clone()
-            return super().losses(batch)
+            return super().pieces(batch)
 
     torch.manual_seed(0)
     method = Watched({"a": 4, "b": 3}, 3, PHASES, torch.optim.Adam, refresh_every=4, **{**PLAIN, "restarts": 2})
