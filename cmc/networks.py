@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -128,3 +129,61 @@ class PrincipalComponents(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map x (B x n_in) to its components (B x width)."""
         return (x - self.mean) @ self.basis if self.keeps else x
+
+
+class Bottleneck(NamedTuple):
+    """What the network makes of one modality: z's distribution, z, and the logits of both heads."""
+
+    mean: Tensor
+    deviation: Tensor
+    z: Tensor
+    cluster: Tensor
+    overcluster: Tensor
+
+
+class BottleneckNetwork(nn.Module):
+    """A projection a modality, the shared encoder, z and both heads.
+
+    Args:
+        widths: of the modalities as they come in.
+        width: of the encoder.
+        n_clusters: K.
+        n_over: clusters of the over-clustering head.
+        depth: blocks of the encoder.
+        project: whether projections stand in front.
+        head_input: ``z`` or ``trunk``.
+        n_statistics: batch norm's running statistics.
+    """
+
+    def __init__(
+        self,
+        widths: Iterable[int],
+        width: int,
+        n_clusters: int,
+        n_over: int,
+        depth: int,
+        project: bool,
+        head_input: str,
+        n_statistics: int,
+    ) -> None:
+        super().__init__()
+        self.head_input = head_input
+        self.projections = nn.ModuleList(nn.Linear(d, width) if project else nn.Identity() for d in widths)
+        self.encoder = SharedEncoder(width, depth, n_statistics)
+        self.mean, self.rho = nn.Linear(width, width), nn.Linear(width, width)
+        self.cluster_head, self.overcluster_head = nn.Linear(width, n_clusters), nn.Linear(width, n_over)
+
+    def forward(self, x: Tensor, modality: int) -> Bottleneck:
+        """Pass a modality (B x its width) through; z is drawn in training and its mean in evaluation."""
+        trunk = self.encoder(self.projections[modality](x), modality)
+        mean, deviation = self.mean(trunk), F.softplus(self.rho(trunk)) + 1e-7
+        z = mean + deviation * torch.randn_like(mean) if self.training else mean
+        read = z if self.head_input == "z" else trunk
+        return Bottleneck(mean, deviation, z, self.cluster_head(read), self.overcluster_head(read))
+
+
+def initialise_normal(module: nn.Module) -> None:
+    """Draw the weights of a linear layer from N(0, 0.02^2) and set its bias to 0; for ``nn.Module.apply``."""
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)

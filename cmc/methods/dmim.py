@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from cmc.functional.mutual_information import joint_table, mutual_information
 from cmc.functional.sinkhorn import sinkhorn_labels
 from cmc.functional.variational import gaussian_kl, softmax_kl
 from cmc.methods.base import Method
-from cmc.networks import PrincipalComponents, SharedEncoder
+from cmc.networks import Bottleneck, BottleneckNetwork, PrincipalComponents, initialise_normal
 
 log = logging.getLogger(__name__)
 
@@ -30,57 +30,6 @@ _CHOICES = {
     "head_input": ("z", "trunk"),
     "pseudo_labels": ("each", "matched", "first"),
 }
-
-
-class Outputs(NamedTuple):
-    """What the network makes of one modality: z's distribution, z, and the logits of both heads."""
-
-    mean: Tensor
-    deviation: Tensor
-    z: Tensor
-    cluster: Tensor
-    overcluster: Tensor
-
-
-class Network(nn.Module):
-    """A projection a modality, the shared encoder, z and both heads.
-
-    Args:
-        widths: of the modalities as they come in.
-        width: of the encoder.
-        n_clusters: K.
-        n_over: clusters of the over-clustering head.
-        depth: blocks of the encoder.
-        project: whether projections stand in front.
-        head_input: ``z`` or ``trunk``.
-        n_statistics: batch norm's running statistics.
-    """
-
-    def __init__(
-        self,
-        widths: Iterable[int],
-        width: int,
-        n_clusters: int,
-        n_over: int,
-        depth: int,
-        project: bool,
-        head_input: str,
-        n_statistics: int,
-    ) -> None:
-        super().__init__()
-        self.head_input = head_input
-        self.projections = nn.ModuleList(nn.Linear(d, width) if project else nn.Identity() for d in widths)
-        self.encoder = SharedEncoder(width, depth, n_statistics)
-        self.mean, self.rho = nn.Linear(width, width), nn.Linear(width, width)
-        self.cluster_head, self.overcluster_head = nn.Linear(width, n_clusters), nn.Linear(width, n_over)
-
-    def forward(self, x: Tensor, modality: int) -> Outputs:
-        """Pass a modality (B x its width) through; z is drawn in training and its mean in evaluation."""
-        trunk = self.encoder(self.projections[modality](x), modality)
-        mean, deviation = self.mean(trunk), F.softplus(self.rho(trunk)) + 1e-7
-        z = mean + deviation * torch.randn_like(mean) if self.training else mean
-        read = z if self.head_input == "z" else trunk
-        return Outputs(mean, deviation, z, self.cluster_head(read), self.overcluster_head(read))
 
 
 class DMIM(Method):
@@ -178,7 +127,9 @@ class DMIM(Method):
     ) -> None:
         super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, scheduler)
         _check(alignment=alignment, joint=joint, head_input=head_input, pseudo_labels=pseudo_labels)
-        _check_numbers(overcluster_factor, beta, depth, restarts, refresh_every, input_noise)
+        _at_least(1, overcluster_factor=overcluster_factor, depth=depth, restarts=restarts, refresh_every=refresh_every)
+        _at_least(1, width=width, components=components)
+        _at_least(0, beta=beta, gamma=gamma, input_noise=input_noise)
         self._check_batches()
         if beta >= 1 and not released:
             log.warning("method.beta: %s given; from 1 on the collapsed solution, a single cluster, is optimal", beta)
@@ -190,7 +141,7 @@ class DMIM(Method):
         fronts = [PrincipalComponents(d, kept) for d in dims.values()]
         self.fronts = nn.ModuleList(fronts)
         self.networks = nn.ModuleList(
-            Network(
+            BottleneckNetwork(
                 widths=[front.width for front in fronts],
                 width=width,
                 n_clusters=n_clusters,
@@ -203,7 +154,7 @@ class DMIM(Method):
             for _ in range(restarts)
         )
         if released:
-            self.networks.apply(_initialise_as_released)
+            self.networks.apply(initialise_normal)
         self.register_buffer("scale", torch.zeros(len(dims)))
         self.register_buffer("pseudo", torch.empty(restarts, len(dims), 0, dtype=torch.int16))
         self.register_buffer("names", torch.arange(n_clusters).repeat(restarts, len(dims), 1))
@@ -221,7 +172,7 @@ class DMIM(Method):
             outputs = [network(x, m) for m, x in enumerate(self._noisy(rows, share))]
             yield self._terms(r, outputs, batch, share), 1 / len(self.networks)
 
-    def _terms(self, r: int, outputs: list[Outputs], batch: Batch, share: float) -> dict[str, Tensor]:
+    def _terms(self, r: int, outputs: list[Bottleneck], batch: Batch, share: float) -> dict[str, Tensor]:
         """L1, beta L2 and gamma L3 of network r."""
         beta = self.beta * (min(1.0, share / self.beta_warmup) if self.beta_warmup else 1.0)
         symmetric = self.joint == "symmetric"
@@ -236,12 +187,12 @@ class DMIM(Method):
             "uniform_distribution": self.gamma * self._uniform(r, outputs, batch),
         }
 
-    def _superfluous(self, output: Outputs) -> Tensor:
+    def _superfluous(self, output: Bottleneck) -> Tensor:
         if self.released:
             return softmax_kl(output.z, torch.randn_like(output.z))
         return gaussian_kl(output.mean, output.deviation)
 
-    def _uniform(self, r: int, outputs: list[Outputs], batch: Batch) -> Tensor:
+    def _uniform(self, r: int, outputs: list[Bottleneck], batch: Batch) -> Tensor:
         """Cross-entropy of the cluster heads against the pseudo labels of network r."""
         targets = self.pseudo[r][:, batch.index.to(self.device)].long()
         taught = outputs[:1] if self.pseudo_labels == "first" else outputs
@@ -288,7 +239,7 @@ class DMIM(Method):
             variance = products.diagonal() / count - (total / count).square()
             self.scale[m] = 1.0 if front.keeps else variance.mean().sqrt()
 
-    def _log_assignments(self, network: Network, rows: list[Tensor]) -> Tensor:
+    def _log_assignments(self, network: BottleneckNetwork, rows: list[Tensor]) -> Tensor:
         """M x B x K."""
         return torch.stack([network(x, m).cluster.log_softmax(1) for m, x in enumerate(rows)])
 
@@ -336,10 +287,10 @@ class DMIM(Method):
         _, network = self._kept()
         return torch.stack([network(x, m).mean for m, x in enumerate(self._front(batch))]).mean(0)
 
-    def _numbered(self) -> list[tuple[int, Network]]:
+    def _numbered(self) -> list[tuple[int, BottleneckNetwork]]:
         return list(enumerate(self.networks))  # type: ignore[arg-type]
 
-    def _kept(self) -> tuple[int, Network]:
+    def _kept(self) -> tuple[int, BottleneckNetwork]:
         return self._numbered()[int(self.chosen)]
 
     def _check_batches(self) -> None:
@@ -381,31 +332,15 @@ def _aligned(
     return kept, common
 
 
-def _initialise_as_released(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        nn.init.normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
-
-
 def _check(**choices: str) -> None:
     for key, value in choices.items():
         if value not in _CHOICES[key]:
             raise UserError(f"method.{key}: {value!r} given; it must be one of {', '.join(_CHOICES[key])}")
 
 
-def _check_numbers(
-    overcluster_factor: int, beta: float, depth: int, restarts: int, refresh_every: int, input_noise: float
-) -> None:
-    least = {
-        "overcluster_factor": (overcluster_factor, 1),
-        "depth": (depth, 1),
-        "restarts": (restarts, 1),
-        "refresh_every": (refresh_every, 1),
-        "beta": (beta, 0),
-        "input_noise": (input_noise, 0),
-    }
-    for key, (value, bound) in least.items():
-        if value < bound:
+def _at_least(bound: int, **values: float | None) -> None:
+    for key, value in values.items():
+        if value is not None and (isinstance(value, str) or value < bound):
             raise UserError(f"method.{key}: {value} given; it must be at least {bound}")
 
 
