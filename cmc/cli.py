@@ -100,12 +100,9 @@ def _message(error: BaseException) -> str | None:
         if isinstance(root, UserError):
             return str(root)
         root = root.__cause__ or root.__context__
-    cause = error.__cause__
-    if isinstance(error, InstantiationException) and cause is not None:
-        if not isinstance(cause, TypeError | ImportError | AttributeError | InstantiationException):
-            return None
+    if isinstance(error, InstantiationException):
         key = str(error).rpartition("full_key: ")[2] if "full_key: " in str(error) else "configuration"
-        return f"{key}: {' '.join(str(cause).split())}"
+        return f"{key}: {' '.join(str(error.__cause__ or error).split())}"
     if isinstance(error, HydraException | OmegaConfBaseException):
         return explain(error, conf_dir(), sys.argv[1:])
     if isinstance(error, OSError):

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from cmc.errors import UserError
 
 GROUPS = ("method", "data", "trainer", "logger", "callbacks")
+_OPTIONAL = ("logger.", "callbacks.evaluation", "callbacks.progress", "callbacks.figures", "callbacks.checkpoints")
 _SCALINGS = ("auto", "none", "l2", "standard", "minmax")
 
 
@@ -83,7 +84,8 @@ def check(config: DictConfig, schema: DictConfig) -> None:
         rule = _RULES.get(re.sub(r"^(method\.phases)\.[^.]+\.", r"\1.*.", key)) or _type_rule(known[key])
         if rule and not _is_reference(value) and not rule.accepts(value):
             raise UserError(f"{key}: {value!r} given; it must be {rule.says}")
-    missing = [key for key in known if key not in dict(_leaves(given))]
+    present = dict(_leaves(given))
+    missing = [key for key in known if key not in present and not key.startswith(_OPTIONAL)]
     if missing:
         raise UserError(f"{missing[0]}: taken out; a run needs it: leave out the override that begins with ~")
 

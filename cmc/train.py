@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
@@ -63,7 +64,7 @@ def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -
     trainer: Trainer = instantiate(
         config.trainer,
         max_epochs=method.schedule.n_epochs,
-        logger=[instantiate(logger, save_dir=str(run)) for logger in config.logger.values()],
+        logger=[instantiate(logger, save_dir=str(run)) for logger in (config.get("logger") or {}).values()],
         callbacks=callbacks,
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         default_root_dir=str(run),
@@ -87,7 +88,11 @@ def _resumed(run: Path, overrides: list[str]) -> tuple[DictConfig, Path]:
         raise UserError(f"resume: {run} has no {NAME} to go on from; start the run again")
     if others := [o for o in overrides if not o.startswith("resume=")]:
         raise UserError(f"resume: a run goes on as it was configured; leave out {' '.join(others)}")
-    config = OmegaConf.load(run / "config.yaml")
+    try:
+        config = OmegaConf.load(run / "config.yaml")
+        torch.load(run / NAME, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:
+        raise UserError(f"resume: {run} cannot be gone on with: {' '.join(str(error).split())[:200]}") from None
     assert isinstance(config, DictConfig)
     return config, run / NAME
 

@@ -228,6 +228,24 @@ def test_a_finished_run_resumes_to_itself_and_takes_no_other_settings(tiny_run, 
         train(composed(f"resume={folder}"), str(folder), [f"resume={folder}", "method.batch_size=3"])
 
 
+def test_a_checkpoint_cut_short_is_named(tiny_run, composed, tmp_path):
+    tiny_run()
+    path = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(UserError, match="cannot be gone on with"):
+        train(composed(f"resume={tmp_path / 'run'}"), str(tmp_path / "run"), [f"resume={tmp_path / 'run'}"])
+
+
+def test_callbacks_and_loggers_can_be_left_out(tiny_run, tmp_path):
+    tiny_run("~callbacks.figures", "~callbacks.checkpoints", "~logger.csv")
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "assignments.csv",
+        "config.yaml",
+        "embeddings.npy",
+        "metrics.json",
+    ]
+
+
 def test_a_batch_larger_than_the_data_becomes_the_data_with_one_line(tiny_run, caplog):
     with caplog.at_level("INFO"):
         tiny_run("method.batch_size=1000")
