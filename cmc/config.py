@@ -84,6 +84,9 @@ def check(config: DictConfig, schema: DictConfig) -> None:
         rule = _RULES.get(re.sub(r"^(method\.phases)\.[^.]+\.", r"\1.*.", key)) or _type_rule(known[key])
         if rule and not _is_reference(value) and not rule.accepts(value):
             raise UserError(f"{key}: {value!r} given; it must be {rule.says}")
+    for group in ("method", "data"):
+        if f"{group}._target_" not in known:
+            raise UserError(f"{group}: the chosen yaml names no class (_target_); it is one that others build on")
     present = dict(_leaves(given))
     missing = [key for key in known if key not in present and not key.startswith(_OPTIONAL)]
     if missing:

@@ -38,6 +38,7 @@ def refused(monkeypatch, capsys, tmp_path):
     [
         ("metod=cmmc", r"^metod: no such key; did you mean method\?$"),
         ("method=cmcc", r"^method=cmcc: no such method; there are cmmc, .*did you mean cmmc\?$"),
+        ("data=_base", r"^data: the chosen yaml names no class"),
         ("data=nowhere", r"^data=nowhere: no such data; there are .*digits.*"),
         ("experiment=dmo", r"^experiment=dmo: no such experiment; .*did you mean demo\?$"),
         ("method.batchsize=3", r"^method\.batchsize: no such key; did you mean method\.batch_size\?$"),
