@@ -48,7 +48,7 @@ class DMIM(Method):
 
     A sample's cluster is the argmax of the mean over modalities of p^m, whose clusters are matched first.
 
-    What the default changes against the paper, found without labels inside a run (experiments/dmim_study.md): rows of
+    What the default changes against the paper, found without labels inside a run: rows of
     unit length on at most 100 principal components; noise on this input that falls to 0 over the run, without which
     the network learns pairs of samples by heart; beta that rises from 0; 150 epochs at a learning rate of 2e-3 falling
     to 0 along a cosine instead of 500 at 5e-4; gamma of 0.2 instead of 0.5; and several networks side by side, of
