@@ -47,6 +47,8 @@ def task(function: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]
             if (end := _ending(error)) is None:
                 raise
             _note(end.line)
+            if _is_sweep() and not isinstance(error, Interrupted | KeyboardInterrupt):
+                raise UserError(end.line.removeprefix("error: ")) from None  # the sweep's other jobs go on
             _leave(end)
 
     return told
@@ -99,15 +101,22 @@ def _message(error: BaseException) -> str | None:
     while root is not None:
         if isinstance(root, UserError):
             return str(root)
+        if isinstance(root, OSError) and not isinstance(root, HydraException):
+            return f"{root.filename or 'file'}: {root.strerror or root}; hydra.run.dir=FOLDER puts the run elsewhere"
         root = root.__cause__ or root.__context__
     if isinstance(error, InstantiationException):
         key = str(error).rpartition("full_key: ")[2] if "full_key: " in str(error) else "configuration"
-        return f"{key}: {' '.join(str(error.__cause__ or error).split())}"
+        return f"{key}: {' '.join(str(error.__cause__ or error).split())} (HYDRA_FULL_ERROR=1 shows where)"
     if isinstance(error, HydraException | OmegaConfBaseException):
         return explain(error, conf_dir(), sys.argv[1:])
-    if isinstance(error, OSError):
-        return f"{error.filename or 'file'}: {error.strerror or error}; a run is written to hydra.run.dir=FOLDER"
     return None
+
+
+def _is_sweep() -> bool:
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def _note(line: str) -> None:

@@ -18,6 +18,23 @@ from cmc.errors import UserError
 
 GROUPS = ("method", "data", "trainer", "logger", "callbacks")
 _OPTIONAL = ("logger.", "callbacks.evaluation", "callbacks.progress", "callbacks.figures", "callbacks.checkpoints")
+_OWN = (
+    "accumulate_grad_batches",
+    "callbacks",
+    "default_root_dir",
+    "enable_checkpointing",
+    "enable_model_summary",
+    "enable_progress_bar",
+    "gradient_clip_val",
+    "log_every_n_steps",
+    "logger",
+    "max_epochs",
+    "max_steps",
+    "max_time",
+    "num_sanity_val_steps",
+    "reload_dataloaders_every_n_epochs",
+)
+_PRECISIONS = (32, "32", "32-true", "16-mixed", "bf16-mixed")
 _SCALINGS = ("auto", "none", "l2", "standard", "minmax")
 
 
@@ -37,6 +54,7 @@ def _number(value: Any) -> bool:
 
 
 _SIZE = Rule(lambda v: v == "full" or _whole(v, 1), "a whole number of at least 1, or full")
+_SEED = Rule(lambda v: _whole(v, 0) and v < 2**32, "a whole number from 0 to 4294967295")
 _TYPES: dict[type, Rule] = {
     bool: Rule(lambda v: isinstance(v, bool), "true or false"),
     int: Rule(lambda v: _whole(v, -(10**18)), "a whole number"),
@@ -46,7 +64,9 @@ _TYPES: dict[type, Rule] = {
     dict: Rule(lambda v: isinstance(v, dict), "a mapping of keys"),
 }
 _RULES: dict[str, Rule] = {
-    "seed": Rule(lambda v: _whole(v, 0) and v < 2**32, "a whole number from 0 to 4294967295"),
+    "seed": _SEED,
+    "data.seed": _SEED,
+    "method.seed": _SEED,
     "evaluate_every": Rule(lambda v: _whole(v, 0), "a whole number of at least 0"),
     "max_phase_epochs": Rule(lambda v: v is None or _whole(v, 1), "a whole number of at least 1, or null"),
     "resume": Rule(lambda v: v is None or isinstance(v, str), "the path of a run folder"),
@@ -54,7 +74,12 @@ _RULES: dict[str, Rule] = {
     "data.holdout": Rule(lambda v: _number(v) and 0 <= v < 1, "a share of at least 0 and below 1"),
     "data.n_clusters": Rule(lambda v: v is None or _whole(v, 2), "a whole number of at least 2, or null"),
     "data.in_memory": Rule(lambda v: v is None or isinstance(v, bool), "true, false or null"),
-    "trainer.devices": Rule(lambda v: v in (1, "auto"), "1: this version trains on one device"),
+    "data.root": Rule(lambda v: v is None or isinstance(v, str), "the path of a file or folder"),
+    "trainer.devices": Rule(
+        lambda v: (_whole(v, 1) and v == 1) or (isinstance(v, list) and len(v) == 1),
+        "1, or the list of one device's number: this version trains on one device",
+    ),
+    "trainer.precision": Rule(lambda v: v in _PRECISIONS, f"one of {', '.join(_PRECISIONS[1:])}"),
     "method.batch_size": _SIZE,
     "method.phases.*.batch_size": _SIZE,
     "method.phases.*.chunk_size": _SIZE,
@@ -96,11 +121,16 @@ def check(config: DictConfig, schema: DictConfig) -> None:
 def _check_unknown(key: str, value: Any, known: Mapping[str, Any], shipped: Mapping[str, Any]) -> None:
     """Refuse a key that no yaml has, but for the places where keys are free.
 
-    They are arguments of Lightning's Trainer, which refuses wrong ones itself, and whole new loggers and callbacks.
+    They are arguments of Lightning's Trainer and of the optimiser and its schedule, which refuse wrong ones themselves,
+    and whole new loggers and callbacks.
     """
     group, _, rest = key.partition(".")
     name = rest.partition(".")[0]
-    if group == "trainer" or (group in ("logger", "callbacks") and name and name not in shipped[group]):
+    if group == "trainer" and name in _OWN:
+        raise UserError(f"{key}: is set by CMC itself; phases and their lengths are method.phases.*.epochs")
+    if group == "trainer" or key.startswith(("method.optimizer.", "method.scheduler.")):
+        return
+    if group in ("logger", "callbacks") and name and name not in shipped[group]:
         return
     if any(k.startswith(f"{key}.") for k in known):
         raise UserError(f"{key}: {value!r} given; it must be {_TYPES[dict].says}")

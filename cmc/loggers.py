@@ -46,7 +46,9 @@ class HistoryLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Append the row of epoch ``metrics["epoch"]``."""
+        """Append the row of epoch ``metrics["epoch"]``; what other callbacks log between epochs is passed over."""
+        if "loss" not in metrics:
+            return
         epoch = int(metrics["epoch"])
         row = {**metrics, "epoch": epoch, "phase": self._phase_of[epoch]}
         rows = [] if self._rows is None and epoch == 0 else self._before(epoch)

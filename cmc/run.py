@@ -17,7 +17,7 @@ def _run(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     state = HydraConfig.get()
-    chosen = [f"{group}={state.runtime.choices.get(group)}" for group in GROUPS]
+    chosen = [f"{group}={choice}" for group in GROUPS if (choice := state.runtime.choices.get(group))]
     searchpath = ",".join(f"'{path}'" for path in state.searchpath)
     check(config, hydra.compose("config", overrides=[*chosen, f"hydra.searchpath=[{searchpath}]"]))
 

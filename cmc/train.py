@@ -53,7 +53,10 @@ def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -
     checkpoint = None
     if config.resume:
         config, checkpoint = _resumed(run, overrides or [])
-    elif config.max_phase_epochs is not None:
+        (run / "metrics.json").unlink(missing_ok=True)
+    elif (run / "config.yaml").exists():
+        raise UserError(f"{run}: holds a run already; give another hydra.run.dir, or resume={run} to go on with it")
+    if config.max_phase_epochs is not None:
         for phase in config.method.phases.values():
             phase.epochs = min(phase.epochs, config.max_phase_epochs)
     seed_everything(config.seed, verbose=False)
@@ -86,7 +89,7 @@ def _resumed(run: Path, overrides: list[str]) -> tuple[DictConfig, Path]:
     """The configuration and the checkpoint of a run to go on with."""
     if not (run / NAME).exists():
         raise UserError(f"resume: {run} has no {NAME} to go on from; start the run again")
-    if others := [o for o in overrides if not o.startswith("resume=")]:
+    if others := [o for o in overrides if not o.startswith(("resume=", "data.root="))]:
         raise UserError(f"resume: a run goes on as it was configured; leave out {' '.join(others)}")
     try:
         config = OmegaConf.load(run / "config.yaml")
@@ -94,6 +97,8 @@ def _resumed(run: Path, overrides: list[str]) -> tuple[DictConfig, Path]:
     except Exception as error:
         raise UserError(f"resume: {run} cannot be gone on with: {' '.join(str(error).split())[:200]}") from None
     assert isinstance(config, DictConfig)
+    for moved in (o for o in overrides if o.startswith("data.root=")):
+        OmegaConf.update(config, "data.root", moved.partition("=")[2])
     return config, run / NAME
 
 
@@ -117,7 +122,7 @@ def _print(report: dict[str, Any], run: Path) -> None:
         scored["held-out samples"] = report["holdout"]
     names = [f"{key}={report[key]}" for key in ("method", "data", "seed")]
     if report["scores"] is None:
-        console.print(f"{', '.join(names)}: no labels, nothing to score; see {run}/assignments.csv")
+        console.print(f"{', '.join(names)}: no labels, nothing to score; see {run}/assignments.csv", soft_wrap=True)
         return
     table = Table(title=" ".join(names), title_justify="left")
     for column in ("last epoch", "ACC", "NMI", "ARI", "purity"):
@@ -125,4 +130,4 @@ def _print(report: dict[str, Any], run: Path) -> None:
     for name, scores in scored.items():
         table.add_row(name, *(f"{scores[key]:.4f}" for key in ("acc", "nmi", "ari", "purity")))
     console.print(table)
-    console.print(f"{report['seconds']['total']:.0f} s; pictures in {run}/figures", soft_wrap=True)
+    console.print(f"{report['seconds']['total']:.0f} s; the run's folder, pictures and all: {run}", soft_wrap=True)

@@ -3,8 +3,10 @@
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,8 @@ def refused(monkeypatch, capsys, tmp_path):
             run.main()
         assert stop.value.code == 2
         *logged, line = capsys.readouterr().err.splitlines()
-        assert all(" data: " in earlier or "run folder: " in earlier for earlier in logged), logged
+        known = (" data: ", "run folder: ", "HYDRA", "epoch ", "Error executing job")
+        assert all(any(word in earlier for word in known) for earlier in logged), logged
         return line.removeprefix("cmc: error: ")
 
     return call
@@ -61,9 +64,19 @@ def refused(monkeypatch, capsys, tmp_path):
         ("data.holdout=1.0", r"^data\.holdout: 1\.0 given; it must be a share of at least 0 and below 1$"),
         ("data.n_clusters=1", r"^data\.n_clusters: 1 given; it must be a whole number of at least 2, or null$"),
         ("data.n_clusters=1798", r"^data\.n_clusters: 1798 clusters for 1797 training samples"),
-        ("trainer.precision=half", r"^trainer: .*half"),
+        ("trainer.precision=half", r"^trainer\.precision: 'half' given; it must be one of 32, 32-true, 16-mixed"),
+        ("trainer.precision=64-true", r"^trainer\.precision: '64-true' given"),
+        ("trainer.devices=auto", r"^trainer\.devices: 'auto' given; it must be 1"),
+        ("+trainer.max_epochs=3", r"^trainer\.max_epochs: is set by CMC itself; .*method\.phases"),
+        ("method.kmeans_restarts=0", r"^method\.kmeans_restarts: 0 given; it must be a number of at least 1$"),
+        ("method.hidden=[0]", r"^method\.hidden\[0\]: 0 given"),
+        ("method.latent_dim=0", r"^method\.latent_dim: 0 given"),
+        ("method.optimizer.lr=-1", r"^method\.optimizer: .*-1"),
+        ("+method.optimizer.weight_decy=0.1", r"weight_decy"),
+        ("data.seed=-1", r"^data\.seed: -1 given"),
+        ("data.holdout=1e-9", r"^data\.holdout: 1e-09 of 1797 samples is none"),
         ("trainer.accelerator=gpus", r"^trainer: .*gpus"),
-        ("method.hidden=[a]", r"^method: "),
+        ("method.hidden=[a]", r"^method\.hidden\[0\]: 'a' given"),
         ("~callbacks.results", r"^callbacks\.results\._target_: taken out"),
         ("data.holdout=0.999", r"^data\.n_clusters: 10 clusters for 2 training samples"),
         ("trainer.devices=2", r"^trainer\.devices: 2 given; it must be 1"),
@@ -102,6 +115,7 @@ def test_files_need_a_root_that_can_be_read(refused, tmp_path):
         ({"labels": np.linspace(0, 1, 40)}, ["label", "row 1"]),
         ({"labels": None}, ["data.n_clusters", "no labels"]),
         ({"labels": np.zeros(40, int)}, ["data.n_clusters", "1 class"]),
+        ({"labels": np.arange(40)}, ["data.n_clusters", "40 values for 40 samples"]),
     ],
 )
 def test_data_that_cannot_be_clustered_are_named(refused, tmp_path, arrays, words):
@@ -121,6 +135,53 @@ def test_an_output_folder_that_cannot_be_written_is_named(refused, tmp_path):
     line = refused("hydra.run.dir=file/run")
     assert "file/run" in line
     assert "hydra.run.dir=FOLDER" in line
+    assert "hydra.run.dir=FOLDER" in refused("hydra.run.dir=/proc", "data.n_clusters=1")
+
+
+SMALL = ["data=synthetic", "data.n_samples=90", "data.dims=[4,3]", "data.n_clusters=3", "trainer.accelerator=cpu"]
+SMALL += ["method=dmim", "method.restarts=1", "max_phase_epochs=2", "~callbacks.figures"]
+
+
+def test_a_sweep_goes_on_after_a_job_that_fails(refused, tmp_path):
+    line = refused(
+        "-m", *SMALL, "data.n_clusters=200,3", "hydra.sweep.dir=sweep", "hydra.sweep.subdir=${hydra.job.num}"
+    )
+    assert "data.n_clusters" in line
+    assert not (tmp_path / "sweep" / "0" / "metrics.json").exists()
+    assert (tmp_path / "sweep" / "1" / "metrics.json").exists()
+    assert "data.n_clusters" in (tmp_path / "sweep" / "0" / "run.log").read_text()
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(refused, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["cmc", *SMALL, "hydra.run.dir=run"])
+    run.main()
+    before = (tmp_path / "run" / "metrics.json").read_bytes()
+    assert "holds a run already" in refused(*SMALL, "seed=1", "hydra.run.dir=run")
+    assert (tmp_path / "run" / "metrics.json").read_bytes() == before
+
+
+def test_ctrl_c_and_resume_through_the_command(tmp_path):
+    many = [word.replace("max_phase_epochs=2", "max_phase_epochs=100000") for word in SMALL]
+    many += ["method.phases.train.epochs=100000", "hydra.run.dir=run"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cmc.run", *many], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    history = tmp_path / "run" / "history.csv"
+    deadline = time.monotonic() + 120
+    while not (history.exists() and len(history.read_text().splitlines()) > 3):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    onward = re.search(r"go on with: python -m cmc\.run (resume=\S+)", errors)
+    config = tmp_path / "run" / "config.yaml"
+    config.write_text(
+        re.sub(r"epochs: 100000", f"epochs: {len(history.read_text().splitlines()) + 1}", config.read_text())
+    )
+    done, _ = command(onward[1], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "metrics.json").exists()
 
 
 def command(*arguments, **settings):

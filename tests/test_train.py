@@ -138,6 +138,26 @@ def test_a_holdout_is_scored_besides_and_never_trained_on(tiny_run, tmp_path):
     assert report["holdout"]["nmi"] == pytest.approx(normalized_mutual_info_score(labels, clusters), abs=1e-9)
 
 
+def test_held_out_samples_do_not_touch_the_others(files, small_run, tmp_path):
+    """Whatever the held-out rows say, the rest is assigned and embedded bit for bit the same."""
+    outcomes = []
+    for name in ("a", "b"):
+        overrides = files(np.arange(90) % 3)
+        if name == "b":
+            held = [int(row["index"]) for row in rows(tmp_path / "a" / "assignments_holdout.csv")]
+            arrays = dict(np.load(tmp_path / "x.npz"))
+            arrays["a"][held], arrays["b"][held] = 0.5, 0.5
+            np.savez(tmp_path / "x.npz", **arrays)
+        _, folder = small_run(name, *overrides, "data.holdout=0.3")
+        outcomes.append([(folder / file).read_bytes() for file in ("assignments.csv", "embeddings.npy")])
+    assert outcomes[0] == outcomes[1]
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tiny_run):
+    with pytest.raises(UserError, match=r"training: .* is (nan|inf|-inf) in reconstruct, epoch"):
+        tiny_run("method.optimizer.lr=1e30")
+
+
 def test_from_disk_or_from_memory_the_run_is_the_same(tiny_run, tmp_path):
     for name, in_memory in (("a", "true"), ("b", "false")):
         tiny_run(f"data.in_memory={in_memory}", folder=tmp_path / name)

@@ -125,7 +125,11 @@ def confusion(clusters: np.ndarray, labels: np.ndarray, n_clusters: int) -> Figu
 
 def _match(clusters: np.ndarray, labels: np.ndarray, n_clusters: int) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """The class names, the n_clusters x classes table, and for each cluster the class that it is matched to, or -1."""
-    classes, codes = np.unique(labels, return_inverse=True)
+    names = set(labels.tolist())
+    numbered = all(name.lstrip("-").isdigit() for name in names)
+    classes = np.array(sorted(names, key=int if numbered else str))
+    position = {name: code for code, name in enumerate(classes.tolist())}
+    codes = np.array([position[name] for name in labels.tolist()])
     table = contingency_table(torch.from_numpy(clusters), torch.from_numpy(codes), n_clusters, len(classes))
     return classes, table.numpy(), match(table).tolist()
 
@@ -148,14 +152,15 @@ def embedding(features: np.ndarray, clusters: np.ndarray, labels: np.ndarray | N
     figure = Figure(figsize=(6.2 * len(groupings), 5.2), layout="constrained")
     for number, (name, groups, palette) in enumerate(groupings):
         axes = figure.add_subplot(1, len(groupings), number + 1)
-        for k, group in enumerate(np.unique(groups)):
+        present = np.unique(groups) if name == "cluster" else classes
+        for k, group in enumerate(present):
             here = groups == group
             colour = palette[int(group) if name == "cluster" else k]
             axes.scatter(points[here, 0], points[here, 1], s=9, lw=0, color=_colour(colour), label=str(group))
         axes.set_title(f"embedding by {name}")
         axes.set_xticks([])
         axes.set_yticks([])
-        if len(np.unique(groups)) <= 20:
+        if len(present) <= 20:
             axes.legend(fontsize=7, markerscale=2, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure
 
@@ -167,9 +172,11 @@ def _project(features: np.ndarray) -> np.ndarray:
     from threadpoolctl import threadpool_limits
 
     width = min(30, *features.shape)
-    reduced = PCA(width, random_state=0).fit_transform(features) if width > 2 else features
+    if width < 2 or not features.std() > 0:  # t-SNE asks for two columns, and crashes without spread
+        return np.pad(features, ((0, 0), (0, 2)))[:, :2]
+    reduced = PCA(width, random_state=0).fit_transform(features)
     if len(features) < 50:
-        return np.pad(reduced, ((0, 0), (0, max(0, 2 - reduced.shape[1]))))[:, :2]
+        return reduced[:, :2]
     with threadpool_limits(limits=1):  # on few points threads only wait for each other
         points: np.ndarray = TSNE(2, init="pca", perplexity=30, max_iter=500, random_state=0).fit_transform(reduced)
     return points

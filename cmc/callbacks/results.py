@@ -47,8 +47,10 @@ class Results(Callback):
         self._epoch_began = self._fit_began = 0.0
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Start the clock."""
+        """Start the clock, and the device's count of memory."""
         self._fit_began = time.monotonic()
+        if trainer.strategy.root_device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(trainer.strategy.root_device)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Start the epoch's clock."""

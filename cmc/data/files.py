@@ -40,7 +40,7 @@ def load(root: str | Path | None) -> Modalities:
     Raises:
         UserError: No root given, or nothing there that can be read.
     """
-    if root is None or not str(root):
+    if not root:
         raise UserError(
             f"data.root is not given: name the file or folder of your features; what can be read: {formats.READABLE}"
         )

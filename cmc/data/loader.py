@@ -21,7 +21,7 @@ class Batch(NamedTuple):
 
     Attributes:
         modalities: one B x d_m float tensor a modality, in the order of the data's names.
-        index: B positions among all samples (int64, on the CPU); labels are joined by it, at evaluation alone.
+        index: B positions among all samples (int64); labels are joined by it, at evaluation alone.
     """
 
     modalities: tuple[Tensor, ...]
@@ -193,4 +193,5 @@ class Batches:
 
 
 def _float(x: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
+    array = np.ascontiguousarray(x, dtype=np.float32)
+    return torch.from_numpy(array if array.flags.writeable else array.copy())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
+import math
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -92,7 +93,7 @@ class DataModule(LightningDataModule):
     def _fits(self, nbytes: int) -> bool:
         if self.in_memory is not None:
             return self.in_memory
-        return nbytes <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") / 2
+        return nbytes <= _free_memory() / 2
 
     @property
     def n_samples(self) -> int:
@@ -143,10 +144,24 @@ class DataModule(LightningDataModule):
             )
 
 
+def _free_memory() -> float:
+    """Bytes that the system can give, where it says so (Linux); without end elsewhere."""
+    try:
+        (line,) = (line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable"))
+    except (OSError, ValueError):
+        return math.inf
+    return 1024 * float(line.split()[1])
+
+
 def _check_n_clusters(given: int | None, data: Modalities) -> int:
     n_clusters = given if given is not None else data.n_classes
     if n_clusters is None:
         raise UserError("data.n_clusters: not given, and the data have no labels to count; give data.n_clusters=K")
+    if given is None and n_clusters > data.n_samples / 2:
+        raise UserError(
+            f"data.n_clusters: the labels take {n_clusters} values for {data.n_samples} samples; if these are classes, "
+            "give data.n_clusters=K, and if they are names of samples, take them out"
+        )
     if n_clusters < 2:
         what = "given" if given is not None else "class in the labels"
         raise UserError(f"data.n_clusters: {n_clusters} {what}; there must be at least 2 clusters")
@@ -156,6 +171,8 @@ def _check_n_clusters(given: int | None, data: Modalities) -> int:
 def _split(n: int, holdout: float, seed: int) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Rows to train on and rows kept out, both ascending; (None, None) when nothing is kept out."""
     kept_out = round(n * holdout)
+    if holdout and not kept_out:
+        raise UserError(f"data.holdout: {holdout} of {n} samples is none; give a larger share, or 0")
     if not kept_out:
         return None, None
     order = np.random.default_rng(seed).permutation(n)

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-SCALINGS = ("auto", "none", "l2", "standard", "minmax")
 _BLOCK = 8192
 
 
@@ -38,7 +37,7 @@ class Scaler:
         Args:
             features: modality -> N x d.
             rows: the rows to read, None for all.
-            scaling: one of ``SCALINGS``.
+            scaling: ``auto``, ``none``, ``l2``, ``standard`` or ``minmax``.
         """
         for name, x in features.items():
             self.kinds[name] = scaling

@@ -7,6 +7,7 @@ needs lives in buffers: a checkpoint taken anywhere then resumes bit for bit.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -121,15 +122,18 @@ class Method(LightningModule, ABC):
 
     def configure_optimizers(self) -> Optimizer | tuple[list[Optimizer], list[LRScheduler]]:
         """One optimiser for all phases."""
-        optimizer = self._optimizer(self.parameters())
+        try:
+            optimizer = self._optimizer(self.parameters())
+        except (TypeError, ValueError) as error:
+            raise UserError(f"method.optimizer: {error}") from None
         return optimizer if self._scheduler is None else ([optimizer], [self._scheduler(optimizer)])
 
     def on_train_start(self) -> None:
         """Take up the random numbers where the checkpoint left them."""
         if self._random_state:
             torch.set_rng_state(self._random_state["cpu"])
-            if torch.cuda.is_available() and self._random_state["cuda"]:
-                torch.cuda.set_rng_state_all(self._random_state["cuda"])
+            if torch.cuda.is_available() and self._random_state["cuda"] is not None:
+                torch.cuda.set_rng_state(self._random_state["cuda"])
             self._random_state = {}
 
     def on_train_epoch_start(self) -> None:
@@ -177,13 +181,20 @@ class Method(LightningModule, ABC):
         if (scheduler := self.lr_schedulers()) is not None:
             scheduler.step()  # type: ignore[union-attr]
         record = self.record()
+        for name, value in record.items():
+            if not math.isfinite(value):
+                phase, epoch = self.schedule.at(self.current_epoch)
+                raise UserError(
+                    f"training: {name} is {value} in {phase.name}, epoch {epoch + 1}; "
+                    "give a smaller method.optimizer.lr, or another data.scaling"
+                )
         self.log_dict(record, logger=False)
         for logger in self.loggers:
             logger.log_metrics({"epoch": self.current_epoch, **record}, step=self.current_epoch)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the random states and the unfinished means."""
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
         checkpoint["random_state"] = {"cpu": torch.get_rng_state(), "cuda": cuda}
         checkpoint["means"] = {"sums": self._sums, "n_seen": self._n_seen, "notes": self._notes}
 
@@ -200,3 +211,19 @@ class Method(LightningModule, ABC):
             if saved is not None and saved.shape != buffer.shape:
                 setattr(self, name, torch.empty_like(saved, device=buffer.device))
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def at_least(bound: int, **values: float | None) -> None:
+    """Refuse a setting of a method that is below its bound; None is a setting left out.
+
+    Raises:
+        UserError: the key, what was given, and the bound.
+    """
+    for key, value in values.items():
+        if value is not None and (isinstance(value, bool | str) or value < bound):
+            raise UserError(f"method.{key}: {value!r} given; it must be a number of at least {bound}")
+
+
+def total(terms: Iterable[Tensor]) -> Tensor:
+    """The sum of scalars, a scalar."""
+    return torch.stack(list(terms)).sum()

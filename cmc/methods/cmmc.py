@@ -16,7 +16,7 @@ from cmc.errors import UserError
 from cmc.functional.contrastive import cluster_contrast, cluster_imbalance, nt_xent
 from cmc.functional.kmeans import kmeans, scale_columns
 from cmc.functional.matching import rename
-from cmc.methods.base import Method
+from cmc.methods.base import Method, at_least, total
 from cmc.networks import AutoEncoder
 
 
@@ -84,6 +84,8 @@ class CMMC(Method):
         seed: int = 0,
     ) -> None:
         super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last)
+        at_least(1, latent_dim=latent_dim, feature_dim=feature_dim, kmeans_restarts=kmeans_restarts)
+        at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
         self._objectives = {"reconstruct": self._reconstruct, "contrast": self._contrast, "align": self._align}
         self._check(feature_temperature, label_temperature, align_input, imbalance_per)
         self.feature_temperature, self.label_temperature = feature_temperature, label_temperature
@@ -121,16 +123,16 @@ class CMMC(Method):
         times = 1 if self.imbalance_per == "modality" else len(q) - 1
         return {
             "reconstruction": error,
-            "feature_contrast": _sum(nt_xent(a, b, self.feature_temperature) for a, b in combinations(h, 2)),
-            "label_contrast": _sum(cluster_contrast(a, b, self.label_temperature) for a, b in combinations(q, 2)),
-            "imbalance": times * _sum(map(cluster_imbalance, q)),
+            "feature_contrast": total(nt_xent(a, b, self.feature_temperature) for a, b in combinations(h, 2)),
+            "label_contrast": total(cluster_contrast(a, b, self.label_temperature) for a, b in combinations(q, 2)),
+            "imbalance": times * total(map(cluster_imbalance, q)),
         }
 
     def _align(self, batch: Batch) -> dict[str, Tensor]:
         targets = self.pseudo_labels[:, batch.index.to(self.device)]
         logits = [self.cluster_head(z) for z in self._encode(batch)]
         inputs = logits if self.align_input == "logits" else [x.softmax(1) for x in logits]
-        return {"alignment": _sum(F.cross_entropy(x, y) for x, y in zip(inputs, targets, strict=True))}
+        return {"alignment": total(F.cross_entropy(x, y) for x, y in zip(inputs, targets, strict=True))}
 
     def refresh(self, phase: str, epoch: int, batches: Iterable[Batch]) -> None:
         """At the start of ``align``: pseudo labels, M x N."""
@@ -168,14 +170,10 @@ class CMMC(Method):
         """Codes, and the sum over modalities of the mean squared error."""
         outputs = [net(x) for net, x in zip(self._networks(), batch.modalities, strict=True)]
         errors = (F.mse_loss(decoded, x) for (_, decoded), x in zip(outputs, batch.modalities, strict=True))
-        return [code for code, _ in outputs], _sum(errors)
+        return [code for code, _ in outputs], total(errors)
 
     def _networks(self) -> list[AutoEncoder]:
         return list(self.autoencoders)  # type: ignore[arg-type]
 
     def _feature(self, z: Tensor) -> Tensor:
         return F.normalize(self.feature_head(z), dim=1)
-
-
-def _sum(terms: Iterable[Tensor]) -> Tensor:
-    return torch.stack(list(terms)).sum()

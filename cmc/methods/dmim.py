@@ -19,7 +19,7 @@ from cmc.functional.agreement import agreement, match_modalities
 from cmc.functional.mutual_information import joint_table, mutual_information
 from cmc.functional.sinkhorn import sinkhorn_labels
 from cmc.functional.variational import gaussian_kl, softmax_kl
-from cmc.methods.base import Method
+from cmc.methods.base import Method, at_least, total
 from cmc.networks import Bottleneck, BottleneckNetwork, PrincipalComponents, initialise_normal
 
 log = logging.getLogger(__name__)
@@ -127,9 +127,9 @@ class DMIM(Method):
     ) -> None:
         super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, scheduler)
         _check(alignment=alignment, joint=joint, head_input=head_input, pseudo_labels=pseudo_labels)
-        _at_least(1, overcluster_factor=overcluster_factor, depth=depth, restarts=restarts, refresh_every=refresh_every)
-        _at_least(1, width=width, components=components)
-        _at_least(0, beta=beta, gamma=gamma, input_noise=input_noise)
+        at_least(1, overcluster_factor=overcluster_factor, depth=depth, restarts=restarts, refresh_every=refresh_every)
+        at_least(1, width=width, components=components)
+        at_least(0, beta=beta, gamma=gamma, input_noise=input_noise)
         self._check_batches()
         if beta >= 1 and not released:
             log.warning("method.beta: %s given; from 1 on the collapsed solution, a single cluster, is optimal", beta)
@@ -163,7 +163,7 @@ class DMIM(Method):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """L1, beta L2 and gamma L3, the mean over the networks side by side."""
         terms = list(self.pieces(batch))
-        return {name: _sum(losses[name] * weight for losses, weight in terms) for name in terms[0][0]}
+        return {name: total(losses[name] * weight for losses, weight in terms) for name in terms[0][0]}
 
     def pieces(self, batch: Batch) -> Iterator[tuple[dict[str, Tensor], float]]:
         """One piece a network."""
@@ -182,8 +182,8 @@ class DMIM(Method):
             for a, b in combinations([x.softmax(1) for x in logits], 2)
         ]
         return {
-            "shared_information": -_sum(shared) / (len(outputs) - 1),
-            "superfluous_information": beta * _sum(map(self._superfluous, outputs)),
+            "shared_information": -total(shared) / (len(outputs) - 1),
+            "superfluous_information": beta * total(map(self._superfluous, outputs)),
             "uniform_distribution": self.gamma * self._uniform(r, outputs, batch),
         }
 
@@ -197,7 +197,7 @@ class DMIM(Method):
         targets = self.pseudo[r][:, batch.index.to(self.device)].long()
         taught = outputs[:1] if self.pseudo_labels == "first" else outputs
         inputs = [o.cluster.softmax(1) if self.released else o.cluster for o in taught]
-        return _sum(F.cross_entropy(x, targets[m]) for m, x in enumerate(inputs))
+        return total(F.cross_entropy(x, targets[m]) for m, x in enumerate(inputs))
 
     def _share_of_run(self) -> float:
         phase, epoch = self.schedule.at(self.current_epoch)
@@ -336,13 +336,3 @@ def _check(**choices: str) -> None:
     for key, value in choices.items():
         if value not in _CHOICES[key]:
             raise UserError(f"method.{key}: {value!r} given; it must be one of {', '.join(_CHOICES[key])}")
-
-
-def _at_least(bound: int, **values: float | None) -> None:
-    for key, value in values.items():
-        if value is not None and (isinstance(value, str) or value < bound):
-            raise UserError(f"method.{key}: {value} given; it must be at least {bound}")
-
-
-def _sum(terms: Iterable[Tensor]) -> Tensor:
-    return torch.stack(list(terms)).sum()

@@ -52,6 +52,18 @@ def test_embedding_gives_a_cluster_the_colour_of_its_class(n):
     assert sum(len(c.get_offsets()) for c in by_cluster.collections) == n
 
 
+@pytest.mark.parametrize("points", [np.ones((80, 4)), np.random.default_rng(0).normal(size=(80, 1))])
+def test_embeddings_without_spread_or_of_one_column_are_drawn(points):
+    (axes,) = figures.embedding(points, np.arange(80) % 2, None, 2).axes
+    assert sum(len(c.get_offsets()) for c in axes.collections) == 80
+
+
+def test_classes_that_are_numbers_are_ordered_as_numbers():
+    labels = np.array(["10", "9", "2"])
+    axes = figures.confusion(np.array([0, 1, 2]), labels, 3).axes[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["2", "9", "10"]
+
+
 def test_without_labels_there_is_one_embedding():
     (axes,) = figures.embedding(np.zeros((4, 1)), np.array([0, 1, 1, 0]), None, 2).axes
     assert axes.get_title() == "embedding by cluster"

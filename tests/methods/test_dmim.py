@@ -266,7 +266,7 @@ def test_pca_aligns_to_the_smallest_width_and_leaves_equal_widths_alone(dims, ke
         ({"alignment": "none", "width": None}, r"method\.alignment: none given, but the modalities' widths differ"),
         ({"alignment": "cca"}, r"method\.alignment: 'cca' given; it must be one of projection, pca, none"),
         ({"joint": "both"}, r"method\.joint: 'both' given"),
-        ({"overcluster_factor": 0}, r"method\.overcluster_factor: 0 given; it must be at least 1"),
+        ({"overcluster_factor": 0}, r"method\.overcluster_factor: 0 given; it must be a number of at least 1"),
         ({"refresh_every": 0}, r"method\.refresh_every: 0 given"),
         ({"beta": -0.1}, r"method\.beta: -0\.1 given"),
         ({"batch_size": 2}, r"method\.batch_size: 2 given; a batch must hold at least as many samples"),
