@@ -174,7 +174,7 @@ def _project(features: np.ndarray) -> np.ndarray:
     width = min(30, *features.shape)
     if width < 2 or not features.std() > 0:  # t-SNE asks for two columns, and crashes without spread
         return np.pad(features, ((0, 0), (0, 2)))[:, :2]
-    reduced = PCA(width, random_state=0).fit_transform(features)
+    reduced: np.ndarray = PCA(width, random_state=0).fit_transform(features)
     if len(features) < 50:
         return reduced[:, :2]
     with threadpool_limits(limits=1):  # on few points threads only wait for each other
