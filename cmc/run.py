@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import hydra
 from omegaconf import DictConfig
 
@@ -27,7 +30,9 @@ def _run(config: DictConfig) -> None:
 
 
 def main() -> None:
-    """The ``cmc`` command."""
+    """The ``cmc`` command; like ``python -m cmc.run`` it finds classes in the folder that it is called from."""
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)
     command(_run)
 
 

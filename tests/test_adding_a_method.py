@@ -24,11 +24,12 @@ def project(tmp_path):
     return tmp_path
 
 
-def call(project, *more):
+def call(project, *more, script=False):
     (line,) = re.findall(r"^ *(python -m cmc\.run .*)$", DOC, re.MULTILINE)
     words = line.split()
     assert words[:3] == ["python", "-m", "cmc.run"]
-    command = [sys.executable, *words[1:], "hydra.run.dir=run", "trainer.accelerator=cpu", *more]
+    start = [str(Path(sys.executable).with_name("cmc"))] if script else [sys.executable, "-m", "cmc.run"]
+    command = [*start, *words[3:], "hydra.run.dir=run", "trainer.accelerator=cpu", *more]
     return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
 
 
@@ -45,6 +46,6 @@ def test_its_keys_and_its_own_ranges_are_checked(project):
     mistyped = call(project, "method.wieght=3")
     assert mistyped.returncode == 2
     assert "method.wieght: no such key; did you mean method.weight?" in mistyped.stderr
-    impossible = call(project, "method.weight=0")
+    impossible = call(project, "method.weight=0", script=True)
     assert impossible.returncode == 2
     assert "method.weight: 0 given; it must be above 0" in impossible.stderr
