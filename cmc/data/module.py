@@ -81,12 +81,14 @@ class DataModule(LightningDataModule):
         self.labels, self.held_labels = _labels(data, train), _labels(data, held) if held is not None else None
         self._read = True
         log.info(
-            "data: %s: %d samples, %s, K = %d, scaling %s%s",
+            "data: %s: %d samples%s %s, %s, K = %d, scaling %s%s",
             self.source,
             data.n_samples,
+            f" ({len(held)} held out)" if held is not None else "",
+            "in memory" if kind is Resident else "read from disk",
             " + ".join(f"{name} {d}" for name, d in self.dims.items()),
             self.n_clusters,
-            ", ".join(f"{name} {kind}" for name, kind in self.scaler.kinds.items()),
+            ", ".join(f"{name} {scaling}" for name, scaling in self.scaler.kinds.items()),
             "" if self.labels is not None else "; no labels: there is nothing to score",
         )
 
