@@ -2,7 +2,7 @@
 
 All of them hold the same single state, the contingency table of predicted clusters and classes. It is summed over
 batches and over processes, and a score is computed from the sum: no sample is counted twice, none is left out, and no
-average of averages is taken, however uneven the shards.
+average of averages is taken, however uneven the shards. Beside them stands what can be measured without labels.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
 from cmc.functional import contingency, scores
+from cmc.functional.agreement import agreement, agreement_tables
 
 
 class ContingencyMetric(Metric):
@@ -197,3 +198,44 @@ class ClusteringScores(MetricCollection):
         }
         # The group is named, because groups that torchmetrics finds by itself cost one update a metric to find.
         super().__init__(metrics, compute_groups=[list(metrics)])
+
+
+class LabelFree(Metric):
+    """What can be said of a clustering without labels, from the modalities' own assignments.
+
+    ``agreement``: the mean pairwise NMI of the modalities' clusters; ``balance``: the entropy of their cluster sizes as
+    a share of log K; ``quality``: the product, 1 where all modalities agree on clusters of equal size.
+
+    Args:
+        n_modalities: M, at least 2.
+        n_clusters: K.
+
+    Source:
+        :func:`cmc.functional.agreement.agreement`.
+
+    Example:
+        >>> measures = LabelFree(n_modalities=2, n_clusters=2)
+        >>> measures.update(torch.tensor([[0, 0, 1, 1], [0, 0, 1, 1]]))
+        >>> {name: round(value, 4) for name, value in measures.compute().items()}
+        {'agreement': 1.0, 'balance': 1.0, 'quality': 1.0}
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+    tables: Tensor
+
+    def __init__(self, n_modalities: int, n_clusters: int) -> None:
+        super().__init__()
+        shape = (n_modalities, n_modalities, n_clusters, n_clusters)
+        self.add_state("tables", torch.zeros(shape, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, clusters: Tensor) -> None:
+        """Count one batch: M x B clusters, int64, or M x B x K assignments, of which the largest is taken."""
+        clusters = clusters.argmax(2) if clusters.ndim == 3 else clusters
+        self.tables = self.tables + agreement_tables(clusters, self.tables.shape[-1]).to(self.tables.device)
+
+    def compute(self) -> dict[str, float]:
+        """The measures of all samples of all processes."""
+        agreed, balance = agreement(self.tables)
+        return {"agreement": agreed, "balance": balance, "quality": agreed * balance}

@@ -50,6 +50,7 @@ def test_scores_are_those_of_the_assignments_that_were_written(tiny_run, tmp_pat
     assert report["scores"]["nmi"] == pytest.approx(normalized_mutual_info_score(labels, clusters), abs=1e-9)
     assert report["scores"]["ari"] == pytest.approx(adjusted_rand_score(labels, clusters), abs=1e-9)
     assert all(1 / 3 <= float(row["confidence"]) <= 1 for row in written)
+    assert 0 <= report["label_free"]["agreement"] <= 1
     embeddings = np.load(tmp_path / "run" / "embeddings.npy")
     assert embeddings.shape == (150, 4)
     assert np.isfinite(embeddings).all()

@@ -1,4 +1,4 @@
-"""Scores along the way: the history's ACC, NMI, ARI and purity."""
+"""Scores along the way: the history's ACC, NMI, ARI and purity, and what can be measured without labels."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from typing import Any
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
+from cmc.data.loader import Batch
 from cmc.data.module import DataModule
 from cmc.methods.base import Method
-from cmc.metrics import ClusteringScores
+from cmc.metrics import ClusteringScores, LabelFree
 
 
 class Evaluation(Callback):
-    """Score all training samples every few epochs, once the assignment head is trained.
+    """Measure all training samples every few epochs, once the assignment head is trained.
 
-    The scores are for looking at: nothing is chosen or stopped by them.
+    With labels their scores, and without labels the agreement between modalities (`cmc.metrics.LabelFree`), where a
+    method gives each modality's assignment. They are for looking at: nothing is chosen or stopped by them.
 
     Args:
         every: epochs between two scores; 0 leaves them to the end of the run.
@@ -25,19 +27,45 @@ class Evaluation(Callback):
         self.every = every
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Score, when it is time and there are labels."""
+        """Measure, when it is time."""
         data: DataModule = trainer.datamodule  # type: ignore[attr-defined]
         epoch = trainer.current_epoch + 1
-        if self.every and epoch % self.every == 0 and pl_module.is_assigning and data.labels is not None:
-            pl_module.note(**scores(pl_module, data, data.labels))
+        if self.every and epoch % self.every == 0 and pl_module.is_assigning:
+            pl_module.note(**measures(pl_module, data))
 
 
-def scores(method: Method, data: DataModule, labels: Tensor) -> dict[str, float]:
-    """ACC, NMI, ARI and purity of the present assignments over all training samples."""
-    assert data.n_classes is not None
-    metrics = ClusteringScores(method.n_clusters, data.n_classes)
+def measures(method: Method, data: DataModule) -> dict[str, float]:
+    """Scores and label-free measures of the present assignments over all training samples."""
+    tally = Tally(method, data)
     with method.evaluating():
         method.settle(data.pass_over())
         for batch in data.pass_over():
-            metrics.update(method.assign(batch).argmax(1).cpu(), labels[batch.index])
-    return {name: float(value) for name, value in metrics.compute().items()}
+            tally.add(batch, method.assign(batch), data.labels)
+    return {**(tally.scores() or {}), **(tally.label_free() or {})}
+
+
+class Tally:
+    """Counts assignments batch by batch, against labels where there are any, and between modalities."""
+
+    def __init__(self, method: Method, data: DataModule) -> None:
+        self._method = method
+        self._scores = ClusteringScores(method.n_clusters, data.n_classes) if data.n_classes is not None else None
+        self._measures: LabelFree | None = LabelFree(len(data.dims), method.n_clusters)
+
+    def add(self, batch: Batch, assignment: Tensor, labels: Tensor | None) -> None:
+        """Count a batch: its B x K assignment, and the labels of all samples."""
+        if self._scores is not None and labels is not None:
+            self._scores.update(assignment.argmax(1).cpu(), labels[batch.index])
+        each = self._method.assign_each(batch)
+        if each is None:
+            self._measures = None
+        elif self._measures is not None:
+            self._measures.update(each.cpu())
+
+    def scores(self) -> dict[str, float] | None:
+        """``acc``, ``nmi``, ``ari``, ``purity``; None without labels."""
+        return None if self._scores is None else {k: float(v) for k, v in self._scores.compute().items()}
+
+    def label_free(self) -> dict[str, float] | None:
+        """``agreement``, ``balance``, ``quality``; None where modalities have no assignments of their own."""
+        return None if self._measures is None else self._measures.compute()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SCORES = ("acc", "nmi", "ari", "purity")
+_LABEL_FREE = ("agreement", "balance", "quality")
 
 
 class Figures(Callback):
@@ -61,29 +62,33 @@ def losses(history: list[dict[str, Any]]) -> Figure:
     from matplotlib.figure import Figure
 
     present = [name for name in history[0] if name not in ("epoch", "phase", "loss")]
-    terms = [name for name in present if name not in _SCORES]
-    scores = [name for name in _SCORES if name in present]
-    panels = [["loss"], *([term] for term in terms), *([scores] if scores else [])]
+    terms = [name for name in present if name not in _SCORES + _LABEL_FREE]
+    together = {
+        title: names
+        for title, choice in (("scores", _SCORES), ("without labels", _LABEL_FREE))
+        if (names := [name for name in choice if name in present])
+    }
+    panels = {"loss": ["loss"], **{term.replace("_", " "): [term] for term in terms}, **together}
     columns = min(3, len(panels))
     n_rows = -(-len(panels) // columns)
     figure = Figure(figsize=(4.2 * columns, 2.8 * n_rows), layout="constrained")
-    for number, names in enumerate(panels):
+    for number, (title, names) in enumerate(panels.items()):
         axes = figure.add_subplot(n_rows, columns, number + 1)
         _shade_phases(axes, history, number == 0)
         for name in names:
             points = [(int(row["epoch"]) + 1, float(row[name])) for row in history if row[name] != ""]
             axes.plot(
                 *zip(*points, strict=True),
-                label=name.upper(),
+                label=name.upper() if name in _SCORES else name,
                 lw=1.6,
                 ls="--" if name == "purity" else "-",
                 marker="o" if len(points) < 3 else None,
             )
-        axes.set_title("scores" if names is scores else names[0].replace("_", " "), fontsize=10)
+        axes.set_title(title, fontsize=10)
         axes.set_xlabel("epoch", fontsize=8)
         axes.tick_params(labelsize=8)
         axes.set_xlim(0.5, len(history) + 0.5)
-        if names is scores:
+        if title in together:
             axes.set_ylim(0, 1)
             axes.legend(fontsize=7, loc="lower left")
     return figure

@@ -20,9 +20,9 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
+from cmc.callbacks.evaluation import Tally
 from cmc.data.module import DataModule
 from cmc.methods.base import Method
-from cmc.metrics import ClusteringScores
 from cmc.storage import replacing
 
 _PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "torchmetrics", "numpy", "scipy", "scikit-learn")
@@ -31,8 +31,9 @@ _PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "torchmetrics", "numpy"
 class Results(Callback):
     """After the last epoch: assign every sample once, score, and write what a reader of the run needs.
 
-    ``metrics.json`` holds ``scores`` (and ``holdout``, where samples were held out; None without labels), the
-    protocol, and what traces the run: seed, data fingerprint, versions, commit, device, seconds, memory.
+    ``metrics.json`` holds ``scores`` (and ``holdout``, where samples were held out; None without labels),
+    ``label_free`` (see `cmc.metrics.LabelFree`), the protocol, and what traces the run: seed, data fingerprint,
+    versions, commit, device, seconds, memory.
     ``assignments.csv`` has a row a sample: index, cluster, confidence, label if known. ``embeddings.npy`` is N x D.
 
     Args:
@@ -80,8 +81,9 @@ class Results(Callback):
         held = self._write(folder, "_holdout", pl_module, data, True) if data.held_out is not None else None
         report = {
             **self._run,
-            "scores": _computed(table),
-            **({"holdout": _computed(held)} if data.held_out is not None else {}),
+            "scores": table.scores(),
+            **({"holdout": held.scores()} if held is not None else {}),
+            "label_free": table.label_free(),
             "protocol": "assignments of the last epoch; labels used for scoring alone",
             **_facts(trainer, pl_module, data),
             "seconds": {name: round(s, 3) for name, s in {**self._seconds, "total": self._total()}.items()},
@@ -89,12 +91,10 @@ class Results(Callback):
         with replacing(folder / "metrics.json") as path:
             path.write_text(json.dumps(report, indent=2) + "\n")
 
-    def _write(
-        self, folder: Path, suffix: str, method: Method, data: DataModule, held: bool
-    ) -> ClusteringScores | None:
-        """Write assignments and embeddings of the training samples, or of the held-out ones; return their scores."""
+    def _write(self, folder: Path, suffix: str, method: Method, data: DataModule, held: bool) -> Tally:
+        """Write assignments and embeddings of the training samples, or of the held-out ones; return their tally."""
         labels, rows = (data.held_labels, data.held_rows) if held else (data.labels, data.rows)
-        metrics = ClusteringScores(method.n_clusters, data.n_classes) if data.n_classes is not None else None
+        tally = Tally(method, data)
         embeddings = _Rows(folder / f"embeddings{suffix}.npy") if self._embeddings else None
         n = len(rows) if rows is not None else data.n_samples
         with replacing(folder / f"assignments{suffix}.csv") as path, path.open("w", newline="") as file:
@@ -102,19 +102,19 @@ class Results(Callback):
             writer.writerow(["index", "cluster", "confidence", *(["label"] if labels is not None else [])])
             with method.evaluating():
                 for batch in data.pass_over(held):
-                    confidence, cluster = (x.cpu() for x in method.assign(batch).float().max(1))
+                    assignment = method.assign(batch)
+                    tally.add(batch, assignment, labels)
+                    confidence, cluster = (x.cpu() for x in assignment.float().max(1))
                     index = batch.index if rows is None else torch.from_numpy(rows)[batch.index]
                     columns = [index.tolist(), cluster.tolist(), (f"{c:.6f}" for c in confidence.tolist())]
-                    if labels is not None and metrics is not None:
-                        truth = labels[batch.index]
-                        metrics.update(cluster, truth)
-                        columns.append(_names(truth, data))
+                    if labels is not None:
+                        columns.append(_names(labels[batch.index], data))
                     writer.writerows(zip(*columns, strict=True))
                     if embeddings is not None:
                         embeddings.append(method.embed(batch), n)
         if embeddings is not None:
             embeddings.close()
-        return metrics
+        return tally
 
 
 class _Rows:
@@ -141,10 +141,6 @@ class _Rows:
 def _names(labels: Tensor, data: DataModule) -> list[str]:
     assert data.classes is not None
     return [data.classes[label] for label in labels.tolist()]
-
-
-def _computed(metrics: ClusteringScores | None) -> dict[str, float] | None:
-    return None if metrics is None else {name: float(value) for name, value in metrics.compute().items()}
 
 
 def _facts(trainer: Trainer, method: Method, data: DataModule) -> dict[str, Any]:

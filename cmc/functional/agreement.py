@@ -31,6 +31,21 @@ def match_modalities(tables: Tensor) -> Tensor:
     return names
 
 
+def agreement_tables(clusters: Tensor, n_clusters: int) -> Tensor:
+    """Count the samples in every pair of two modalities' clusters.
+
+    Args:
+        clusters: M x B, int64: the samples' clusters in every modality.
+        n_clusters: K.
+
+    Returns:
+        M x M x K x K, int64; tables of disjoint batches add up to the table of all.
+    """
+    n_modalities, pairs = len(clusters), n_clusters * n_clusters
+    cells = [torch.bincount(a * n_clusters + b, minlength=pairs) for a in clusters for b in clusters]
+    return torch.stack(cells).view(n_modalities, n_modalities, n_clusters, n_clusters)
+
+
 def agreement(tables: Tensor) -> tuple[float, float]:
     """Label-free measures of a clustering by several modalities.
 

@@ -82,6 +82,10 @@ class Method(LightningModule, ABC):
     def assign(self, batch: Batch) -> Tensor:
         """Assignment probabilities, B x K."""
 
+    def assign_each(self, batch: Batch) -> Tensor | None:
+        """Every modality's own assignment, M x B x K, in common cluster numbers; None where a method has none."""
+        return None
+
     def embed(self, batch: Batch) -> Tensor:
         """The common representation of the samples, B x D; the assignments where a method has no other."""
         return self.assign(batch)

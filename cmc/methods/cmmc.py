@@ -155,9 +155,13 @@ class CMMC(Method):
             ]
         )
 
+    def assign_each(self, batch: Batch) -> Tensor:
+        """q^m of every modality, M x B x K."""
+        return torch.stack([self.cluster_head(z).softmax(1) for z in self._encode(batch)])
+
     def assign(self, batch: Batch) -> Tensor:
         """The mean over modalities of q^m, B x K."""
-        return torch.stack([self.cluster_head(z).softmax(1) for z in self._encode(batch)]).mean(0)
+        return self.assign_each(batch).mean(0)
 
     def embed(self, batch: Batch) -> Tensor:
         """The mean over modalities of h^m, B x feature_dim."""

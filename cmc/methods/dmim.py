@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from cmc.data.loader import Batch
 from cmc.errors import UserError
-from cmc.functional.agreement import agreement, match_modalities
+from cmc.functional.agreement import agreement, agreement_tables, match_modalities
 from cmc.functional.mutual_information import joint_table, mutual_information
 from cmc.functional.sinkhorn import sinkhorn_labels
 from cmc.functional.variational import gaussian_kl, softmax_kl
@@ -261,14 +261,12 @@ class DMIM(Method):
             rows = self._front(batch)
             for r, network in self._numbered():
                 p = self._log_assignments(network, rows).exp().double()
-                own = F.one_hot(p.argmax(2), k).double()
                 soft[r] += torch.einsum("ank,bnl->abkl", p, p)
-                hard[r] += torch.einsum("ank,bnl->abkl", own, own).long()
+                hard[r] += agreement_tables(p.argmax(2), k)
         self.names = torch.stack([match_modalities(tables) for tables in soft])
         measures = [agreement(tables) for tables in hard.cpu()]
         chosen = max(range(n), key=lambda r: measures[r][0] * measures[r][1])
         self.chosen.fill_(chosen)
-        self.note(agreement=measures[chosen][0], balance=measures[chosen][1])
         self._report_collapse(measures[chosen][1])
 
     def _report_collapse(self, balance: float) -> None:
@@ -276,10 +274,14 @@ class DMIM(Method):
             log.warning("dmim: every modality has all its samples in one cluster (epoch %d)", self.current_epoch + 1)
         self._collapsed = balance == 0
 
-    def assign(self, batch: Batch) -> Tensor:
-        """The mean over modalities of the kept network's matched p^m, B x K; the release: the first modality's."""
+    def assign_each(self, batch: Batch) -> Tensor:
+        """The kept network's matched p^m, M x B x K."""
         kept, network = self._kept()
-        matched = _matched(self._log_assignments(network, self._front(batch)).exp(), self.names[kept])
+        return _matched(self._log_assignments(network, self._front(batch)).exp(), self.names[kept])
+
+    def assign(self, batch: Batch) -> Tensor:
+        """The mean over modalities of the matched p^m, B x K; the release: the first modality's."""
+        matched = self.assign_each(batch)
         return matched[0] if self.released else matched.mean(0)
 
     def embed(self, batch: Batch) -> Tensor:

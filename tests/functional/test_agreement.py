@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import normalized_mutual_info_score
 
-from cmc.functional.agreement import agreement, match_modalities
+from cmc.functional.agreement import agreement, agreement_tables, match_modalities
 
 
 def tables_of(labels, k):
@@ -45,3 +45,16 @@ def test_the_measure_at_its_ends():
     assert agreement(tables_of([equal, equal[::-1].copy()], 4)) == pytest.approx((1, 1))
     alone = np.zeros(12, int)
     assert agreement(tables_of([alone, alone], 4))[1] == 0
+
+
+def test_tables_of_batches_add_up_to_a_naive_count():
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 5, (3, 40))
+    parts = [torch.as_tensor(labels[:, part]) for part in (slice(0, 13), slice(13, 40))]
+    counted = sum(agreement_tables(part, 5) for part in parts)
+    naive = np.zeros((3, 3, 5, 5), int)
+    for a in range(3):
+        for b in range(3):
+            for i in range(40):
+                naive[a, b, labels[a, i], labels[b, i]] += 1
+    assert counted.tolist() == naive.tolist()
