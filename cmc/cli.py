@@ -36,6 +36,19 @@ def _run_dir(resume: object, default: str) -> str:
     return str(resume)
 
 
+def shipped(name: str) -> DictConfig:
+    """The configuration ``name`` with the groups that were chosen, without any other override: the schema."""
+    from hydra import compose
+    from hydra.core.hydra_config import HydraConfig
+
+    from cmc.config import GROUPS
+
+    state = HydraConfig.get()
+    chosen = [f"{group}={choice}" for group in GROUPS if (choice := state.runtime.choices.get(group))]
+    searchpath = ",".join(f"'{path}'" for path in state.searchpath)
+    return compose(name, overrides=[*chosen, f"hydra.searchpath=[{searchpath}]"])
+
+
 def task(function: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
     """Let a Hydra task end as `command` does, before Hydra adds lines of its own; the run's log keeps the line."""
 

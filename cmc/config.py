@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cmc.errors import UserError
 
-GROUPS = ("method", "data", "trainer", "logger", "callbacks")
+GROUPS = ("method", "data", "features", "trainer", "logger", "callbacks")
 _OPTIONAL = ("logger.", "callbacks.evaluation", "callbacks.progress", "callbacks.figures", "callbacks.checkpoints")
 _OWN = (
     "accumulate_grad_batches",
@@ -74,6 +74,24 @@ _RULES: dict[str, Rule] = {
     "data.holdout": Rule(lambda v: _number(v) and 0 <= v < 1, "a share of at least 0 and below 1"),
     "data.n_clusters": Rule(lambda v: v is None or _whole(v, 2), "a whole number of at least 2, or null"),
     "data.in_memory": Rule(lambda v: v is None or isinstance(v, bool), "true, false or null"),
+    "data.concepts": Rule(
+        lambda v: _whole(v, 2) or (isinstance(v, list) and all(isinstance(x, str) for x in v)),
+        "a number of concepts of at least 2, or a list of their names",
+    ),
+    "data.per_class": Rule(
+        lambda v: v is None or _whole(v, 1) or (isinstance(v, list) and all(_whole(x, 1) for x in v)),
+        "a whole number of at least 1, a list of one number a class, or null",
+    ),
+    "data.subset": Rule(lambda v: v in ("exclusive", "full"), "exclusive or full"),
+    "data.subset_seed": _SEED,
+    "data.raw": Rule(lambda v: v is None or isinstance(v, str), "the path of the folder of raw files"),
+    "features.tables": Rule(
+        lambda v: v is None or (isinstance(v, list) and all(isinstance(x, str) for x in v)),
+        "a list of names of low-level features, or null",
+    ),
+    "features.text_width": Rule(lambda v: _whole(v, 1), "a whole number of at least 1"),
+    "features.batch_size": Rule(lambda v: _whole(v, 1), "a whole number of at least 1"),
+    "features.precision": Rule(lambda v: str(v) in ("32", "16", "bf16"), "one of 32, 16, bf16"),
     "data.root": Rule(lambda v: v is None or isinstance(v, str), "the path of a file or folder"),
     "trainer.devices": Rule(
         lambda v: (_whole(v, 1) and v == 1) or (isinstance(v, list) and len(v) == 1),
@@ -110,7 +128,7 @@ def check(config: DictConfig, schema: DictConfig) -> None:
         if rule and not _is_reference(value) and not rule.accepts(value):
             raise UserError(f"{key}: {value!r} given; it must be {rule.says}")
     for group in ("method", "data"):
-        if f"{group}._target_" not in known:
+        if group in shipped and f"{group}._target_" not in known:
             raise UserError(f"{group}: the chosen yaml names no class (_target_); it is one that others build on")
     present = dict(_leaves(given))
     missing = [key for key in known if key not in present and not key.startswith(_OPTIONAL)]

@@ -8,8 +8,8 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from cmc.cli import command, conf_dir, register_resolvers, task
-from cmc.config import GROUPS, check
+from cmc.cli import command, conf_dir, register_resolvers, shipped, task
+from cmc.config import check
 
 register_resolvers()
 
@@ -20,9 +20,7 @@ def _run(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     state = HydraConfig.get()
-    chosen = [f"{group}={choice}" for group in GROUPS if (choice := state.runtime.choices.get(group))]
-    searchpath = ",".join(f"'{path}'" for path in state.searchpath)
-    check(config, hydra.compose("config", overrides=[*chosen, f"hydra.searchpath=[{searchpath}]"]))
+    check(config, shipped("config"))
 
     from cmc.train import train
 

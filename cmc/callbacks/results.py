@@ -81,6 +81,7 @@ class Results(Callback):
         held = self._write(folder, "_holdout", pl_module, data, True) if data.held_out is not None else None
         report = {
             **self._run,
+            **({"data": f"{self._run['data']} (surrogate)"} if data.surrogate else {}),
             "scores": table.scores(),
             **({"holdout": held.scores()} if held is not None else {}),
             "label_free": table.label_free(),
@@ -155,6 +156,7 @@ def _facts(trainer: Trainer, method: Method, data: DataModule) -> dict[str, Any]
             "n_samples": data.n_samples,
             "dims": data.dims,
             "scaling": data.scaler.kinds,
+            "surrogate": data.surrogate,
         },
         "n_parameters": sum(p.numel() for p in method.parameters()),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,

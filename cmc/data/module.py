@@ -34,6 +34,9 @@ class DataModule(LightningDataModule):
         in_memory: hold the scaled features on the training device (true), read them from disk batch by batch
             (false), or decide by size: in memory when they fit into half of what is free (None).
         seed: of the shuffling and of the holdout.
+
+    Attributes:
+        surrogate: whether the data are generated and stand in for others.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class DataModule(LightningDataModule):
         self.scaling, self.holdout, self.seed = scaling, holdout, seed
         self.in_memory = in_memory
         self._n_clusters = n_clusters
+        self.surrogate = False
         self.scaler = Scaler()
         self._read = False
 

@@ -7,7 +7,7 @@ a method can gain over k-means, and how: by finding what the modalities share.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from math import isfinite
 from numbers import Integral, Real
@@ -115,38 +115,62 @@ def load(
     _check_dims(dims)
     if n_clusters > n_samples:
         raise UserError(f"data.n_clusters={n_clusters}: give at most data.n_samples, which is {n_samples}")
-    known = factors(n_samples, len(dims), n_clusters, shared, private, separation, imbalance, seed)
-    rng = np.random.default_rng([seed, 1])
-    return Modalities(
-        {
-            f"modality_{i}": _observe(np.hstack([known.shared, own]), dim, noise, rng)
-            for i, (own, dim) in enumerate(zip(known.private, dims, strict=True))
-        },
-        labels=known.labels,
+    return generate(
+        cluster_sizes(n_samples, n_clusters, imbalance).tolist(),
+        {f"modality_{i}": dim for i, dim in enumerate(dims)},
+        shared,
+        private,
+        noise,
+        separation,
+        seed,
         source=f"synthetic data, seed {seed}",
     )
 
 
+def generate(
+    sizes: Sequence[int],
+    dims: Mapping[str, int],
+    shared: int = 16,
+    private: int = 16,
+    noise: float = 0.5,
+    separation: float = 7.0,
+    seed: int = 0,
+    source: str = "synthetic data",
+) -> Modalities:
+    """Generate modalities of given names and widths, with clusters of given sizes; see `load`.
+
+    Args:
+        sizes: samples of each cluster.
+        dims: modality -> width.
+        shared: see `load`.
+        private: see `load`.
+        noise: see `load`.
+        separation: see `load`.
+        seed: see `load`.
+        source: of the result.
+    """
+    known = factors(sizes, len(dims), shared, private, separation, seed)
+    rng = np.random.default_rng([seed, 1])
+    features = {
+        name: _observe(np.hstack([known.shared, own]), dim, noise, rng)
+        for (name, dim), own in zip(dims.items(), known.private, strict=True)
+    }
+    return Modalities(features, labels=known.labels, source=source)
+
+
 def factors(
-    n_samples: int,
-    n_modalities: int,
-    n_clusters: int,
-    shared: int,
-    private: int,
-    separation: float,
-    imbalance: float,
-    seed: int,
+    sizes: Sequence[int], n_modalities: int, shared: int, private: int, separation: float, seed: int
 ) -> Factors:
-    """Draw the latents that ``load`` shows through its modalities, given the same arguments.
+    """Draw the latents that ``generate`` shows through its modalities, given the same arguments.
 
     Returns:
         The factors, which depend on neither ``dims`` nor ``noise``.
     """
     rng = np.random.default_rng([seed, 0])
-    centres = rng.standard_normal((n_clusters, shared)) * separation / np.sqrt(2 * shared)
-    labels = rng.permutation(np.repeat(np.arange(n_clusters), cluster_sizes(n_samples, n_clusters, imbalance)))
-    deviation = rng.standard_normal((n_samples, shared))
-    own = tuple(PRIVATE_SCALE * rng.standard_normal((n_samples, private)) for _ in range(n_modalities))
+    centres = rng.standard_normal((len(sizes), shared)) * separation / np.sqrt(2 * shared)
+    labels = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    deviation = rng.standard_normal((len(labels), shared))
+    own = tuple(PRIVATE_SCALE * rng.standard_normal((len(labels), private)) for _ in range(n_modalities))
     return Factors(labels, centres[labels] + deviation, own)
 
 

@@ -14,13 +14,11 @@ from cmc.errors import UserError
 
 # what factors() takes for the defaults of load()
 DEFAULTS: dict[str, Any] = {
-    "n_samples": 2000,
+    "sizes": [250] * 8,
     "n_modalities": 2,
-    "n_clusters": 8,
     "shared": 16,
     "private": 16,
     "separation": 7.0,
-    "imbalance": 0.0,
     "seed": 0,
 }
 
@@ -111,7 +109,7 @@ def test_factors_do_not_depend_on_what_is_observed() -> None:
 
 
 def test_factors_are_as_described() -> None:
-    known = synthetic.factors(**{**DEFAULTS, "n_samples": 20_000, "n_clusters": 50})
+    known = synthetic.factors(**{**DEFAULTS, "sizes": [400] * 50})
     centres = np.stack([known.shared[known.labels == k].mean(0) for k in range(50)])
     within = known.shared - centres[known.labels]
     assert within.std() == pytest.approx(1, abs=0.02)

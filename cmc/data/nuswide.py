@@ -1,0 +1,191 @@
+"""NUS-WIDE: 269,648 Flickr images with tags and 81 concepts (Chua et al., CIVR 2009)."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cmc.data.published import Published
+from cmc.data.raw.distribution import Distribution, Rows, find, read_lines
+from cmc.data.raw.records import TextTable
+from cmc.errors import UserError
+
+log = logging.getLogger(__name__)
+
+_FEATURES = ("CH", "CORR", "EDH", "WT", "CM55", "BoW")
+_DEFECT = -1130179  # Labels_lake_Train.txt, line 78,372, as distributed
+
+
+class NusWide(Published):
+    """``data=nuswide``: see `cmc.data.published.Published`."""
+
+    key = "nuswide"
+    title = "NUS-WIDE"
+    site = "https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.html"
+    looked_for = "ImageList/, Groundtruth/, NUS_WID_Tags/, NUS_WID_Low_Level_Features/"
+
+    def open(self, folder: Path) -> Distribution | None:
+        """Open what is there of lists, ground truth, tags, low-level features and images."""
+        truth = (
+            find(folder, "Groundtruth/AllLabels", "AllLabels"),
+            find(folder, "Groundtruth/TrainTestLabels", "TrainTestLabels"),
+        )
+        if truth == (None, None):
+            return None
+        orders, names, lists = _orders(folder, truth)
+        concepts, labels, label_files = _labels(folder, truth, orders)
+        features = {name: table for name in _FEATURES if (table := _features(folder, name, orders))}
+        tags, words, tag_files = _tags(folder, orders)
+        flickr = find(folder, "Flickr", "images")
+        texts = find(folder, "NUS_WID_Tags/All_Tags.txt", "All_Tags.txt")
+        parts = ["ground truth", *features, *(["tags"] if tags else []), *(["images"] if flickr else [])]
+        return Distribution(
+            form=f"raw distribution ({', '.join(parts)})",
+            names=names,
+            concepts=concepts,
+            labels=labels,
+            tables=features,
+            images=None if flickr is None else lambda row: flickr / names[row],
+            texts=None if texts is None else lambda rows: _texts(texts, rows, len(names)),
+            tags=tags,
+            tag_names=words,
+            files=(*lists, *label_files, *tag_files),
+        )
+
+
+Orders = Mapping[str, Rows]  # all, train, test: the positions of the samples that a file's lines are about
+
+
+def _orders(folder: Path, truth: tuple[Path | None, Path | None]) -> tuple[Orders, list[str], list[Path]]:
+    """Bring the three lists into one order, that of the whole list where it is there."""
+    found = {
+        key: path
+        for key, name in (("all", "Imagelist"), ("train", "TrainImagelist"), ("test", "TestImagelist"))
+        if (path := find(folder, f"ImageList/{name}.txt", f"{name}.txt"))
+    }
+    lists = {key: [line.replace("\\", "/") for line in read_lines(path)] for key, path in found.items()}
+    if "all" not in lists and not {"train", "test"} <= lists.keys():
+        raise UserError(f"{folder}: ImageList/Imagelist.txt is missing; it says which line is which image: add it")
+    if "all" not in lists:
+        names, n = lists["train"] + lists["test"], len(lists["train"])
+        return {"train": np.arange(n), "test": np.arange(n, len(names))}, names, list(found.values())
+    names = lists["all"]
+    orders: dict[str, Rows] = {"all": np.arange(len(names))}
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for row, name in enumerate(names):
+        places[name].append(row)
+    if {"train", "test"} <= lists.keys():
+        for key in ("train", "test"):
+            orders[key] = _placed(lists[key], places, found[key], found["all"])
+    return orders, names, list(found.values())
+
+
+def _placed(part: list[str], places: Mapping[str, list[int]], path: Path, whole: Path) -> Rows:
+    """Positions of a part's lines in the whole list; a name that stands there twice is taken in turn."""
+    taken: defaultdict[str, int] = defaultdict(int)
+    rows = np.empty(len(part), np.int64)
+    for line, name in enumerate(part):
+        where = places.get(name, [])
+        if taken[name] >= len(where):
+            raise UserError(
+                f"{path}, line {line + 1}: {name!r} is not in {whole}, the list of all; download both again"
+            )
+        rows[line] = where[taken[name]]
+        taken[name] += 1
+    return rows
+
+
+def _labels(
+    folder: Path, truth: tuple[Path | None, Path | None], orders: Orders
+) -> tuple[tuple[str, ...], Any, list[Path]]:
+    """Concepts, N x C, and the files of the ground truth, one a concept or two."""
+    whole, split = truth
+    if whole is not None and "all" in orders:
+        place, endings = whole, {"all": ""}
+    elif split is not None and "train" in orders:
+        place, endings = split, {"train": "_Train", "test": "_Test"}
+    else:
+        raise UserError(f"{folder}: ImageList/ has not the lists of this ground truth; add all three of them")
+    listed = find(folder, "ConceptsList/Concepts81.txt", "Concepts81.txt")
+    last = next(iter(endings.values()))
+    present = sorted(path.stem.removeprefix("Labels_") for path in place.glob(f"Labels_*{last}.txt"))
+    if not present:
+        raise UserError(f"{place}: no Labels_<concept>{last}.txt in it; unpack Groundtruth again")
+    concepts = read_lines(listed) if listed else [name.removesuffix(last) for name in present]
+    labels = np.zeros((sum(len(orders[key]) for key in endings), len(concepts)), bool)
+    files = []
+    for column, concept in enumerate(concepts):
+        for key, ending in endings.items():
+            path = place / f"Labels_{concept}{ending}.txt"
+            labels[orders[key], column] = _flags(path, len(orders[key]))
+            files.append(path)
+    return tuple(concepts), labels, files
+
+
+def _flags(path: Path, n: int) -> Any:
+    """The 0s and 1s of a ground truth file; the one known defect counts as 0."""
+    lines = read_lines(path)
+    if len(lines) != n:
+        raise UserError(f"{path}: {len(lines)} lines for {n} images; cut short? download it again")
+    try:
+        values = np.array(lines, dtype=np.int64)
+    except (ValueError, OverflowError):
+        row = next(i for i, line in enumerate(lines) if not line.lstrip("-").isdigit())
+        raise UserError(f"{path}, line {row + 1}: {lines[row][:30]!r} where 0 or 1 is meant") from None
+    odd = np.flatnonzero((values != 0) & (values != 1))
+    for row in odd.tolist():
+        if values[row] != _DEFECT:
+            raise UserError(f"{path}, line {row + 1}: {values[row]} where 0 or 1 is meant; download it again")
+        log.warning("data: %s, line %d: %d, a known defect of the distribution, counts as 0", path, row + 1, _DEFECT)
+    return values == 1
+
+
+def _features(folder: Path, name: str, orders: Orders) -> TextTable | None:
+    """One low-level feature, of all images or in two parts."""
+    places = [f"{base}Low_Level_Features/" for base in ("NUS_WID_Low_Level_Features/", "")]
+    integers = "int" if name == "BoW" else None
+    whole = [f"{place}{f'{name}_{integers}' if integers else f'Normalized_{name}'}.dat" for place in places]
+    if (path := find(folder, *whole)) and "all" in orders:
+        return TextTable([path], [orders["all"]])
+    paths = []
+    for key in ("Train", "Test"):
+        file = f"{name}_{key}_{integers}" if integers else f"{key}_Normalized_{name}"
+        if part := find(folder, *(f"{place}{file}.dat" for place in places)):
+            paths.append(part)
+    if len(paths) == 1:
+        raise UserError(f"{paths[0]}: its other half (Train or Test) is missing; add it, or move this one away")
+    if not paths or "train" not in orders:
+        return None
+    return TextTable(paths, [orders["train"], orders["test"]])
+
+
+def _tags(folder: Path, orders: Orders) -> tuple[TextTable | None, tuple[str, ...], list[Path]]:
+    """The matrix of the 1,000 most frequent tags."""
+    base = ("NUS_WID_Tags/", "")
+    words = find(folder, *(f"{b}TagList1k.txt" for b in base))
+    listed = tuple(read_lines(words)) if words else ()
+    table = None
+    if (path := find(folder, *(f"{b}AllTags1k.txt" for b in base))) and "all" in orders:
+        table = TextTable([path], [orders["all"]], "uint8")
+    elif "train" in orders:
+        parts = [find(folder, *(f"{b}{key}_Tags1k.dat" for b in base)) for key in ("Train", "Test")]
+        if parts[0] and parts[1]:
+            table = TextTable([parts[0], parts[1]], [orders["train"], orders["test"]], "uint8")
+    if table is not None and listed and len(listed) != table.width:
+        raise UserError(
+            f"{words}: {len(listed)} tags, but {table.paths[0]} has {table.width} columns; download both again"
+        )
+    return table, listed, [words] if words else []
+
+
+def _texts(path: Path, rows: Rows, n: int) -> list[list[str]]:
+    """The tags of the chosen images: lines of a photo id, then tags."""
+    lines = read_lines(path)
+    if len(lines) != n:
+        raise UserError(f"{path}: {len(lines)} lines for {n} images; cut short? download it again")
+    return [lines[row].split()[1:] for row in rows.tolist()]
