@@ -216,11 +216,13 @@ def _image(source: Distribution, selection: Selection, extraction: Extraction) -
         return Columns(_tables(source, extraction.tables), selection.rows, len(source.names))
     if source.images is None:
         raise UserError(f"features.image: {kind} needs the images, but there are none beside the {source.form}")
-    from cmc.data.features import images, models
-
     if kind in ("auto", "histograms"):
-        return Images(images.Histograms(), source.images, selection.rows, extraction.batch_size)
-    model = models.ImageModel(kind, extraction.precision, extraction.device)
+        from cmc.data.features.images import Histograms
+
+        return Images(Histograms(), source.images, selection.rows, extraction.batch_size)
+    from cmc.data.features.models import ImageModel
+
+    model = ImageModel(kind, extraction.precision, extraction.device)
     return Images(model, source.images, selection.rows, extraction.batch_size)
 
 
@@ -247,9 +249,9 @@ def _text(source: Distribution, selection: Selection, extraction: Extraction) ->
         raise UserError(f"features.text: {kind} needs the texts, but there are none beside the {source.form}")
     if kind in ("auto", "tfidf"):
         return WholeText(_without(source.texts, without), selection.rows, extraction.text_width)
-    from cmc.data.features import models
+    from cmc.data.features.models import TextModel
 
-    model = models.TextModel(kind, extraction.precision, extraction.device)
+    model = TextModel(kind, extraction.precision, extraction.device)
     return Texts(model, _without(source.texts, without), selection.rows, extraction.batch_size)
 
 
