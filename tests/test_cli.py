@@ -142,6 +142,11 @@ SMALL = ["data=synthetic", "data.n_samples=90", "data.dims=[4,3]", "data.n_clust
 SMALL += ["method=dmim", "method.restarts=1", "max_phase_epochs=2", "~callbacks.figures"]
 
 
+def test_a_key_of_one_choice_in_a_sweep_over_choices_says_how_to_write_it(refused):
+    line = refused("-m", "data=nuswide,espgame", "data.surrogate=true")
+    assert line.startswith("data.surrogate: where data is swept over, write ++data.surrogate=")
+
+
 def test_a_sweep_goes_on_after_a_job_that_fails(refused, tmp_path):
     line = refused(
         "-m", *SMALL, "data.n_clusters=200,3", "hydra.sweep.dir=sweep", "hydra.sweep.subdir=${hydra.job.num}"

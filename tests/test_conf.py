@@ -7,8 +7,14 @@ import pytest
 from cmc.cli import conf_dir
 from cmc.config import GROUPS, check
 from tests.conftest import SMALL
+from tests.data.raw.trees import picture
 
-NEEDS = {"data=files": "data.root={files}"}
+PUBLISHED = ("nuswide", "espgame", "mirflickr", "iaprtc12")
+NEEDS = {"data=files": ["data.root={files}"], "data=folder": ["data.raw={folder}"]}
+NEEDS |= {
+    f"data={name}": ["data.surrogate=true", "data.concepts=3", "data.per_class=100", "data.surrogate_dims=[6,5]"]
+    for name in PUBLISHED
+}
 
 
 def choices():
@@ -31,11 +37,21 @@ def files(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("mine")
+    for i in range(80):
+        picture(place / f"{i}.jpg", i % 7)
+    rows = [f"{i}.jpg,{'cat' if i % 2 else 'dog'} {i % 5},{i % 2}" for i in range(80)]
+    (place / "captions.csv").write_text("image,caption,label\n" + "\n".join(rows))
+    return place
+
+
 @pytest.mark.parametrize("choice", choices())
-def test_every_yaml_runs_two_epochs_of_every_phase(choice, composed, files, tmp_path):
+def test_every_yaml_runs_two_epochs_of_every_phase(choice, composed, files, folder, tmp_path):
     from cmc.train import train
 
-    needs = [NEEDS[choice].format(files=files)] if choice in NEEDS else []
+    needs = [need.format(files=files, folder=folder) for need in NEEDS.get(choice, [])]
     data = [] if choice.startswith("data=") else ["data=synthetic", "data.n_samples=300"]
     method = choice.removeprefix("method=") if choice.startswith("method=") else "cmmc"
     config = composed(*data, choice, *needs, *SMALL[method], "trainer.accelerator=cpu", "max_phase_epochs=2")
