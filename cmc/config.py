@@ -207,7 +207,9 @@ def explain(error: Exception, conf: Path, arguments: list[str]) -> str:
         key = found[1]
         group = key.partition(".")[0]
         if any(re.match(rf"{group}=.*,", argument) for argument in arguments):
-            return f"{key}: where {group} is swept over, write ++{key}=...; jobs whose {group} has no such key refuse it"
+            return (
+                f"{key}: where {group} is swept over, write ++{key}=...; jobs whose {group} has no such key refuse it"
+            )
         return f"{key}: no such key{_nearest(key, _known_keys(conf, arguments))}"
     if type(error).__name__ == "OverrideParseException":
         wrong = next((a for a in arguments if not re.match(r"^[+~]*[\w./@:-]+(=.*)?$", a)), arguments[-1])

@@ -24,6 +24,7 @@ from cmc.storage import replacing
 FORMAT = 1
 _META, _PROGRESS = "meta.json", "progress.json"
 _COPIED = 2**24  # bytes copied at once
+_MAPPED = 2**28  # bytes written before the array is mapped anew
 
 
 def is_store(folder: Path) -> bool:
@@ -197,15 +198,18 @@ def _fill(
     begun = state["steps"] > 0 and unfinished.exists()
     state["steps"] = state["steps"] if begun else 0
     _save_progress(folder, request, done)
-    array = (
-        np.lib.format.open_memmap(unfinished, mode="r+")
-        if begun
-        else np.lib.format.open_memmap(unfinished, mode="w+", dtype=modality.dtype, shape=(n, modality.width))
-    )
+    if not begun:
+        np.lib.format.open_memmap(unfinished, mode="w+", dtype=modality.dtype, shape=(n, modality.width))
+    array = np.lib.format.open_memmap(unfinished, mode="r+")
+    written = 0
     for step in range(modality.steps):
         if step >= state["steps"]:
             for rows, columns, values in modality.run(step):
                 array[rows, columns] = values
+                written += values.nbytes
+                if written > _MAPPED:  # written pages count as this process's memory until they are let go
+                    array.flush()
+                    array, written = np.lib.format.open_memmap(unfinished, mode="r+"), 0
             array.flush()
             state["steps"] = step + 1
             state["skipped"] |= {str(row): reason for row, reason in modality.skipped.items()}
