@@ -36,6 +36,7 @@ _OWN = (
 )
 _PRECISIONS = (32, "32", "32-true", "16-mixed", "bf16-mixed")
 _SCALINGS = ("auto", "none", "l2", "standard", "minmax")
+_ORIENTATIONS = ("auto", "rows", "columns")
 
 
 class Rule(NamedTuple):
@@ -51,6 +52,10 @@ def _whole(value: Any, least: int) -> bool:
 
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 0 and all(isinstance(name, str | int) for name in value)
 
 
 _SIZE = Rule(lambda v: v == "full" or _whole(v, 1), "a whole number of at least 1, or full")
@@ -74,6 +79,9 @@ _RULES: dict[str, Rule] = {
     "data.holdout": Rule(lambda v: _number(v) and 0 <= v < 1, "a share of at least 0 and below 1"),
     "data.n_clusters": Rule(lambda v: v is None or _whole(v, 2), "a whole number of at least 2, or null"),
     "data.in_memory": Rule(lambda v: v is None or isinstance(v, bool), "true, false or null"),
+    "data.features": Rule(lambda v: v is None or _names(v), "a list of names, such as [img,txt], or null"),
+    "data.labels": Rule(lambda v: v is None or isinstance(v, str), "the name of an array or file, or null"),
+    "data.orientation": Rule(lambda v: v in _ORIENTATIONS, f"one of {', '.join(_ORIENTATIONS)}"),
     "data.root": Rule(lambda v: v is None or isinstance(v, str), "the path of a file or folder"),
     "trainer.devices": Rule(
         lambda v: (_whole(v, 1) and v == 1) or (isinstance(v, list) and len(v) == 1),
