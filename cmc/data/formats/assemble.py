@@ -121,8 +121,8 @@ def _samples_are_columns(path: Path, features: Arrays, n_samples: int | None) ->
     shapes = [array.shape for array in features.values() if array.ndim == 2]
     rows, columns = ({shape[axis] for shape in shapes} for axis in (0, 1))
     rows_fit, columns_fit = (len(n) == 1 and n_samples in (None, *n) for n in (rows, columns))
-    if not rows_fit and not columns_fit:  # refused later; of two lengths name the one that every modality has
-        return len(columns) == 1 < len(rows)
+    if not rows_fit and not columns_fit:  # refused later: of the two, the side that is nearer to fitting
+        return len(columns) == 1 < len(rows) and n_samples not in rows
     if not rows_fit or not columns_fit or len(features) < 2:
         return not rows_fit
     # one shape for all, and no labels or as many as either side: without labels N x d is what people store, but for the

@@ -77,6 +77,8 @@ def test_labels_of_another_length(tmp_path: Path) -> None:
     assert "13 labels for 12 samples" in refusal(tmp_path / "rows.npz")
     np.savez(tmp_path / "columns.npz", img=IMG.T, txt=TXT.T, labels=np.arange(13))
     assert "13 labels for 12 samples" in refusal(tmp_path / "columns.npz")
+    np.savez(tmp_path / "widths.npz", img=IMG, txt=IMG[1:], labels=CODES)
+    assert "modality 'img' has 12 rows, modality 'txt' has 11" in refusal(tmp_path / "widths.npz")
 
 
 def test_orientation_must_be_one_of_three(tmp_path: Path) -> None:

@@ -240,13 +240,13 @@ def test_no_access(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "cannot be opened (Permission denied)" in refusal(tmp_path / "v.npz")
 
 
-@pytest.mark.parametrize("name", ["v.npz", "v.mat", "v"])
+@pytest.mark.parametrize("name", ["v.npz", "v.mat", "v.h5", "v.csv", "v"])
 def test_empty_file(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     assert "the file is empty" in refusal(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["v.mat", "v.npz"])
+@pytest.mark.parametrize("name", ["v.mat", "v.npz", "v.h5", "v.csv"])
 @pytest.mark.parametrize("page", ["<!DOCTYPE html><html>", "\ufeff\r\n <HTML lang=en>"])
 def test_web_page(tmp_path: Path, name: str, page: str) -> None:
     (tmp_path / name).write_text(page + "<body>Please log in</body>")

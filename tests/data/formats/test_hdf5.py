@@ -133,6 +133,7 @@ def test_what_is_no_matrix_is_named(tmp_path: Path) -> None:
         file.file.create_group("#subsystem#")
     arrays = formats.read_arrays(tmp_path / "n.mat")
     assert set(arrays) == {"img", "txt", "L", "note", "names", "options", "rest", "text"}
+    assert arrays["rest"].size == 0
     told = formats.read(tmp_path / "n.mat", features=["img", "txt"])
     assert told.source.endswith("(not used: 'names', 'note', 'options', 'rest', 'text')")
     np.testing.assert_array_equal(told.features["txt"], TXT)
