@@ -36,6 +36,7 @@ _OWN = (
 )
 _PRECISIONS = (32, "32", "32-true", "16-mixed", "bf16-mixed")
 _SCALINGS = ("auto", "none", "l2", "standard", "minmax")
+_ORIENTATIONS = ("auto", "rows", "columns")
 
 
 class Rule(NamedTuple):
@@ -51,6 +52,10 @@ def _whole(value: Any, least: int) -> bool:
 
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 0 and all(isinstance(name, str | int) for name in value)
 
 
 _SIZE = Rule(lambda v: v == "full" or _whole(v, 1), "a whole number of at least 1, or full")
@@ -92,6 +97,9 @@ _RULES: dict[str, Rule] = {
     "features.text_width": Rule(lambda v: _whole(v, 1), "a whole number of at least 1"),
     "features.batch_size": Rule(lambda v: _whole(v, 1), "a whole number of at least 1"),
     "features.precision": Rule(lambda v: str(v) in ("32", "16", "bf16"), "one of 32, 16, bf16"),
+    "data.features": Rule(lambda v: v is None or _names(v), "a list of names, such as [img,txt], or null"),
+    "data.labels": Rule(lambda v: v is None or isinstance(v, str), "the name of an array or file, or null"),
+    "data.orientation": Rule(lambda v: v in _ORIENTATIONS, f"one of {', '.join(_ORIENTATIONS)}"),
     "data.root": Rule(lambda v: v is None or isinstance(v, str), "the path of a file or folder"),
     "trainer.devices": Rule(
         lambda v: (_whole(v, 1) and v == 1) or (isinstance(v, list) and len(v) == 1),

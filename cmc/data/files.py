@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +17,35 @@ class Files(DataModule):
 
     Args:
         root: the file or folder.
+        features: names of the modalities in it; None to find them.
+        labels: name of the labels in it; None to find them.
+        orientation: samples are ``rows``, ``columns``, or ``auto``.
         settings: of every data set; see `cmc.data.module.DataModule`.
     """
 
-    def __init__(self, root: str | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        root: str | None = None,
+        features: Sequence[str] | None = None,
+        labels: str | None = None,
+        orientation: str = "auto",
+        **settings: Any,
+    ) -> None:
         super().__init__(**settings)
         self._root = root
+        self._told = {"features": features, "labels": labels, "orientation": orientation}
 
     def read(self) -> Modalities:
         """Read the data set."""
-        return load(self._root)
+        return load(self._root, **self._told)
 
 
-def load(root: str | Path | None) -> Modalities:
+def load(root: str | Path | None, **told: Any) -> Modalities:
     """Read features from a file or folder.
 
     Args:
         root: The file or folder; ``~`` stands for the home folder.
+        told: ``features``, ``labels`` and ``orientation`` of ``cmc.data.formats.read``, where it must not find out.
 
     Returns:
         The modalities as ``cmc.data.formats.read`` finds them.
@@ -44,4 +57,4 @@ def load(root: str | Path | None) -> Modalities:
         raise UserError(
             f"data.root is not given: name the file or folder of your features; what can be read: {formats.READABLE}"
         )
-    return formats.read(Path(root).expanduser())
+    return formats.read(Path(root).expanduser(), **told)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hydra.utils import instantiate
 
+from cmc.config import check
 from cmc.data import files
 from cmc.errors import UserError
 
@@ -32,3 +35,37 @@ def test_no_root(root: str | None) -> None:
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere\.mat: there is no such file or folder"):
         files.load(tmp_path / "nowhere.mat")
+
+
+@pytest.fixture
+def doubtful(tmp_path: Path) -> Path:
+    square = np.arange(16.0).reshape(4, 4)
+    np.savez(tmp_path / "own.npz", img=square, txt=square + 1, more=square, kind=[0, 1, 0, 1], gt=[1, 1, 0, 0])
+    return tmp_path / "own.npz"
+
+
+def test_what_is_doubtful_is_told_on_the_command_line(composed: Any, doubtful: Path) -> None:
+    told = ["data.features=[txt,img]", "data.labels=kind", "data.orientation=columns"]
+    config = composed("data=files", f"data.root={doubtful}", *told)
+    check(config, composed("data=files"))
+    data = instantiate(config.data)
+    held = data.read()
+    assert list(held.features) == ["txt", "img"]
+    np.testing.assert_array_equal(held.features["img"], np.arange(16.0).reshape(4, 4).T)
+    np.testing.assert_array_equal(held.labels, [0, 1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("data.features=img", "data.features: 'img' given; it must be a list of names, such as [img,txt], or null"),
+        ("data.features=[]", "data.features: [] given; it must be a list of names"),
+        ("data.features=[[img]]", "it must be a list of names"),
+        ("data.labels=[kind]", "data.labels: ['kind'] given; it must be the name of an array"),
+        ("data.orientation=row", "data.orientation: 'row' given; it must be one of auto, rows, columns"),
+    ],
+)
+def test_options_of_another_type(composed: Any, override: str, says: str) -> None:
+    with pytest.raises(UserError) as caught:
+        check(composed("data=files", override), composed("data=files"))
+    assert says in str(caught.value)

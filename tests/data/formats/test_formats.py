@@ -13,41 +13,7 @@ from scipy.io import savemat
 
 from cmc.data import formats
 from cmc.errors import UserError
-
-RNG = np.random.default_rng(0)
-IMG = RNG.standard_normal((12, 5))
-TXT = RNG.integers(0, 255, (12, 4)).astype(np.uint8)
-CODES = np.array([0, 1, 2] * 4)  # what labels are recoded to
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(UserError) as caught:
-        formats.read(path)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert message.startswith(str(path))
-    return message
-
-
-def check(path: Path, names: list[str], labelled: bool = True) -> formats.Modalities:
-    held = formats.read(path)
-    assert list(held.features) == names
-    np.testing.assert_array_equal(held.features[names[0]], IMG)
-    np.testing.assert_array_equal(held.features[names[1]], TXT)
-    if labelled:
-        assert held.labels is not None
-        np.testing.assert_array_equal(held.labels, CODES)
-    else:
-        assert held.labels is None
-    return held
-
-
-def cell(*matrices: Any) -> NDArray[Any]:
-    row = np.empty((1, len(matrices)), dtype=object)
-    for i, matrix in enumerate(matrices):
-        row[0, i] = matrix
-    return row
-
+from tests.data.formats.common import CODES, IMG, RNG, TXT, cell, check, folder_of, refusal
 
 # .npz
 
@@ -179,23 +145,47 @@ def test_mat_with_a_header_that_is_no_text(tmp_path: Path) -> None:
     check(tmp_path / "x.dat", ["X1", "X2"])
 
 
-@pytest.mark.parametrize("before", [b"", b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(512)])
-def test_hdf5_is_refused(tmp_path: Path, before: bytes) -> None:
-    (tmp_path / "h.mat").write_bytes(before + b"\x89HDF\r\n\x1a\n" + bytes(600))
-    message = refusal(tmp_path / "h.mat")
-    assert "HDF5" in message
-    assert "v7.3" in message
-    assert "'-v7'" in message
+def test_mat_of_a_cell_of_columns(tmp_path: Path) -> None:
+    labels = CODES[:, None] + 1
+    for told in ({"truth": labels}, {"truelabel": cell(labels, labels.T)}):
+        savemat(tmp_path / "d.mat", {"data": cell(IMG.T, TXT.T), **told})
+        assert "samples are columns" in check(tmp_path / "d.mat", ["data1", "data2"]).source
+    savemat(tmp_path / "d.mat", {"data": cell(IMG.T, TXT.T), "truelabel": cell(labels, labels[::-1])})
+    assert "the labels truelabel{1} and truelabel{2} differ" in refusal(tmp_path / "d.mat")
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i4", "i8", "f4", "f8"])
+def test_mat_of_any_dtype(tmp_path: Path, dtype: str) -> None:
+    savemat(tmp_path / "t.mat", {"X": cell(TXT.astype(dtype), TXT), "Y": CODES.astype(dtype)})
+    held = formats.read(tmp_path / "t.mat")
+    assert held.features["X1"].dtype == dtype
+    np.testing.assert_array_equal(held.features["X1"], TXT)
+    np.testing.assert_array_equal(held.labels, CODES)
+
+
+def test_mat_of_names_of_classes(tmp_path: Path) -> None:
+    names = [["cat", "mouse", "hen"][code] for code in CODES]
+    for told in (np.array(names, dtype=object)[:, None], np.array(names)):
+        savemat(tmp_path / "c.mat", {"X": cell(IMG, TXT), "Y": told})
+        held = formats.read(tmp_path / "c.mat")
+        assert held.labels is not None
+        assert held.classes is not None
+        assert [held.classes[code].strip() for code in held.labels] == names
+
+
+def test_mat_whose_cells_are_named_like_another_variable(tmp_path: Path) -> None:
+    savemat(tmp_path / "c.mat", {"X": cell(IMG, TXT), "X1": IMG})
+    assert "both a cell of an array and a variable are 'X1'" in refusal(tmp_path / "c.mat")
+
+
+def test_mat_with_a_sparse_matrix_that_points_outside(tmp_path: Path) -> None:
+    thin = sparse.csc_matrix(np.eye(12))
+    thin.indices[5] = 10**6
+    savemat(tmp_path / "s.mat", {"X1": thin, "X2": TXT})
+    assert "cut short or damaged" in refusal(tmp_path / "s.mat")
 
 
 # folders
-
-
-def folder_of(path: Path, **arrays: NDArray[Any]) -> Path:
-    path.mkdir()
-    for name, array in arrays.items():
-        np.save(path / f"{name}.npy", array)
-    return path
 
 
 def test_folder_is_mapped(tmp_path: Path) -> None:
@@ -213,7 +203,7 @@ def test_folder_without_labels(tmp_path: Path) -> None:
 
 
 def test_folder_with_nothing_readable(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("1,2")
+    (tmp_path / "a.txt").write_text("1,2")
     message = refusal(tmp_path)
     assert "nothing readable in it" in message
     assert all(form in message for form in (".npz", ".mat", "folder of .npy"))
@@ -233,67 +223,6 @@ def test_single_array_is_refused(tmp_path: Path) -> None:
     assert "one .npy file for each modality into a folder" in refusal(tmp_path / "img.npy")
 
 
-# orientation
-
-
-def test_transposed_where_every_matrix_is(tmp_path: Path) -> None:
-    np.savez(tmp_path / "t.npz", img=IMG.T, txt=TXT.T, labels=CODES)
-    check(tmp_path / "t.npz", ["img", "txt"])
-    savemat(tmp_path / "t.mat", {"X": cell(IMG.T, sparse.csc_matrix(TXT.T.astype(float))), "Y": CODES})
-    check(tmp_path / "t.mat", ["X1", "X2"])
-    held = check(folder_of(tmp_path / "f", img=IMG.T, txt=TXT.T, labels=CODES), ["img", "txt"])
-    assert type(held.features["img"]) is np.memmap
-
-
-def test_square_beside_another_follows_the_other(tmp_path: Path) -> None:
-    square = RNG.standard_normal((12, 12))
-    np.savez(tmp_path / "d_by_n.npz", img=IMG.T, kernel=square, labels=CODES)
-    np.testing.assert_array_equal(formats.read(tmp_path / "d_by_n.npz").features["kernel"], square.T)
-    np.savez(tmp_path / "n_by_d.npz", img=IMG, kernel=square, labels=CODES)
-    np.testing.assert_array_equal(formats.read(tmp_path / "n_by_d.npz").features["kernel"], square)
-    np.savez(tmp_path / "all.npz", one=square, two=square + 1, labels=CODES)
-    np.testing.assert_array_equal(formats.read(tmp_path / "all.npz").features["one"], square)
-
-
-def test_not_transposed_without_labels(tmp_path: Path) -> None:
-    np.savez(tmp_path / "t.npz", img=IMG.T, txt=TXT.T)
-    assert "modality 'img' has 5 rows, modality 'txt' has 4" in refusal(tmp_path / "t.npz")
-
-
-# labels that could slip in as a modality, or the other way round
-
-
-def test_one_hot_labels_are_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "h.npz", img=IMG, txt=TXT, L=np.eye(3)[CODES])
-    message = refusal(tmp_path / "h.npz")
-    assert "'L' is 12 x 3, but labels are one whole number a sample" in message
-
-
-def test_column_under_an_unknown_name_is_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "h.npz", img=IMG, txt=TXT, target=CODES[:, None])
-    assert "'target' is 12 x 1; name it labels" in refusal(tmp_path / "h.npz")
-    np.savez(tmp_path / "v.npz", view_0=IMG, view_1=TXT, view_2=CODES[:, None])
-    assert formats.read(tmp_path / "v.npz").dims["view_2"] == 1
-
-
-def test_two_sets_of_labels(tmp_path: Path) -> None:
-    np.savez(tmp_path / "same.npz", img=IMG, txt=TXT, gt=CODES, Y=CODES[:, None])
-    check(tmp_path / "same.npz", ["img", "txt"])
-    np.savez(tmp_path / "two.npz", img=IMG, txt=TXT, gt=CODES, Y=CODES[::-1])
-    assert "labels under 'Y' and 'gt' differ" in refusal(tmp_path / "two.npz")
-
-
-def test_checks_of_the_container_name_the_file(tmp_path: Path) -> None:
-    bad = IMG.copy()
-    bad[7, 3] = np.nan
-    np.savez(tmp_path / "bad.npz", view_1=TXT, view_2=bad)
-    assert "bad.npz: modality 'view_2', row 7, column 3 is nan:" in refusal(tmp_path / "bad.npz")
-    savemat(tmp_path / "bad.mat", {"X": cell(IMG, TXT), "Y": CODES + 0.5})
-    assert "bad.mat: labels, row 0 is 0.5:" in refusal(tmp_path / "bad.mat")
-    savemat(tmp_path / "len.mat", {"X": cell(IMG, TXT[:-1]), "Y": CODES})
-    assert "len.mat: modality 'X1' has 12 rows, modality 'X2' has 11:" in refusal(tmp_path / "len.mat")
-
-
 # nothing to read
 
 
@@ -311,13 +240,13 @@ def test_no_access(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "cannot be opened (Permission denied)" in refusal(tmp_path / "v.npz")
 
 
-@pytest.mark.parametrize("name", ["v.npz", "v.mat", "v"])
+@pytest.mark.parametrize("name", ["v.npz", "v.mat", "v.h5", "v.csv", "v"])
 def test_empty_file(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     assert "the file is empty" in refusal(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["v.mat", "v.npz"])
+@pytest.mark.parametrize("name", ["v.mat", "v.npz", "v.h5", "v.csv"])
 @pytest.mark.parametrize("page", ["<!DOCTYPE html><html>", "\ufeff\r\n <HTML lang=en>"])
 def test_web_page(tmp_path: Path, name: str, page: str) -> None:
     (tmp_path / name).write_text(page + "<body>Please log in</body>")
@@ -326,7 +255,7 @@ def test_web_page(tmp_path: Path, name: str, page: str) -> None:
     assert "download" in message
 
 
-@pytest.mark.parametrize("name", ["v.npz", "v.csv"])
+@pytest.mark.parametrize("name", ["v.npz", "v.h5"])
 def test_unknown_form(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("1,2\n3,4\n")
     message = refusal(tmp_path / name)

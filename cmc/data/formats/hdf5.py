@@ -1,0 +1,97 @@
+"""HDF5: MATLAB's files since v7.3, and those that anyone else writes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmc.data.formats.arrays import Arrays, dense, reading
+from cmc.data.formats.matlab import Variable, name_variables
+
+_OTHER = np.empty((1, 1), dtype=object)  # in the place of a struct, an object, a function: named as not used
+
+
+def read_hdf5(path: Path) -> Arrays:
+    """Read all arrays of an HDF5 file.
+
+    MATLAB stores every matrix with its axes reversed; they are turned back, and named by
+    `cmc.data.formats.matlab.name_variables`. In any other file arrays are as they lie, in groups too; each is named by
+    its last name, or by its whole path where two share that. Links that lead elsewhere are not followed.
+
+    Raises:
+        UserError: The file is damaged.
+    """
+    import h5py
+
+    with reading(str(path), "an HDF5 file"), h5py.File(path, "r") as file:
+        if _is_matlab(path, file):
+            return name_variables(path, {name: _variable(file, item) for name, item in _items(file).items()})
+        datasets: dict[str, Any] = {}
+        file.visititems(lambda name, item: datasets.update({name: item}) if hasattr(item, "shape") else None)
+        last = Counter(name.rpartition("/")[2] for name in datasets)
+        return {
+            name if last[short := name.rpartition("/")[2]] > 1 else short: _as_it_lies(item)
+            for name, item in datasets.items()
+        }
+
+
+def _is_matlab(path: Path, file: Any) -> bool:
+    with path.open("rb") as raw:
+        header = raw.read(10)
+    return header == b"MATLAB 7.3" or any("MATLAB_class" in item.attrs for item in _items(file).values())
+
+
+def _items(file: Any) -> dict[str, Any]:
+    """Return the variables, without MATLAB's own ``#refs#`` and ``#subsystem#``, and without links to elsewhere."""
+    import h5py
+
+    names = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
+    return {name: file[name] for name in names if not name.startswith("#")}
+
+
+def _as_it_lies(dataset: Any) -> NDArray[Any]:
+    import h5py
+
+    if h5py.check_string_dtype(dataset.dtype):
+        return np.array(dataset.asstr()[()], dtype=str)
+    if dataset.shape is None or dataset.dtype.kind == "O":
+        return _OTHER
+    return np.asarray(dataset[()])
+
+
+def _variable(file: Any, item: Any) -> Variable:
+    import h5py
+
+    is_cell = isinstance(item, h5py.Dataset) and h5py.check_ref_dtype(item.dtype)
+    # the axes are reversed, so that rows first is MATLAB's order, columns first
+    return [_matrix(file[reference]) for reference in item[()].ravel()] if is_cell else _matrix(item)
+
+
+def _matrix(item: Any) -> NDArray[Any]:
+    """Read a variable, or one cell, that is a matrix; anything else is held as an object."""
+    import h5py
+
+    if "MATLAB_sparse" in item.attrs:
+        return _sparse(item)
+    if isinstance(item, h5py.Group) or "MATLAB_object_decode" in item.attrs:
+        return _OTHER
+    if item.attrs.get("MATLAB_empty"):  # what is stored is the shape
+        return np.empty((0, 0))
+    array: NDArray[Any] = _as_it_lies(item).T
+    if item.attrs.get("MATLAB_class") in (b"char", "char"):
+        return np.array(["".join(map(chr, row)) for row in np.atleast_2d(array)])
+    return array
+
+
+def _sparse(group: Any) -> NDArray[Any]:
+    """Read a sparse matrix: compressed columns, whose values and rows are missing where all are zero."""
+    from scipy.sparse import csc_array
+
+    starts = group["jc"][()]
+    values, rows = (group[key][()] if key in group else np.empty(0, np.int64) for key in ("data", "ir"))
+    shape = (int(group.attrs["MATLAB_sparse"]), len(starts) - 1)
+    return dense(csc_array((values, rows.astype(np.int64), starts.astype(np.int64)), shape=shape))

@@ -1,0 +1,42 @@
+"""NumPy's own forms: an archive of arrays, or a folder of them. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from cmc.data.formats.arrays import Arrays, reading
+from cmc.data.formats.sniff import files_in
+from cmc.errors import UserError
+
+
+def read_npz(path: Path) -> Arrays:
+    """Read all arrays of a NumPy archive.
+
+    Raises:
+        UserError: The archive is damaged, or holds something other than plain arrays.
+    """
+    arrays: Arrays = {}
+    # opened here because np.load leaves a file open that proves to be cut short
+    with reading(str(path), "a NumPy archive"), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        for name in archive.files:
+            with reading(f"{path}, array {name!r}", "a NumPy array"):
+                array = archive[name]
+            if not isinstance(array, np.ndarray):
+                raise UserError(f"{path}: {name!r} in it is no NumPy array; unpack the archive and give what it holds")
+            arrays[name] = array
+    return arrays
+
+
+def read_npy_folder(path: Path) -> Arrays:
+    """Map all ``.npy`` files of a folder into memory, each named by its file.
+
+    Raises:
+        UserError: One is damaged or holds Python objects.
+    """
+    arrays: Arrays = {}
+    for file in files_in(path, ".npy"):
+        with reading(str(file), "a NumPy array"):
+            arrays[file.stem] = np.lib.format.open_memmap(file, mode="r")
+    return arrays
