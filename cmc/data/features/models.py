@@ -231,7 +231,7 @@ def _load(folder: Path, tower: str, precision: str, device: torch.device) -> tup
         model_class = getattr(transformers, f"{prefix}{tower}ModelWithProjection")
     elif (config.architectures or [""])[0].endswith(f"{tower}ModelWithProjection"):
         model_class = getattr(transformers, config.architectures[0])
-    elif config.is_encoder_decoder:
+    elif tower == "Text" and type(config) in transformers.MODEL_FOR_TEXT_ENCODING_MAPPING:
         model_class = transformers.AutoModelForTextEncoding
     if hasattr(config, "mask_ratio"):  # a masked autoencoder would hide three quarters of an image
         config.mask_ratio = 0.0

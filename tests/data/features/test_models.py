@@ -173,7 +173,7 @@ def test_convolutional_model_without_pooling_gives_the_mean_over_space(tmp_path:
     given = ImageModel(str(tmp_path))
     given._pooled = False
     expected = model(pixels(tmp_path)).last_hidden_state.flatten(2).mean(2)
-    scale = float(expected.abs().max())
+    scale = expected.detach().abs().max().item()
     close(given(pictures()) / scale, expected / scale)
 
 
@@ -356,6 +356,9 @@ def test_unknown_to_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", unknown)
     assert "nor a model that the Hugging Face hub lets you have" in line(ImageModel, "someone/none")
+
+
+def test_neither_a_folder_nor_a_name() -> None:
     for name in ("no/such/folder", "/no/such/folder", "two words"):
         assert line(TextModel, name).startswith(f"features.text={name} is no folder, nor a name")
 
@@ -407,8 +410,6 @@ def test_no_code_of_a_pickle_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     torch.save({"embeddings": Harmful()}, tmp_path / "pytorch_model.bin", pickle_module=pickle)
     assert "cannot be loaded" in line(TextModel, str(tmp_path))
     assert not (tmp_path / "harm").exists()
-    with pytest.raises(Exception, match=""):
-        torch.load(tmp_path / "pytorch_model.bin", weights_only=True)
     torch.load(tmp_path / "pytorch_model.bin", weights_only=False)
     assert (tmp_path / "harm").exists()
 
