@@ -9,6 +9,8 @@ from typing import Any
 from cmc.data import formats
 from cmc.data.modalities import Modalities
 from cmc.data.module import DataModule
+from cmc.data.released import is_released, read_released
+from cmc.data.store import is_store, read_store
 from cmc.errors import UserError
 
 
@@ -48,7 +50,8 @@ def load(root: str | Path | None, **told: Any) -> Modalities:
         told: ``features``, ``labels`` and ``orientation`` of ``cmc.data.formats.read``, where it must not find out.
 
     Returns:
-        The modalities as ``cmc.data.formats.read`` finds them.
+        The modalities as ``cmc.data.formats.read`` finds them; a feature folder and released features as their own
+        readers do.
 
     Raises:
         UserError: No root given, or nothing there that can be read.
@@ -57,4 +60,10 @@ def load(root: str | Path | None, **told: Any) -> Modalities:
         raise UserError(
             f"data.root is not given: name the file or folder of your features; what can be read: {formats.READABLE}"
         )
-    return formats.read(Path(root).expanduser(), **told)
+    path = Path(root).expanduser()
+    if not any(value not in (None, "auto") for value in told.values()):
+        if is_store(path):
+            return read_store(path)
+        if is_released(path):
+            return read_released(path)
+    return formats.read(path, **told)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmc.data.formats import read_mat
+from cmc.data.formats import read_arrays
 from cmc.data.modalities import Modalities
 from cmc.errors import UserError
 
@@ -54,7 +54,7 @@ def _array(folder: Path, part: str) -> NDArray[Any] | None:
     path = next((folder / name for name in _FILES[part] if (folder / name).is_file()), None)
     if path is None:
         return None
-    variables = read_mat(path)
+    variables = read_arrays(path)
     for name in _NAMES[part]:
         if name in variables:
             return variables[name]

@@ -42,7 +42,7 @@ def open_image(path: Path) -> Image:
     try:
         with Image.open(path) as image:
             if image.width * image.height > MOST_PIXELS:
-                raise Unreadable(f"{image.width} x {image.height} pixels")
+                raise Unreadable(f"{image.width} x {image.height} pixels are too many")
             image.load()
             return _rgb(_upright(image))
     except Unreadable:
@@ -77,15 +77,14 @@ class Histograms:
 
     def __call__(self, images: Sequence[Image]) -> NDArray[np.float32]:
         """Return B x ``width`` float32 for B images in mode RGB."""
+        from PIL.Image import Resampling
+
         vectors = np.empty((len(images), self.width), np.float32)
         for vector, image in zip(vectors, images, strict=True):
-            small = image.resize((SIDE, SIDE), BILINEAR)
+            small = image.resize((SIDE, SIDE), Resampling.BILINEAR)
             blocks = [*_colour_blocks(small), *_gradient_blocks(small)]
             vector[:] = np.concatenate([_hellinger(block) for block in blocks])
         return vectors
-
-
-BILINEAR = 2  # PIL.Image.Resampling.BILINEAR, without the import
 
 
 def _rgb(image: Image) -> Image:

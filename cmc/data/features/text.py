@@ -61,6 +61,8 @@ class TfIdf:
         if shared.any():
             counts = counts[:, shared]
         weights = TfidfTransformer(sublinear_tf=True).fit_transform(counts)
+        if weights.shape[1] == 1:  # which scikit-learn does not decompose
+            return np.asarray(weights.toarray(), dtype=np.float32)
         svd = TruncatedSVD(min(self.width, *weights.shape), random_state=self.seed)
         return np.ascontiguousarray(svd.fit_transform(weights), dtype=np.float32)
 
