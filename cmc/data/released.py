@@ -69,4 +69,5 @@ def _single(folder: Path, labels: NDArray[Any]) -> NDArray[Any]:
     if ((labels > 0).sum(1) != 1).any():
         row = int(np.argmax((labels > 0).sum(1) != 1))
         raise UserError(f"{folder}: labels, row {row}, name {int((labels[row] > 0).sum())} classes; give one a sample")
-    return np.asarray(labels).argmax(1)
+    classes: NDArray[Any] = np.argmax(labels, 1)
+    return classes
