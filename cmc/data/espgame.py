@@ -49,6 +49,7 @@ class EspGame(Published):
             images=_image(pictures, names) if pictures else None,
             texts=lambda rows: [tags[row] for row in rows.tolist()],
             concepts_are_tags=True,
+            files=tuple(files),
         )
 
 

@@ -51,7 +51,7 @@ class IaprTc12(Published):
             images=None if pictures is None else lambda row: pictures / f"{names[row]}.jpg",
             texts=lambda rows: [texts[row] for row in rows.tolist()],
             unusable={row: "no usable annotation" for row, text in enumerate(texts) if not text},
-            files=label_files,
+            files=(*label_files, *files),
         )
 
 

@@ -39,7 +39,7 @@ class MirFlickr(Published):
             n_common=sum(not name.endswith("_r1") for name in concepts),
             images=None if images is None else lambda row: images / f"im{ids[row]}.jpg",
             texts=None if tags is None else lambda rows: [_tags(tags / f"tags{ids[row]}.txt") for row in rows.tolist()],
-            files=tuple(files),
+            files=(*files, *([tags / f"tags{number}.txt" for number in ids] if tags else [])),
         )
 
 

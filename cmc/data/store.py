@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from importlib.metadata import version
@@ -23,6 +24,7 @@ from cmc.storage import replacing
 
 FORMAT = 1
 _META, _PROGRESS = "meta.json", "progress.json"
+_LISTED = 200  # files of one collection listed one by one
 _COPIED = 2**24  # bytes copied at once
 _MAPPED = 2**28  # bytes written before the array is mapped anew
 
@@ -141,7 +143,7 @@ def write_store(
         "modalities": {
             name: {"width": m.width, "extractor": m.name, "dtype": m.dtype.name} for name, m in made.items()
         },
-        "sources": [_source(path) for path in [*files, *(path for m in made.values() for path in m.paths)]],
+        "sources": [entry for group in (files, *(m.paths for m in made.values())) for entry in _sources(group)],
         "cmc": version("cmc"),
     }
     with replacing(folder / _META) as path:
@@ -246,6 +248,20 @@ def _write_text(folder: Path, names: Sequence[str], left_out: Mapping[str, str])
     if left_out:
         with replacing(folder / "skipped.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([("name", "reason"), *left_out.items()])
+
+
+def _sources(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Sizes and checksums: of each file, or, of a collection of very many, of all names and sizes together."""
+    paths = [path for path in paths if path.is_file()]
+    if len(paths) <= _LISTED:
+        return [_source(path) for path in paths]
+    digest, total = blake2b(digest_size=16), 0
+    for path in paths:
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}\n".encode())
+        total += size
+    folder = os.path.commonpath([path.parent for path in paths])
+    return [{"files": len(paths), "folder": folder, "bytes": total, "names_and_sizes_blake2b": digest.hexdigest()}]
 
 
 def _source(path: Path) -> dict[str, Any]:

@@ -57,6 +57,15 @@ def test_low_level_features_become_the_folder_that_reading_them_gives(tmp_path):
     assert all(len(source["blake2b"]) == 32 and source["bytes"] > 0 for source in meta["sources"])
 
 
+def test_a_collection_of_many_files_has_one_entry(tmp_path):
+    trees.iaprtc12(tmp_path / "raw", n=241, regions=True)
+    sources = prepare(iapr(tmp_path))["sources"]
+    images = [path for path in (tmp_path / "raw/iaprtc12/images").rglob("*.jpg") if path.stem != "265"]
+    (entry,) = [source for source in sources if source.get("files") == len(images) == 240]
+    assert entry["bytes"] == sum(path.stat().st_size for path in images)
+    assert entry["folder"].endswith("images")
+
+
 def files(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 

@@ -141,6 +141,7 @@ class Images(_Batches):
     def __init__(self, extractor: Any, path: Callable[[int], Path], rows: Rows, batch_size: int) -> None:
         super().__init__(extractor, rows, batch_size)
         self._path = path
+        self.paths = [path(row) for row in rows.tolist()]
 
     def run(self, step: int) -> Iterator[Block]:
         """Open and extract one batch."""
