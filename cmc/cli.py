@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import NamedTuple, NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 
-from cmc.errors import Interrupted, UserError
+from cmc.errors import Failed, Interrupted, UserError
+from cmc.launch import external_rank
 
 _tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
@@ -29,6 +31,8 @@ def register_resolvers() -> None:
 
 
 def _run_dir(resume: object, default: str) -> str:
+    if rank := external_rank():  # the first process writes the run folder
+        return str(Path(tempfile.gettempdir(), f"cmc-rank{rank}-{os.getpid()}"))
     if not resume:
         return default
     if not Path(str(resume), "config.yaml").is_file():
@@ -49,13 +53,13 @@ def shipped(name: str) -> DictConfig:
     return compose(name, overrides=[*chosen, f"hydra.searchpath=[{searchpath}]"])
 
 
-def task(function: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
+def task(function: Callable[[DictConfig], object]) -> Callable[[DictConfig], object]:
     """Let a Hydra task end as `command` does, before Hydra adds lines of its own; the run's log keeps the line."""
 
     @wraps(function)
-    def told(config: DictConfig) -> None:
+    def told(config: DictConfig) -> object:
         try:
-            function(config)
+            return function(config)
         except (Exception, KeyboardInterrupt) as error:
             if (end := _ending(error)) is None:
                 raise
@@ -99,6 +103,8 @@ def _ending(error: BaseException) -> _Ending | None:
         return _Ending("stopped", 130)
     if isinstance(error, Interrupted):
         return _Ending(str(error), 130)
+    if isinstance(error, Failed):
+        return _Ending(f"error: {error}", 1)
     message = _message(error)
     return None if message is None else _Ending(f"error: {message}", 2)
 

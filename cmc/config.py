@@ -102,9 +102,11 @@ _RULES: dict[str, Rule] = {
     "data.orientation": Rule(lambda v: v in _ORIENTATIONS, f"one of {', '.join(_ORIENTATIONS)}"),
     "data.root": Rule(lambda v: v is None or isinstance(v, str), "the path of a file or folder"),
     "trainer.devices": Rule(
-        lambda v: (_whole(v, 1) and v == 1) or (isinstance(v, list) and len(v) == 1),
-        "1, or the list of one device's number: this version trains on one device",
+        lambda v: _whole(v, 1) or (isinstance(v, list) and len(v) > 0 and all(_whole(x, 0) for x in v)),
+        "a number of at least 1, or a list of devices' numbers",
     ),
+    "trainer.num_nodes": Rule(lambda v: _whole(v, 1), "a whole number of at least 1"),
+    "objective": Rule(lambda v: isinstance(v, str), "a key of metrics.json, such as label_free.quality"),
     "trainer.precision": Rule(lambda v: v in _PRECISIONS, f"one of {', '.join(_PRECISIONS[1:])}"),
     "method.batch_size": _SIZE,
     "method.phases.*.batch_size": _SIZE,

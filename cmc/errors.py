@@ -1,4 +1,4 @@
-"""The two ways in which a command ends early without a defect of ours."""
+"""The ways in which a command ends early without a defect of ours."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ class UserError(Exception):
     """A mistake in a configuration, a file or a command: one line that says what, where, and what to do.
 
     The commands print it without a traceback and exit with status 2.
+    """
+
+
+class Failed(Exception):
+    """A process of a run died; its line says which, and how to go on.
+
+    The commands print it without a traceback and exit with status 1.
     """
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from cmc import distributed
+
+_EPS = 1e-5  # batch norm's
 
 
 def mlp(widths: Sequence[int]) -> nn.Sequential:
@@ -64,7 +68,20 @@ class ModalityBatchNorm(nn.Module):
         """Normalise x (B x width) of a modality by its batch in training, by its running statistics in evaluation."""
         own = modality % self.running_mean.shape[0]
         mean, var = self.running_mean[own], self.running_var[own]
+        if self.training and distributed.world_size() > 1:
+            return self._over_processes(x, mean, var)
         return F.batch_norm(x, mean, var, self.weight, self.bias, self.training, self.momentum)
+
+    def _over_processes(self, x: Tensor, running_mean: Tensor, running_var: Tensor) -> Tensor:
+        """Normalise by the mean and variance of all processes' rows; shares may differ in size."""
+        rows = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        sums = distributed.total(torch.cat((rows.sum(0), rows.new_tensor([len(rows)]))))
+        count, mean = sums[-1].detach(), sums[:-1] / sums[-1].detach()
+        var = distributed.total((rows - mean).square().sum(0)) / count
+        with torch.no_grad():
+            running_mean.lerp_(mean.to(running_mean.dtype), self.momentum)
+            running_var.lerp_((var * count / (count - 1)).to(running_var.dtype), self.momentum)
+        return ((rows - mean) * (var + _EPS).rsqrt() * self.weight + self.bias).to(x.dtype)
 
 
 class SharedEncoder(nn.Module):
@@ -173,11 +190,14 @@ class BottleneckNetwork(nn.Module):
         self.mean, self.rho = nn.Linear(width, width), nn.Linear(width, width)
         self.cluster_head, self.overcluster_head = nn.Linear(width, n_clusters), nn.Linear(width, n_over)
 
-    def forward(self, x: Tensor, modality: int) -> Bottleneck:
-        """Pass a modality (B x its width) through; z is drawn in training and its mean in evaluation."""
+    def forward(self, x: Tensor, modality: int, draw: Callable[[Tensor], Tensor] = torch.randn_like) -> Bottleneck:
+        """Pass a modality (B x its width) through; z is drawn in training and its mean in evaluation.
+
+        ``draw`` gives standard normal numbers of a tensor's shape.
+        """
         trunk = self.encoder(self.projections[modality](x), modality)
         mean, deviation = self.mean(trunk), F.softplus(self.rho(trunk)) + 1e-7
-        z = mean + deviation * torch.randn_like(mean) if self.training else mean
+        z = mean + deviation * draw(mean) if self.training else mean
         read = z if self.head_input == "z" else trunk
         return Bottleneck(mean, deviation, z, self.cluster_head(read), self.overcluster_head(read))
 

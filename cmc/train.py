@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Checkpoint
@@ -18,9 +20,11 @@ from rich.table import Table
 
 from cmc.callbacks.checkpoints import NAME
 from cmc.data.module import DataModule
+from cmc.distributed import first_process
 from cmc.errors import Interrupted, UserError
 from cmc.methods.base import Method
 from cmc.storage import replacing
+from cmc.strategy import Processes
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +55,11 @@ def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -
     _quiet()
     run = Path(folder)
     checkpoint = None
+    first = first_process()
     if config.resume:
         config, checkpoint = _resumed(run, overrides or [])
         (run / "metrics.json").unlink(missing_ok=True)
-    elif (run / "config.yaml").exists():
+    elif first and (run / "config.yaml").exists():
         raise UserError(f"{run}: holds a run already; give another hydra.run.dir, or resume={run} to go on with it")
     if config.max_phase_epochs is not None:
         for phase in config.method.phases.values():
@@ -64,8 +69,8 @@ def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -
     data.load()
     method: Method = instantiate(config.method, dims=data.dims, n_clusters=data.n_clusters)
     callbacks = [instantiate(callback) for callback in config.callbacks.values()]
-    trainer: Trainer = instantiate(
-        config.trainer,
+    trainer = _trainer(
+        config,
         max_epochs=method.schedule.n_epochs,
         logger=[instantiate(logger, save_dir=str(run)) for logger in (config.get("logger") or {}).values()],
         callbacks=callbacks,
@@ -73,16 +78,40 @@ def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -
         default_root_dir=str(run),
         **LOOP,
     )
-    _write_config(config, run)
+    if first:
+        _write_config(config, run)
     log.info("run folder: %s", run)
     try:
         trainer.fit(method, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:  # what Lightning makes of a Ctrl-C that `Checkpoints` has not caught
         onward = f"go on with: python -m cmc.run resume={run}" if (run / NAME).exists() else "no checkpoint is written"
         raise Interrupted(f"stopped at once; {onward}") from None
+    if not trainer.is_global_zero:
+        return {}
     report: dict[str, Any] = json.loads((run / "metrics.json").read_text())
     _print(report, run)
     return report
+
+
+def _trainer(config: DictConfig, **settings: Any) -> Trainer:
+    """Lightning's Trainer, over `Processes` where there are several of ours.
+
+    Raises:
+        UserError: what Lightning says of devices that are not there and of settings that it does not know.
+    """
+    asked = config.trainer.get("strategy", "auto")
+    devices = config.trainer.devices if isinstance(config.trainer.devices, int) else len(config.trainer.devices)
+    if asked == "ddp_spawn":
+        settings["strategy"] = Processes(start="spawn")
+    elif asked in ("auto", "ddp") and devices * config.trainer.get("num_nodes", 1) > 1:
+        settings["strategy"] = Processes()
+    try:
+        trainer: Trainer = instantiate(config.trainer, **settings)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, MisconfigurationException | ValueError | RuntimeError | TypeError):
+            raise UserError(f"trainer: {' '.join(str(error.__cause__).split())}") from None
+        raise
+    return trainer
 
 
 def _resumed(run: Path, overrides: list[str]) -> tuple[DictConfig, Path]:

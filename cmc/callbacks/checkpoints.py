@@ -12,6 +12,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from rich.console import Console
 
+from cmc.distributed import anywhere
 from cmc.errors import Interrupted
 from cmc.storage import replacing
 
@@ -47,15 +48,16 @@ class Checkpoints(Checkpoint):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Stop in mid-epoch; an epoch's last batch leaves that to the epoch's end."""
-        if self._stop and batch_idx + 1 < trainer.num_training_batches:
+        if batch_idx + 1 < trainer.num_training_batches and anywhere(self._stop, pl_module.device):
             self._leave(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Write at the end of a phase and when it is time; stop when asked to."""
-        if self._stop:
+        if anywhere(self._stop, pl_module.device):
             self._leave(trainer, pl_module)
         phase, epoch = pl_module.schedule.at(trainer.current_epoch)
-        if epoch + 1 == phase.epochs or time.monotonic() - self._written > self._seconds:
+        late = time.monotonic() - self._written > self._seconds
+        if epoch + 1 == phase.epochs or anywhere(late, pl_module.device):
             self._write(trainer)
 
     def _leave(self, trainer: Trainer, method: Any) -> None:
@@ -67,8 +69,12 @@ class Checkpoints(Checkpoint):
         )
 
     def _write(self, trainer: Trainer) -> None:
-        with replacing(Path(trainer.default_root_dir) / NAME) as unfinished:
-            trainer.save_checkpoint(unfinished)
+        path = Path(trainer.default_root_dir) / NAME
+        if trainer.is_global_zero:
+            with replacing(path) as unfinished:
+                trainer.save_checkpoint(unfinished)
+        else:
+            trainer.save_checkpoint(path)  # takes part, and writes nothing
         self._written = time.monotonic()
 
     def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import platform
 import resource
@@ -10,7 +11,8 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
+from cmc import distributed
 from cmc.callbacks.evaluation import Tally
 from cmc.data.module import DataModule
 from cmc.methods.base import Method
@@ -74,8 +77,6 @@ class Results(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Write the files; ``metrics.json`` comes last and marks a finished run."""
-        if not trainer.is_global_zero:
-            return
         folder, data = Path(trainer.default_root_dir), trainer.datamodule  # type: ignore[attr-defined]
         table = self._write(folder, "", pl_module, data, False)
         held = self._write(folder, "_holdout", pl_module, data, True) if data.held_out is not None else None
@@ -89,6 +90,8 @@ class Results(Callback):
             **_facts(trainer, pl_module, data),
             "seconds": {name: round(s, 3) for name, s in {**self._seconds, "total": self._total()}.items()},
         }
+        if not trainer.is_global_zero:
+            return
         with replacing(folder / "metrics.json") as path:
             path.write_text(json.dumps(report, indent=2) + "\n")
 
@@ -98,24 +101,37 @@ class Results(Callback):
         tally = Tally(method, data)
         embeddings = _Rows(folder / f"embeddings{suffix}.npy") if self._embeddings else None
         n = len(rows) if rows is not None else data.n_samples
-        with replacing(folder / f"assignments{suffix}.csv") as path, path.open("w", newline="") as file:
-            writer = csv.writer(file)
+        first, done = distributed.rank() == 0, 0
+        with _table(folder / f"assignments{suffix}.csv" if first else None) as writer, method.evaluating():
             writer.writerow(["index", "cluster", "confidence", *(["label"] if labels is not None else [])])
-            with method.evaluating():
-                for batch in data.pass_over(held):
-                    assignment = method.assign(batch)
-                    tally.add(batch, assignment, labels)
-                    confidence, cluster = (x.cpu() for x in assignment.float().max(1))
-                    index = batch.index if rows is None else torch.from_numpy(rows)[batch.index]
-                    columns = [index.tolist(), cluster.tolist(), (f"{c:.6f}" for c in confidence.tolist())]
+            for batch in data.pass_over(held):
+                assignment = method.assign(batch)
+                tally.add(batch, assignment, labels)
+                confidence, cluster = (distributed.gather(x).cpu() for x in assignment.float().max(1))
+                if embeddings is not None:
+                    block = distributed.gather(method.embed(batch))
+                    if first:
+                        embeddings.append(block, n)
+                index = torch.arange(done, done := done + batch.total)
+                if first:
+                    shown = index if rows is None else torch.from_numpy(rows)[index]
+                    columns = [shown.tolist(), cluster.tolist(), (f"{c:.6f}" for c in confidence.tolist())]
                     if labels is not None:
-                        columns.append(_names(labels[batch.index], data))
+                        columns.append(_names(labels[index], data))
                     writer.writerows(zip(*columns, strict=True))
-                    if embeddings is not None:
-                        embeddings.append(method.embed(batch), n)
         if embeddings is not None:
             embeddings.close()
         return tally
+
+
+@contextmanager
+def _table(path: Path | None) -> Iterator[Any]:
+    """A csv writer; without a path what is written goes nowhere."""
+    if path is None:
+        yield csv.writer(io.StringIO())
+        return
+    with replacing(path) as unfinished, unfinished.open("w", newline="") as file:
+        yield csv.writer(file)
 
 
 class _Rows:

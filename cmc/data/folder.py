@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from cmc.data.published import Raw
 from cmc.data.raw.distribution import Distribution
 from cmc.data.raw.selection import Selection, select
 from cmc.data.store import is_finished, read_meta, read_store
+from cmc.distributed import first_process
 from cmc.errors import UserError
 
 _IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
@@ -39,6 +41,8 @@ class Folder(Raw):
         Raises:
             UserError: no folder given, what is wrong in it, or features made with other settings.
         """
+        while not first_process() and not is_finished(self.root):
+            time.sleep(1)
         if not is_finished(self.root):
             from cmc.progress import bars
 

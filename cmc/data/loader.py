@@ -13,7 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cmc import distributed
 from cmc.data.scaling import Scaler
+from cmc.errors import UserError
 
 
 class Batch(NamedTuple):
@@ -22,15 +24,29 @@ class Batch(NamedTuple):
     Attributes:
         modalities: one B x d_m float tensor a modality, in the order of the data's names.
         index: B positions among all samples (int64); labels are joined by it, at evaluation alone.
+        global_size: samples of the whole batch, of which these are a part; None where these are all.
+        offset: the position of the first of them in the whole batch.
     """
 
     modalities: tuple[Tensor, ...]
     index: Tensor  # type: ignore[assignment]  # a tuple has a method of this name; nobody searches a batch
+    global_size: int | None = None
+    offset: int = 0
 
     @property
     def size(self) -> int:
         """B."""
         return self.index.shape[0]
+
+    @property
+    def total(self) -> int:
+        """Samples of the whole batch, over all processes."""
+        return self.size if self.global_size is None else self.global_size
+
+    @property
+    def share(self) -> float:
+        """The part of the whole batch that is here."""
+        return self.size / self.total
 
     def chunks(self, size: int | None) -> Iterator[Batch]:
         """Cut into batches of at most ``size`` samples, in order; None leaves it whole."""
@@ -39,7 +55,8 @@ class Batch(NamedTuple):
             return
         for start in range(0, self.size, size):
             part = slice(start, start + size)
-            yield Batch(tuple(x[part] for x in self.modalities), self.index[part])
+            tensors = tuple(x[part] for x in self.modalities)
+            yield Batch(tensors, self.index[part], self.total, self.offset + start)
 
 
 class Source(Protocol):
@@ -107,7 +124,10 @@ class Mapped:
 
 
 class InOrder:
-    """Every sample once, in order, ``size`` at a time, as often as it is iterated over."""
+    """Every sample once, in order, ``size`` at a time, as often as it is iterated over.
+
+    Of each batch this process takes its share: gathered, the shares are the batch again. A share may be empty.
+    """
 
     def __init__(self, source: Source, size: int) -> None:
         self._source, self._size = source, size
@@ -116,17 +136,17 @@ class InOrder:
         """One pass."""
         n = self._source.n_samples
         for start in range(0, n, self._size):
-            stop = min(start + self._size, n)
-            yield Batch(self._source.span(start, stop), torch.arange(start, stop))
+            first, last = distributed.shard(start, stop := min(start + self._size, n))
+            yield Batch(self._source.span(first, last), torch.arange(first, last), stop - start, first - start)
 
 
 class Batches:
     """One epoch of shuffled batches.
 
     The order depends on (seed, epoch) alone, so that every process and every resumed run cuts the same global
-    batches; of each, process ``rank`` of ``world_size`` takes its share. A batch of all samples is not shuffled: its
-    tensors are handed on as they lie. The position is part of a checkpoint (``state_dict``), so that a run continues
-    in mid-epoch.
+    batches; of each, this process takes its share (`cmc.distributed.shard`). A batch of all samples is not
+    shuffled: its tensors are handed on as they lie. The position is part of a checkpoint (``state_dict``), so that a
+    run continues in mid-epoch.
 
     Args:
         source: where the rows come from.
@@ -134,8 +154,9 @@ class Batches:
         drop_last: leave an incomplete last batch out.
         seed: of the order.
         epoch: of the order.
-        rank: this process.
-        world_size: how many processes there are.
+
+    Raises:
+        UserError: a batch, or the incomplete last one, has fewer samples than there are processes.
     """
 
     def __init__(
@@ -146,13 +167,16 @@ class Batches:
         drop_last: bool = False,
         seed: int = 0,
         epoch: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
     ) -> None:
         self._source, self._size = source, min(batch_size, source.n_samples)
         self._drop_last, self._seed, self._epoch = drop_last, seed, epoch
-        self._rank, self._world_size = rank, world_size
         self._position = 0
+        last = source.n_samples - (len(self) - 1) * self._size
+        if min(self._size, last) < distributed.world_size():
+            raise UserError(
+                f"method.batch_size: {batch_size} given; a batch of {min(self._size, last)} samples cannot be shared "
+                f"by {distributed.world_size()} processes: give another size, or method.drop_last=true"
+            )
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -164,24 +188,20 @@ class Batches:
         n, order = self._source.n_samples, self._order()
         for number in range(self._position, len(self)):
             self._position = number + 1
-            start, stop = number * self._size, min((number + 1) * self._size, n)
-            start, stop = self._share(start, stop)
+            begin, end = number * self._size, min((number + 1) * self._size, n)
+            start, stop = distributed.shard(begin, end)
+            place = (end - begin, start - begin)
             if order is None:
-                yield Batch(self._source.span(start, stop), torch.arange(start, stop))
+                yield Batch(self._source.span(start, stop), torch.arange(start, stop), *place)
             else:
                 index = order[start:stop]
-                yield Batch(self._source.take(index), index)
+                yield Batch(self._source.take(index), index, *place)
         self._position = 0
 
     def _order(self) -> Tensor | None:
         if self._size == self._source.n_samples:
             return None
         return torch.from_numpy(np.random.default_rng([self._seed, self._epoch]).permutation(self._source.n_samples))
-
-    def _share(self, start: int, stop: int) -> tuple[int, int]:
-        """Split start..stop-1 over the processes, sizes differing by at most 1."""
-        n = stop - start
-        return start + n * self._rank // self._world_size, start + n * (self._rank + 1) // self._world_size
 
     def state_dict(self) -> dict[str, Any]:
         """The number of the next batch."""

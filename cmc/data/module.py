@@ -15,6 +15,7 @@ from torch import Tensor
 from cmc.data.loader import Batches, InOrder, Mapped, Resident
 from cmc.data.modalities import Modalities
 from cmc.data.scaling import Scaler
+from cmc.distributed import check_same
 from cmc.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -110,6 +111,7 @@ class DataModule(LightningDataModule):
         """Load, and lay the features on the training device."""
         self.load()
         device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
+        check_same(self.fingerprint, device)
         self.samples.to(device)
         if self.held_out is not None:
             self.held_out.to(device)
@@ -127,12 +129,13 @@ class DataModule(LightningDataModule):
             drop_last=method.drop_last,
             seed=self.seed,
             epoch=method.current_epoch,
-            rank=self.trainer.global_rank,
-            world_size=self.trainer.world_size,
         )
 
     def pass_over(self, held_out: bool = False) -> InOrder:
-        """Every training sample (or every held-out one) once, in order, in batches of a few thousand."""
+        """Every training sample (or every held-out one) once, in order, in batches of a few thousand.
+
+        Of each batch this process sees its share.
+        """
         source = self.held_out if held_out else self.samples
         assert source is not None
         return InOrder(source, _PASS)

@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def nt_xent(a: Tensor, b: Tensor, temperature: float) -> Tensor:
+def nt_xent(
+    a: Tensor, b: Tensor, temperature: float, among: tuple[Tensor, Tensor] | None = None, offset: int = 0
+) -> Tensor:
     r"""Normalised temperature-scaled cross-entropy between paired rows.
 
     With the 2n rows of ``a`` and ``b`` stacked, the positive of a row is its partner in the other tensor and all
@@ -25,26 +27,42 @@ def nt_xent(a: Tensor, b: Tensor, temperature: float) -> Tensor:
         a: n x d, rows of unit length.
         b: n x d, rows of unit length; row i belongs with row i of ``a``.
         temperature: tau, above 0.
+        among: both modalities' rows of the whole batch, N x d each, where ``a`` and ``b`` are a part of it; the result
+            is then the mean over the part's rows.
+        offset: the position of the part's first row in the batch.
 
     Returns:
         A scalar in nats.
 
     Source: MFLVC, the feature contrastive loss of L_H.
     """
-    n = a.shape[0]
-    rows = torch.cat((a, b))
-    similarity = (rows @ rows.T) / temperature
-    similarity = similarity.fill_diagonal_(-math.inf)
-    partner = torch.arange(2 * n, device=a.device).roll(n)
+    whole = (a, b) if among is None else among
+    own = torch.arange(offset, offset + a.shape[0], device=a.device)
+    own, partner = torch.cat((own, own + len(whole[0]))), torch.cat((own + len(whole[0]), own))
+    similarity = (torch.cat((a, b)) @ torch.cat(whole).T) / temperature
+    similarity = similarity.scatter(1, own[:, None], -math.inf)
     return F.cross_entropy(similarity, partner)
 
 
-def cluster_contrast(a: Tensor, b: Tensor, temperature: float) -> Tensor:
-    """NT-Xent over the 2K columns of two assignment matrices, compared by their cosine.
+def cluster_products(a: Tensor, b: Tensor) -> Tensor:
+    """Inner products of the 2K columns of two assignment matrices; those of parts of a batch add up.
 
     Args:
         a: n x K assignment probabilities of one modality.
         b: n x K assignment probabilities of another.
+
+    Returns:
+        2K x 2K.
+    """
+    columns = torch.cat((a, b), 1)
+    return columns.T @ columns
+
+
+def cluster_contrast(products: Tensor, temperature: float) -> Tensor:
+    """NT-Xent over the 2K columns of two assignment matrices, compared by their cosine.
+
+    Args:
+        products: 2K x 2K, of `cluster_products` over the whole batch.
         temperature: above 0.
 
     Returns:
@@ -52,7 +70,10 @@ def cluster_contrast(a: Tensor, b: Tensor, temperature: float) -> Tensor:
 
     Source: MFLVC, the label contrastive loss of L_Q.
     """
-    return nt_xent(F.normalize(a.T, dim=1), F.normalize(b.T, dim=1), temperature)
+    length = products.diagonal().clamp_min(1e-24).sqrt()
+    similarity = products / (length[:, None] * length) / temperature
+    partner = torch.arange(len(products), device=products.device).roll(len(products) // 2)
+    return F.cross_entropy(similarity.fill_diagonal_(-math.inf), partner)
 
 
 def cluster_imbalance(assignment: Tensor) -> Tensor:

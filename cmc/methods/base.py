@@ -19,9 +19,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from cmc import distributed
 from cmc.data.loader import Batch
 from cmc.errors import UserError
 from cmc.methods.schedule import Phase, Schedule
+from cmc.strategy import Processes
 
 
 class Method(LightningModule, ABC):
@@ -76,7 +78,11 @@ class Method(LightningModule, ABC):
 
     @abstractmethod
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The terms of the present phase's objective, as they enter the sum: name -> scalar, a mean over B."""
+        """The terms of the present phase's objective, as they enter the sum: name -> scalar.
+
+        A term is a mean over the batch's samples, or a function of the whole batch, over all processes, for which
+        `cmc.distributed` sums and gathers. The base class weighs it by this process's share of the batch.
+        """
 
     @abstractmethod
     def assign(self, batch: Batch) -> Tensor:
@@ -133,7 +139,9 @@ class Method(LightningModule, ABC):
         return optimizer if self._scheduler is None else ([optimizer], [self._scheduler(optimizer)])
 
     def on_train_start(self) -> None:
-        """Take up the random numbers where the checkpoint left them."""
+        """Take up the random numbers where the checkpoint left them; begin with one set of parameters."""
+        for parameter in self.parameters():
+            distributed.from_first(parameter.data)
         if self._random_state:
             torch.set_rng_state(self._random_state["cpu"])
             if torch.cuda.is_available() and self._random_state["cuda"] is not None:
@@ -156,12 +164,16 @@ class Method(LightningModule, ABC):
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
         optimizer.zero_grad()
-        self._n_seen += batch.size
+        self._n_seen += batch.total
+        summed = isinstance(self.trainer.strategy, Processes)
+        averaged = 1 if summed else distributed.world_size()  # other strategies average gradients over processes
         for losses, weight in self.pieces(batch):
-            self.manual_backward(torch.stack(list(losses.values())).sum() * weight)
+            self.manual_backward(torch.stack(list(losses.values())).sum() * (weight * batch.share * averaged))
             for name, value in losses.items():
                 weighted = value.detach() * (weight * batch.size)
                 self._sums[name] = self._sums[name] + weighted if name in self._sums else weighted
+        if summed:
+            distributed.sum_gradients(self.parameters())
         optimizer.step()
 
     def pieces(self, batch: Batch) -> Iterator[tuple[dict[str, Tensor], float]]:
@@ -174,8 +186,15 @@ class Method(LightningModule, ABC):
 
     def record(self) -> dict[str, float]:
         """The epoch so far: ``loss``, the mean of each term over the samples seen, and what was noted."""
-        means = {name: total.item() / self._n_seen for name, total in self._sums.items()}
+        means = {name: value / self._n_seen for name, value in self._global_sums().items()}
         return {"loss": sum(means.values()), **means, **self._notes}
+
+    def _global_sums(self) -> dict[str, float]:
+        """The unfinished sums of all processes."""
+        if not self._sums:
+            return {}
+        values = distributed.total(torch.stack(list(self._sums.values())))
+        return dict(zip(self._sums, values.tolist(), strict=True))
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's record, once; step the schedule; settle after the last epoch."""
@@ -200,13 +219,16 @@ class Method(LightningModule, ABC):
         """Keep the random states and the unfinished means."""
         cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
         checkpoint["random_state"] = {"cpu": torch.get_rng_state(), "cuda": cuda}
-        checkpoint["means"] = {"sums": self._sums, "n_seen": self._n_seen, "notes": self._notes}
+        sums = {name: torch.tensor(value) for name, value in self._global_sums().items()}
+        checkpoint["means"] = {"sums": sums, "n_seen": self._n_seen, "notes": self._notes}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up what `on_save_checkpoint` kept."""
         self._random_state = checkpoint["random_state"]
         means = checkpoint["means"]
-        self._sums, self._n_seen, self._notes = means["sums"], means["n_seen"], means["notes"]
+        first = self.trainer.is_global_zero  # the sums are those of all processes
+        self._sums = {name: value if first else torch.zeros_like(value) for name, value in means["sums"].items()}
+        self._n_seen, self._notes = means["n_seen"], means["notes"]
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
         """Let buffers whose size is known only from the data (pseudo labels) take the checkpoint's shape."""

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
+from cmc import distributed
 from cmc.data.loader import Batch
 from cmc.errors import UserError
-from cmc.functional.contrastive import cluster_contrast, cluster_imbalance, nt_xent
+from cmc.functional.contrastive import cluster_contrast, cluster_imbalance, cluster_products, nt_xent
 from cmc.functional.kmeans import kmeans, scale_columns
 from cmc.functional.matching import rename
 from cmc.methods.base import Method, at_least, total
@@ -123,10 +124,21 @@ class CMMC(Method):
         times = 1 if self.imbalance_per == "modality" else len(q) - 1
         return {
             "reconstruction": error,
-            "feature_contrast": total(nt_xent(a, b, self.feature_temperature) for a, b in combinations(h, 2)),
-            "label_contrast": total(cluster_contrast(a, b, self.label_temperature) for a, b in combinations(q, 2)),
-            "imbalance": times * total(map(cluster_imbalance, q)),
+            "feature_contrast": self._feature_contrast(h, batch.offset),
+            "label_contrast": total(
+                cluster_contrast(distributed.total(cluster_products(a, b)), self.label_temperature)
+                for a, b in combinations(q, 2)
+            ),
+            "imbalance": times * total(cluster_imbalance(distributed.total(x.sum(0, True)) / batch.total) for x in q),
         }
+
+    def _feature_contrast(self, h: list[Tensor], offset: int) -> Tensor:
+        """Over pairs, this process's rows among those of the global batch."""
+        everywhere = [distributed.gather(x) for x in h]
+        pairs = combinations(range(len(h)), 2)
+        return total(
+            nt_xent(h[a], h[b], self.feature_temperature, (everywhere[a], everywhere[b]), offset) for a, b in pairs
+        )
 
     def _align(self, batch: Batch) -> dict[str, Tensor]:
         targets = self.pseudo_labels[:, batch.index.to(self.device)]
@@ -142,18 +154,17 @@ class CMMC(Method):
         clusters: list[list[Tensor]] = [[] for _ in self.modalities]
         for batch in batches:
             for m, z in enumerate(self._encode(batch)):
-                features[m].append(self._feature(z))
-                clusters[m].append(self.cluster_head(z).argmax(1))
-        self.pseudo_labels = torch.stack(
-            [
-                rename(
-                    kmeans(scale_columns(torch.cat(h)), self.n_clusters, self.kmeans_restarts, self.seed),
-                    torch.cat(q),
-                    self.n_clusters,
-                )
-                for h, q in zip(features, clusters, strict=True)
-            ]
-        )
+                features[m].append(distributed.gather(self._feature(z)))
+                clusters[m].append(distributed.gather(self.cluster_head(z).argmax(1)))
+        labels = [self._pseudo_labels(torch.cat(h), torch.cat(q)) for h, q in zip(features, clusters, strict=True)]
+        self.pseudo_labels = distributed.from_first(torch.stack(labels))
+
+    def _pseudo_labels(self, features: Tensor, clusters: Tensor) -> Tensor:
+        """k-means of one modality's features, N, in the numbers of its clusters; on the first process alone."""
+        if distributed.rank():
+            return torch.empty_like(clusters)
+        found = kmeans(scale_columns(features), self.n_clusters, self.kmeans_restarts, self.seed)
+        return rename(found, clusters, self.n_clusters)
 
     def assign_each(self, batch: Batch) -> Tensor:
         """q^m of every modality, M x B x K."""

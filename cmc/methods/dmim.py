@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from cmc import distributed
 from cmc.data.loader import Batch
 from cmc.errors import UserError
 from cmc.functional.agreement import agreement, agreement_tables, match_modalities
@@ -169,7 +171,8 @@ class DMIM(Method):
         """One piece a network."""
         share, rows = self._share_of_run(), self._front(batch)
         for r, network in self._numbered():
-            outputs = [network(x, m) for m, x in enumerate(self._noisy(rows, share))]
+            draw = partial(distributed.normal_like, n=batch.total, offset=batch.offset)
+            outputs = [network(x, m, draw) for m, x in enumerate(self._noisy(rows, share, draw))]
             yield self._terms(r, outputs, batch, share), 1 / len(self.networks)
 
     def _terms(self, r: int, outputs: list[Bottleneck], batch: Batch, share: float) -> dict[str, Tensor]:
@@ -177,19 +180,19 @@ class DMIM(Method):
         beta = self.beta * (min(1.0, share / self.beta_warmup) if self.beta_warmup else 1.0)
         symmetric = self.joint == "symmetric"
         shared = [
-            mutual_information(joint_table(a, b, symmetric))
+            mutual_information(distributed.total(joint_table(a, b, symmetric) * batch.share))
             for logits in ([o.cluster for o in outputs], [o.overcluster for o in outputs])
             for a, b in combinations([x.softmax(1) for x in logits], 2)
         ]
         return {
             "shared_information": -total(shared) / (len(outputs) - 1),
-            "superfluous_information": beta * total(map(self._superfluous, outputs)),
+            "superfluous_information": beta * total(self._superfluous(o, batch) for o in outputs),
             "uniform_distribution": self.gamma * self._uniform(r, outputs, batch),
         }
 
-    def _superfluous(self, output: Bottleneck) -> Tensor:
+    def _superfluous(self, output: Bottleneck, batch: Batch) -> Tensor:
         if self.released:
-            return softmax_kl(output.z, torch.randn_like(output.z))
+            return softmax_kl(output.z, distributed.normal_like(output.z, batch.total, batch.offset))
         return gaussian_kl(output.mean, output.deviation)
 
     def _uniform(self, r: int, outputs: list[Bottleneck], batch: Batch) -> Tensor:
@@ -208,11 +211,11 @@ class DMIM(Method):
         rows = [F.normalize(x, dim=1) if self.unit_rows else x for x in batch.modalities]
         return [front(x) for front, x in zip(self.fronts, rows, strict=True)]
 
-    def _noisy(self, rows: list[Tensor], share: float) -> list[Tensor]:
+    def _noisy(self, rows: list[Tensor], share: float, draw: Callable[[Tensor], Tensor]) -> list[Tensor]:
         noise = self.input_noise * (1 - share)
         if not noise:
             return rows
-        return [x + noise * scale * torch.randn_like(x) for x, scale in zip(rows, self.scale, strict=True)]
+        return [x + noise * scale * draw(x) for x, scale in zip(rows, self.scale, strict=True)]
 
     def refresh(self, phase: str, epoch: int, batches: Iterable[Batch]) -> None:
         """Before the first epoch: principal components. Every ``refresh_every`` epochs: pseudo labels, R x M x N."""
@@ -223,7 +226,8 @@ class DMIM(Method):
             for batch in batches:
                 rows = self._front(batch)
                 for r, network in self._numbered():
-                    assigned[r].append(self._log_assignments(network, rows))
+                    own = self._log_assignments(network, rows)
+                    assigned[r].append(distributed.gather(own.transpose(0, 1)).transpose(0, 1))
             self.pseudo = torch.stack([self._balanced(torch.cat(parts, 1)) for parts in assigned]).short()
 
     def _fit_front(self, batches: Iterable[Batch]) -> None:
@@ -234,7 +238,8 @@ class DMIM(Method):
             for batch in batches:
                 x = batch.modalities[m].double()
                 x = F.normalize(x, dim=1) if self.unit_rows else x
-                count, total, products = count + len(x), total + x.sum(0), products + x.T @ x
+                count, total, products = count + batch.total, total + x.sum(0), products + x.T @ x
+            total, products = distributed.total(total), distributed.total(products)
             front.fit(count, total, products)
             variance = products.diagonal() / count - (total / count).square()
             self.scale[m] = 1.0 if front.keeps else variance.mean().sqrt()
@@ -263,6 +268,7 @@ class DMIM(Method):
                 p = self._log_assignments(network, rows).exp().double()
                 soft[r] += torch.einsum("ank,bnl->abkl", p, p)
                 hard[r] += agreement_tables(p.argmax(2), k)
+        soft, hard = distributed.total(soft), distributed.total(hard)
         self.names = torch.stack([match_modalities(tables) for tables in soft])
         measures = [agreement(tables) for tables in hard.cpu()]
         chosen = max(range(n), key=lambda r: measures[r][0] * measures[r][1])

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from cmc import distributed
 from cmc.data.loader import Batch, Batches, InOrder, Mapped, Resident
 from cmc.data.scaling import Scaler
+from cmc.errors import UserError
 
 N = 23
 
@@ -69,9 +71,17 @@ def test_sources_agree(features, scaler):
 
 @pytest.mark.parametrize("world_size", [2, 3, 4])
 @pytest.mark.parametrize("batch_size", [5, N])
-def test_shares_of_all_processes_are_the_global_batch(source, world_size, batch_size):
-    whole = indices(Batches(source, batch_size, seed=3))
-    shares = [indices(Batches(source, batch_size, seed=3, rank=r, world_size=world_size)) for r in range(world_size)]
+def test_shares_of_all_processes_are_the_global_batch(source, world_size, batch_size, monkeypatch):
+    whole = indices(Batches(source, batch_size, seed=3, drop_last=True))
+    shares = []
+    monkeypatch.setattr(distributed, "world_size", lambda: world_size)
+    for r in range(world_size):
+        monkeypatch.setattr(distributed, "rank", lambda r=r: r)
+        batches = list(Batches(source, batch_size, seed=3, drop_last=True))
+        shares.append([batch.index.tolist() for batch in batches])
+        for batch, all_of_it in zip(batches, whole, strict=True):
+            assert (batch.total, batch.size) == (len(all_of_it), len(batch.index))
+            assert all_of_it[batch.offset : batch.offset + batch.size] == batch.index.tolist()
     assert [list(chain(*parts)) for parts in zip(*shares, strict=True)] == whole
     assert all(abs(len(a) - len(b)) <= 1 for parts in zip(*shares, strict=True) for a in parts for b in parts)
 
@@ -131,3 +141,9 @@ def test_a_mapped_source_reads_from_disk_no_more_than_a_batch(tmp_path, scaler):
     )
     list(Batches(source, 5))
     assert 0 < Counting.rows <= 5
+
+
+def test_a_batch_smaller_than_the_number_of_processes_is_refused(source, monkeypatch):
+    monkeypatch.setattr(distributed, "world_size", lambda: 4)
+    with pytest.raises(UserError, match=r"method\.batch_size: 3 given; a batch of \d samples cannot be shared by 4"):
+        Batches(source, 3)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from cmc.data.loader import Batch
 from cmc.errors import UserError
-from cmc.functional.contrastive import cluster_contrast, cluster_imbalance, nt_xent
+from cmc.functional.contrastive import cluster_contrast, cluster_imbalance, cluster_products, nt_xent
 from cmc.methods.cmmc import CMMC
 
 PHASES = {name: {"epochs": 1} for name in ("reconstruct", "contrast", "align")}
@@ -60,7 +60,7 @@ def test_contrast_sums_over_all_pairs(dims):
     assert set(losses) == {"reconstruction", "feature_contrast", "label_contrast", "imbalance"}
     torch.testing.assert_close(losses["feature_contrast"], sum(nt_xent(a, b, 0.5) for a, b in combinations(h, 2)))
     torch.testing.assert_close(
-        losses["label_contrast"], sum(cluster_contrast(a, b, 1.0) for a, b in combinations(q, 2))
+        losses["label_contrast"], sum(cluster_contrast(cluster_products(a, b), 1.0) for a, b in combinations(q, 2))
     )
     torch.testing.assert_close(losses["imbalance"], sum(map(cluster_imbalance, q)))
 

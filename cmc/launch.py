@@ -1,0 +1,179 @@
+"""Several processes for one run, started and watched by a parent that imports no torch.
+
+Lightning would start the others by running the command line again, which under ``-m`` is the whole sweep. Here the
+parent saves the resolved configuration, starts every rank as ``python -m cmc.worker FOLDER``, and ends them all when
+one fails.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from cmc.errors import Failed, Interrupted, UserError
+
+REQUEST = "launch.json"
+_POLL = 0.1
+_GRACE = 15  # seconds between asking a process to end and killing it
+
+
+def n_local(config: DictConfig) -> int:
+    """Processes to start here: 1 where one is enough, or where something else (torchrun, SLURM) starts them."""
+    trainer = config.trainer
+    devices = trainer.devices if isinstance(trainer.devices, int) else len(trainer.devices)
+    if is_external() or trainer.get("strategy", "auto") not in ("auto", "ddp"):
+        return 1
+    if trainer.get("num_nodes", 1) > 1 and not {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK"} <= os.environ.keys():
+        raise UserError(
+            f"trainer.num_nodes: {trainer.num_nodes} given; start the command on every machine with torchrun or srun, "
+            "or set MASTER_ADDR, MASTER_PORT and NODE_RANK (docs/scaling.md)"
+        )
+    return int(devices)
+
+
+def is_external() -> bool:
+    """Whether torchrun or SLURM started this process as one of several."""
+    return "LOCAL_RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", 1)) > 1
+
+
+def external_rank() -> int:
+    """This process's rank among those that torchrun or SLURM started; 0 without them."""
+    if not is_external():
+        return 0
+    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", os.environ.get("LOCAL_RANK", 0))))
+
+
+def launch(config: DictConfig, folder: str, overrides: list[str], n: int) -> dict[str, Any]:
+    """Train in n processes on this machine.
+
+    Args:
+        config: composed and checked.
+        folder: the run folder.
+        overrides: what the command line said.
+        n: how many.
+
+    Returns:
+        What ``metrics.json`` holds.
+
+    Raises:
+        UserError, Interrupted: as a process told.
+        Failed: a process died; the line names its rank.
+    """
+    run = Path(folder)
+    request = {"config": OmegaConf.to_container(config, resolve=True), "overrides": overrides}
+    run.mkdir(parents=True, exist_ok=True)
+    (run / REQUEST).write_text(json.dumps(request))
+    meeting = _meeting(config)
+    ranks = [_start(run, rank, n, meeting) for rank in range(n)]
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        for process in ranks:
+            if process.poll() is None:
+                process.send_signal(number)
+
+    for number in before:
+        signal.signal(number, forward)
+    try:
+        codes = _watch(ranks)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        (run / REQUEST).unlink(missing_ok=True)
+    _judge(run, codes)
+    report: dict[str, Any] = json.loads((run / "metrics.json").read_text())
+    return report
+
+
+def _meeting(config: DictConfig) -> dict[str, str]:
+    """Where the processes meet, and how many there are."""
+    if config.trainer.get("num_nodes", 1) > 1:
+        return {name: os.environ[name] for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "NODE_RANK": "0"}
+
+
+def _start(run: Path, rank: int, n: int, meeting: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a rank in a session of its own, so that a Ctrl-C reaches it through the parent alone."""
+    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // n))}
+    environment = {**threads, **os.environ, **meeting, "WORLD_SIZE": str(n), "LOCAL_RANK": str(rank)}
+    environment["PYTHONPATH"] = os.pathsep.join([os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])])
+    own = None if rank == 0 else (run / f"rank{rank}.log").open("wb")
+    command = [sys.executable, "-m", "cmc.worker", str(run)]
+    try:
+        return subprocess.Popen(command, env=environment, stdout=own, stderr=own, start_new_session=True)
+    finally:
+        if own is not None:
+            own.close()
+
+
+def _watch(ranks: list[subprocess.Popen[bytes]]) -> list[int]:
+    """Wait for all; when one fails, end the others. Returns their status where they ended by themselves, else 0."""
+    while any(process.poll() is None for process in ranks):
+        codes = [process.poll() for process in ranks]
+        if any(codes):
+            time.sleep(1)  # others may be about to say why
+            codes = [process.poll() for process in ranks]
+            _end(ranks)
+            return [code or 0 for code in codes]
+        time.sleep(_POLL)
+    return [process.returncode for process in ranks]
+
+
+def _end(ranks: list[subprocess.Popen[bytes]]) -> None:
+    for process in ranks:
+        if process.poll() is None:
+            process.terminate()
+    limit = time.monotonic() + _GRACE
+    while any(process.poll() is None for process in ranks) and time.monotonic() < limit:
+        time.sleep(_POLL)
+    for process in ranks:
+        process.kill()
+        process.wait()
+
+
+def _judge(run: Path, codes: list[int]) -> None:
+    """Tell the cause of a failure: what a process said, else a process that was killed."""
+    endings = {}
+    for rank in range(len(codes)):
+        if (path := ending(run, rank)).exists():
+            endings[rank] = json.loads(path.read_text())
+            path.unlink()
+    for kind, error in (("UserError", UserError), ("Interrupted", Interrupted)):
+        for told in endings.values():
+            if told["kind"] == kind:
+                _tidy(run, len(codes))
+                raise error(told["line"])
+    onward = f"; go on with: python -m cmc.run resume={run}" if (run / "checkpoints").exists() else ""
+    for rank, code in enumerate(codes):
+        if code < 0:
+            name = signal.Signals(-code).name
+            raise Failed(f"rank {rank} was killed ({name}); the other processes were ended{onward}")
+    for rank, told in endings.items():
+        raise Failed(f"rank {rank} failed: {told['line']}; {run / 'run.log'} has more{onward}")
+    if any(codes):
+        rank = next(rank for rank, code in enumerate(codes) if code)
+        raise Failed(f"rank {rank} ended with status {codes[rank]}; see {run / f'rank{rank}.log'}{onward}")
+    _tidy(run, len(codes))
+
+
+def _tidy(run: Path, n: int) -> None:
+    for rank in range(1, n):
+        (run / f"rank{rank}.log").unlink(missing_ok=True)
+
+
+def ending(run: Path, rank: int) -> Path:
+    """Where a process says how it ended."""
+    return run / f".ending-{rank}.json"

@@ -1,0 +1,24 @@
+"""The Lightning strategy of several processes: gradients are left to `cmc.distributed`, nothing is wrapped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytorch_lightning.strategies import DDPStrategy
+
+
+class Processes(DDPStrategy):
+    """One process a device, as Lightning's DDP starts them, without DistributedDataParallel around the method.
+
+    The wrapper averages gradients over processes in every backward pass; CMC's shares of an objective add up, and a
+    step may take several passes. It also needs a flag where a phase leaves parameters without a gradient; here none is.
+
+    Args:
+        start: ``popen``, or ``spawn`` to have Lightning start the processes with multiprocessing.
+    """
+
+    def __init__(self, start: str = "popen", **settings: Any) -> None:
+        super().__init__(start_method=start, **settings)  # type: ignore[arg-type]
+
+    def configure_ddp(self) -> None:
+        """Leave the method as it is."""

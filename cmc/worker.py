@@ -1,0 +1,63 @@
+"""``python -m cmc.worker FOLDER``: one process of a run that `cmc.launch` started."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from cmc.errors import Interrupted, UserError
+from cmc.launch import REQUEST, ending
+
+
+def main() -> None:
+    """Train; leave a note of how it ended where it did not end well."""
+    run, rank = Path(sys.argv[1]), int(os.environ["LOCAL_RANK"])
+    _watch_parent()
+    _log_to(run, rank)
+    request = json.loads((run / REQUEST).read_text())
+    from cmc.train import train
+
+    try:
+        train(OmegaConf.create(request["config"]), str(run), request["overrides"])
+    except (Exception, KeyboardInterrupt) as error:
+        known = isinstance(error, UserError | Interrupted)
+        line = str(error) if known else " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        if not known:
+            with (run / "run.log").open("a") as log:
+                log.write(f"rank {rank}:\n{traceback.format_exc()}")
+        ending(run, rank).write_text(json.dumps({"kind": type(error).__name__, "line": line}))
+        sys.stdout.flush()
+        os._exit(130 if isinstance(error, Interrupted) else 2 if known else 1)  # others may hang in a collective
+
+
+def _log_to(run: Path, rank: int) -> None:
+    """The first process writes the run's log and the terminal, the others warn of what they alone see."""
+    form = "[%(asctime)s] %(message)s"
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if rank == 0:
+        handlers.append(logging.FileHandler(run / "run.log"))
+    logging.basicConfig(level=logging.INFO if rank == 0 else logging.WARNING, format=form, handlers=handlers)
+
+
+def _watch_parent() -> None:
+    """End with the parent, however it ends."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()
