@@ -17,7 +17,15 @@ from omegaconf import DictConfig, OmegaConf
 from cmc.errors import UserError
 
 GROUPS = ("method", "data", "features", "trainer", "logger", "callbacks")
-_OPTIONAL = ("logger.", "callbacks.evaluation", "callbacks.progress", "callbacks.figures", "callbacks.checkpoints")
+_NULLABLE = ("method.scheduler",)  # mappings that null takes the place of
+_OPTIONAL = (
+    *_NULLABLE,
+    "logger.",
+    "callbacks.evaluation",
+    "callbacks.progress",
+    "callbacks.figures",
+    "callbacks.checkpoints",
+)
 _OWN = (
     "accumulate_grad_batches",
     "callbacks",
@@ -159,6 +167,8 @@ def _check_unknown(key: str, value: Any, known: Mapping[str, Any], shipped: Mapp
     if group == "trainer" or key.startswith(("method.optimizer.", "method.scheduler.")):
         return
     if group in ("logger", "callbacks") and name and name not in shipped[group]:
+        return
+    if value is None and key in _NULLABLE:
         return
     if any(k.startswith(f"{key}.") for k in known):
         raise UserError(f"{key}: {value!r} given; it must be {_TYPES[dict].says}")

@@ -39,7 +39,21 @@ def n_local(config: DictConfig) -> int:
             f"trainer.num_nodes: {trainer.num_nodes} given; start the command on every machine with torchrun or srun, "
             "or set MASTER_ADDR, MASTER_PORT and NODE_RANK (docs/scaling.md)"
         )
+    if devices > 1:
+        _check_gpus(trainer.accelerator, int(devices))
     return int(devices)
+
+
+def _check_gpus(accelerator: str, n: int) -> None:
+    """Refuse more processes than GPUs; without any GPU, ``auto`` shares the CPU. The count is another process's."""
+    if accelerator not in ("auto", "gpu", "cuda"):
+        return
+    count = [sys.executable, "-c", "import torch; print(torch.cuda.device_count())"]
+    there = int(subprocess.run(count, capture_output=True, text=True, check=True).stdout)
+    if n > there and (there or accelerator != "auto"):
+        raise UserError(
+            f"trainer.devices: {n} given, but {there} GPUs are here; give at most that, or trainer.accelerator=cpu"
+        )
 
 
 def is_external() -> bool:

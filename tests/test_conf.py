@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from cmc.cli import conf_dir
 from cmc.config import GROUPS, check
@@ -20,7 +21,8 @@ NEEDS |= {
 def choices():
     """``group=choice`` of every yaml but config.yaml and the bases that others build on."""
     paths = sorted(conf_dir().glob("*/*.yaml"))
-    return [f"{path.parent.name}={path.stem}" for path in paths if not path.stem.startswith("_")]
+    runnable = [path for path in paths if not path.stem.startswith("_") and path.parent.name != "sweep"]
+    return [f"{path.parent.name}={path.stem}" for path in runnable]
 
 
 def test_the_groups_are_known():
@@ -55,6 +57,8 @@ def test_every_yaml_runs_two_epochs_of_every_phase(choice, composed, files, fold
     data = [] if choice.startswith("data=") else ["data=synthetic", "data.n_samples=300"]
     method = choice.removeprefix("method=") if choice.startswith("method=") else "cmmc"
     config = composed(*data, choice, *needs, *SMALL[method], "trainer.accelerator=cpu", "max_phase_epochs=2")
+    if choice.startswith("trainer="):
+        config.trainer |= {"devices": 1, "num_nodes": 1, "strategy": "auto"}  # several: tests/test_launch.py
     report = train(config, str(tmp_path))
     assert set(report["phases"].values()) == {2}
     assert report["scores"] is not None
@@ -64,6 +68,13 @@ def test_every_yaml_runs_two_epochs_of_every_phase(choice, composed, files, fold
 def test_every_yaml_passes_its_own_check(choice, composed):
     config = composed(choice)
     check(config, composed(choice))
+
+
+@pytest.mark.parametrize("method", ["cmmc", "dmim"])
+def test_a_search_space_names_keys_of_its_method(method, composed):
+    space = OmegaConf.load(conf_dir() / "sweep" / f"{method}.yaml").hydra.sweeper.params
+    config = composed(f"method={method}")
+    assert all(OmegaConf.select(config, key) is not None for key in space)
 
 
 def test_the_demo_is_the_schedule_that_the_readme_states(composed):
