@@ -61,7 +61,7 @@ def test_a_grid_over_data_methods_and_processes_runs_each_job_once(tmp_path):
 
 
 def test_torchrun_starts_the_processes_too(tmp_path):
-    start = (sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "-m", "cmc.run")
+    start = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "cmc.run")
     done = cmc("method=dmim", *SMALL["dmim"], *TINY, *TWO, *LEAN, "hydra.run.dir=out", cwd=tmp_path, start=start)
     assert done.returncode == 0, done.stderr
     assert report(tmp_path / "out")["processes"] == 2
