@@ -92,17 +92,15 @@ def _orders(folder: Path, truth: tuple[Path | None, Path | None]) -> tuple[Order
 
 
 def _placed(part: list[str], places: Mapping[str, list[int]], path: Path, whole: Path) -> Rows:
-    """Positions of a part's lines in the whole list; a name that stands there twice is taken in turn."""
-    taken: defaultdict[str, int] = defaultdict(int)
+    """Positions of a part's lines in the whole list, taken from ``places``: two in all for a name listed twice."""
     rows = np.empty(len(part), np.int64)
     for line, name in enumerate(part):
-        where = places.get(name, [])
-        if taken[name] >= len(where):
+        if not places.get(name):
             raise UserError(
-                f"{path}, line {line + 1}: {name!r} is not in {whole}, the list of all; download both again"
+                f"{path}, line {line + 1}: {name!r} is not in {whole}, the list of all, or not so often; "
+                "download all lists again"
             )
-        rows[line] = where[taken[name]]
-        taken[name] += 1
+        rows[line] = places[name].pop(0)
     return rows
 
 

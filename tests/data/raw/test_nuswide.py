@@ -32,6 +32,19 @@ def test_parts_in_another_order_than_the_whole_list_are_brought_together(tmp_pat
     assert "raw distribution" in held.source
 
 
+def test_an_image_listed_in_both_parts_keeps_both_its_rows(tmp_path):
+    truth = trees.nuswide(tmp_path)
+    assert truth["names"][3] == truth["names"][7]
+    assert (3 in truth["test"], 7 in truth["train"]) == (True, True)
+    for path in (tmp_path / "Groundtruth/AllLabels").iterdir():
+        path.unlink()
+    (tmp_path / "Groundtruth/AllLabels").rmdir()
+    source = data(tmp_path).open(tmp_path)
+    filled = np.concatenate([rows for part in (0, 1) for rows, _ in source.tables["CH"].blocks(part)])
+    assert sorted(filled) == list(range(40))
+    np.testing.assert_array_equal(source.labels, truth["labels"])
+
+
 def test_train_and_test_alone_and_the_defect_of_lake(tmp_path, caplog):
     truth = trees.nuswide(tmp_path, split=True)
     with caplog.at_level("WARNING"):
