@@ -88,7 +88,7 @@ _RULES: dict[str, Rule] = {
     "data.n_clusters": Rule(lambda v: v is None or _whole(v, 2), "a whole number of at least 2, or null"),
     "data.in_memory": Rule(lambda v: v is None or isinstance(v, bool), "true, false or null"),
     "data.concepts": Rule(
-        lambda v: _whole(v, 2) or (isinstance(v, list) and all(isinstance(x, str) for x in v)),
+        lambda v: _whole(v, 2) or _names(v),
         "a number of concepts of at least 2, or a list of their names",
     ),
     "data.per_class": Rule(

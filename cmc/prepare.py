@@ -42,7 +42,8 @@ def _tell(data: object, meta: dict[str, object]) -> None:
     k = f", K = {len(classes)} ({', '.join(classes)})" if classes else ", no labels"
     skipped = f"; {meta['skipped']} left out, see skipped.csv" if meta["skipped"] else ""
     print(f"{data.root}: {meta['n_samples']} samples, {widths}{k}{skipped}")  # type: ignore[attr-defined]
-    print(f"next: python -m cmc.run data={meta['name']} data.root={data.root}")  # type: ignore[attr-defined]
+    ask = "" if classes else " data.n_clusters=K"
+    print(f"next: python -m cmc.run data={meta['name']} data.root={data.root}{ask}")  # type: ignore[attr-defined]
 
 
 def main() -> None:

@@ -76,7 +76,7 @@ def test_prepare_stopped_by_ctrl_c_goes_on(tmp_path):
     while not begun.exists() and time.monotonic() < limit:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=60)[1].splitlines()[-1] == "cmc: stopped"
+    assert process.communicate(timeout=60)[1].splitlines()[-1] == "cmc: stopped; the same command goes on from here"
     assert process.returncode == 130
     unfinished = cmc("run", "data=iaprtc12", cwd=tmp_path)
     assert unfinished.returncode == 2
@@ -94,7 +94,7 @@ def test_prepare_stopped_by_ctrl_c_goes_on(tmp_path):
         (["data=nuswide", "data.raw=none"], "none: there is no such folder"),
         (["data=nuswide", "data.raw=."], "nothing of NUS-WIDE is here"),
         (["data=nuswide", "data.rew=."], "data.rew: no such key; did you mean data.raw?"),
-        (["data=nuswide", "data.concepts=[1]"], "data.concepts: "),
+        (["data=nuswide", "data.concepts=[1.5]"], "data.concepts: "),
         (["data=nuswide", "features.batch_size=0"], "features.batch_size: 0 given"),
         (["data=nuswide", "features=klip"], "features=klip: no such features; there are clip, default; did you mean"),
     ],

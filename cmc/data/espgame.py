@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cmc.data.published import Published
-from cmc.data.raw.distribution import Distribution, find
+from cmc.data.raw.distribution import Distribution, find, read_tags
 from cmc.data.raw.lear import open_lear
 from cmc.errors import UserError
 
@@ -64,8 +64,7 @@ def _image(folder: Path, names: list[str]) -> Callable[[int], Path]:
 
 
 def _tags(path: Path) -> list[str]:
-    text = path.read_bytes().decode("utf-8", errors="replace")
-    return list(dict.fromkeys(tag for line in text.splitlines() if (tag := line.strip().lower())))
+    return list(dict.fromkeys(tag.lower() for tag in read_tags(path)))
 
 
 def _concepts(tags: list[list[str]]) -> tuple[tuple[str, ...], np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from cmc.data.modalities import Modalities
 from cmc.data.published import Raw
 from cmc.data.raw.distribution import Distribution
 from cmc.data.raw.selection import Selection, select
-from cmc.data.store import is_finished, read_meta, read_store
+from cmc.data.store import is_finished
 from cmc.distributed import first_process
 from cmc.errors import UserError
 
@@ -48,15 +47,7 @@ class Folder(Raw):
 
             with bars() as (advance, begin):
                 self.prepare(advance, begin)
-        made = read_meta(self.root).get("extraction", {})
-        asked = dataclasses.asdict(self.extraction)
-        if differing := [key for key in ("image", "text", "text_width") if made.get(key) != asked[key]]:
-            key = differing[0]
-            raise UserError(
-                f"features.{key}: {asked[key]} asked for, but {self.root} was made with {made.get(key)}; "
-                "give data.root=ANOTHER, or delete it"
-            )
-        return read_store(self.root)
+        return self._read_made()
 
     def open(self, folder: Path) -> Distribution | None:
         """Open the images and their texts."""
@@ -65,9 +56,9 @@ class Folder(Raw):
             return _listed(folder, listed)
         images = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in _IMAGES]
         pairs = [(path, path.with_suffix(".txt")) for path in images]
-        if not any(text.exists() for _, text in pairs):
+        if not any(text.is_file() for _, text in pairs):
             return None
-        if alone := [path for path, text in pairs if not text.exists()]:
+        if alone := [path for path, text in pairs if not text.is_file()]:
             raise UserError(f"{alone[0]}: {len(alone)} images have no .txt of their name beside them; add them")
         return Distribution(
             form=f"{len(pairs)} images with .txt files",
@@ -92,6 +83,8 @@ def _listed(folder: Path, path: Path) -> Distribution:
             rows = list(csv.DictReader(file))
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: no UTF-8 text at byte {error.start}; save it as UTF-8") from None
+    except (csv.Error, OSError) as error:
+        raise UserError(f"{path}: cannot be read as .csv ({error}); save it again") from None
     columns = set(rows[0]) if rows else set()
     if not {"image", "caption"} <= columns:
         raise UserError(f"{path}: columns {sorted(map(str, columns))}; it needs image and caption, and may have label")
@@ -101,11 +94,15 @@ def _listed(folder: Path, path: Path) -> Distribution:
             raise UserError(f"{path}, line {line}: {name!r} is no file in {folder}")
         if row["caption"] is None or ("label" in columns and not row["label"]):
             raise UserError(f"{path}, line {line}: a cell is missing; every image needs all columns")
+        if None in row:
+            raise UserError(f"{path}, line {line}: more cells than columns; put captions with commas into quotes")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"{path}: {twice!r} is listed twice; keep one line an image")
     given = [row["label"] for row in rows] if "label" in columns else None
     concepts = tuple(sorted(set(given))) if given else ()
+    if given and len(concepts) < 2:
+        raise UserError(f"{path}: label is {concepts[0]!r} in every line; name 2 classes, or leave the column out")
     labels = np.array([[label == concept for concept in concepts] for label in given]) if given else None
     return Distribution(
         form=f"{len(rows)} images with captions.csv",

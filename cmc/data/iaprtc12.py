@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cmc.data.published import Published
-from cmc.data.raw.distribution import Distribution, find, read_lines
+from cmc.data.raw.distribution import Distribution, check_no_page, find, read_lines
 from cmc.data.raw.lear import open_lear
 from cmc.errors import UserError
 
@@ -36,7 +36,8 @@ class IaprTc12(Published):
         )
         if captions is None:
             return lear
-        files = sorted(captions.glob("*/*.eng"), key=lambda path: (path.parent.name, int(path.stem)))
+        files = [path for path in captions.glob("*/*.eng") if path.stem.isdecimal()]
+        files.sort(key=lambda path: (path.parent.name, int(path.stem)))
         if not files:
             raise UserError(f"{captions}: no NN/ID.eng in it; unpack the distribution again")
         names = [f"{path.parent.name}/{path.stem}" for path in files]
@@ -50,6 +51,7 @@ class IaprTc12(Published):
             labels=labels,
             images=None if pictures is None else lambda row: pictures / f"{names[row]}.jpg",
             texts=lambda rows: [texts[row] for row in rows.tolist()],
+            concepts_are_tags=lear is not None,
             unusable={row: "no usable annotation" for row, text in enumerate(texts) if not text},
             files=(*label_files, *files),
         )
@@ -59,12 +61,19 @@ def read_caption(path: Path) -> str:
     """Title, description and notes of an annotation file, in one line; empty where none is usable.
 
     The files look like XML and are not: no header, cp1252 or latin-1, stray characters and unclosed fields.
+
+    Raises:
+        UserError: it cannot be read, or is a web page.
     """
-    raw = path.read_bytes()
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); unpack the distribution again") from None
     try:
         text = raw.decode("cp1252")
     except UnicodeDecodeError:
         text = raw.decode("latin-1")
+    check_no_page(path, text)
     fields = {name.upper(): " ".join(body.split()) for name, body in _FIELD.findall(text)}
     return " ".join(fields[name] for name in _FIELDS if fields.get(name))
 
@@ -83,7 +92,9 @@ def _regions(folder: Path, names: list[str]) -> tuple[tuple[str, ...], np.ndarra
         for line, text in enumerate(read_lines(path), start=1):
             cells = text.split()
             if len(cells) < 3:
-                raise UserError(f"{path}, line {line}: {text[:40]!r} where image, region and label are meant")
+                raise UserError(
+                    f"{path}, line {line}: {text[:40]!r} where image, region and label are meant; unpack it again"
+                )
             label = words.get(cells[2], cells[2])
             if cells[0] in row:
                 carried.setdefault(label, set()).add(row[cells[0]])

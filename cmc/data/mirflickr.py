@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cmc.data.published import Published
-from cmc.data.raw.distribution import Distribution, find, read_lines
+from cmc.data.raw.distribution import Distribution, find, read_lines, read_tags
 from cmc.data.raw.lear import open_lear
 from cmc.errors import UserError
 
@@ -28,9 +28,12 @@ class MirFlickr(Published):
         tags = find(folder, "meta/tags", "mirflickr/meta/tags", "tags")
         if first is None and tags is None:
             return None
+        if first is None and tags is not None:
+            first = next(tags.parent.parent.glob("im*.jpg"), None)
         ids = _ids(first.parent, "im*.jpg", 2) if first else _ids(tags, "tags*.txt", 4) if tags else []
         concepts, labels, files = _annotations(folder, ids)
         images = first.parent if first else None
+        tag_files = [tags / f"tags{number}.txt" for number in ids] if tags else []
         return Distribution(
             form=f"raw distribution ({', '.join(['images'] * bool(images) + ['tags'] * bool(tags) + ['annotations'])})",
             names=[f"im{number}" for number in ids],
@@ -38,14 +41,14 @@ class MirFlickr(Published):
             labels=labels,
             n_common=sum(not name.endswith("_r1") for name in concepts),
             images=None if images is None else lambda row: images / f"im{ids[row]}.jpg",
-            texts=None if tags is None else lambda rows: [_tags(tags / f"tags{ids[row]}.txt") for row in rows.tolist()],
-            files=(*files, *([tags / f"tags{number}.txt" for number in ids] if tags else [])),
+            texts=None if tags is None else lambda rows: [read_tags(tag_files[row]) for row in rows.tolist()],
+            files=(*files, *tag_files),
         )
 
 
 def _ids(folder: Path, pattern: str, prefix: int) -> list[int]:
     """The images' numbers, in the order of numbers: a sort by name puts im10 before im2."""
-    return sorted(int(path.stem[prefix:]) for path in folder.glob(pattern) if path.stem[prefix:].isdigit())
+    return sorted(int(path.stem[prefix:]) for path in folder.glob(pattern) if path.stem[prefix:].isdecimal())
 
 
 def _annotations(folder: Path, ids: list[int]) -> tuple[tuple[str, ...], np.ndarray, list[Path]]:
@@ -62,17 +65,8 @@ def _annotations(folder: Path, ids: list[int]) -> tuple[tuple[str, ...], np.ndar
     labels = np.zeros((len(ids), len(files)), bool)
     for column, path in enumerate(files):
         for line, text in enumerate(read_lines(path), start=1):
-            if not text.isdigit() or int(text) not in row:
-                why = "is no image's number" if not text.isdigit() else "is the number of no image that is here"
+            if not text.isdecimal() or int(text) not in row:
+                why = "is no image's number" if not text.isdecimal() else "is the number of no image that is here"
                 raise UserError(f"{path}, line {line}: {text[:30]!r} {why}; unpack images and annotations again")
             labels[row[int(text)], column] = True
     return tuple(path.stem for path in files), labels, files
-
-
-def _tags(path: Path) -> list[str]:
-    """One tag a line, some files with CRLF, some empty."""
-    try:
-        text = path.read_bytes().decode("utf-8", errors="replace")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); unpack the distribution again") from None
-    return [tag for line in text.splitlines() if (tag := line.strip())]

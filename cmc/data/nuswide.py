@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class NusWide(Published):
             labels=labels,
             tables=features,
             images=None if flickr is None else lambda row: flickr / names[row],
-            texts=None if texts is None else lambda rows: _texts(texts, rows, len(names)),
+            texts=None if texts is None else _texts(texts, orders, len(names)),
             tags=tags,
             tag_names=words,
             files=(*lists, *label_files, *tag_files),
@@ -82,21 +83,24 @@ def _orders(folder: Path, truth: tuple[Path | None, Path | None]) -> tuple[Order
     if {"train", "test"} <= lists.keys():
         for key in ("train", "test"):
             orders[key] = _placed(lists[key], places, found[key], found["all"])
+        if (split := len(lists["train"]) + len(lists["test"])) != len(names):
+            raise UserError(
+                f"{found['all'].parent}: Imagelist.txt has {len(names)} lines, TrainImagelist.txt and "
+                f"TestImagelist.txt together {split}; cut short? download all three again"
+            )
     return orders, names, list(found.values())
 
 
 def _placed(part: list[str], places: Mapping[str, list[int]], path: Path, whole: Path) -> Rows:
-    """Positions of a part's lines in the whole list; a name that stands there twice is taken in turn."""
-    taken: defaultdict[str, int] = defaultdict(int)
+    """Positions of a part's lines in the whole list, taken from ``places``: two in all for a name listed twice."""
     rows = np.empty(len(part), np.int64)
     for line, name in enumerate(part):
-        where = places.get(name, [])
-        if taken[name] >= len(where):
+        if not places.get(name):
             raise UserError(
-                f"{path}, line {line + 1}: {name!r} is not in {whole}, the list of all; download both again"
+                f"{path}, line {line + 1}: {name!r} is not in {whole}, the list of all, or not so often; "
+                "download all lists again"
             )
-        rows[line] = where[taken[name]]
-        taken[name] += 1
+        rows[line] = places[name].pop(0)
     return rows
 
 
@@ -116,7 +120,10 @@ def _labels(
     present = sorted(path.stem.removeprefix("Labels_") for path in place.glob(f"Labels_*{last}.txt"))
     if not present:
         raise UserError(f"{place}: no Labels_<concept>{last}.txt in it; unpack Groundtruth again")
-    concepts = read_lines(listed) if listed else [name.removesuffix(last) for name in present]
+    there = [name.removesuffix(last) for name in present]
+    concepts = read_lines(listed) if listed else there
+    if listed and (unlisted := [name for name in there if name not in concepts]):
+        raise UserError(f"{listed}: does not list {unlisted[0]}, whose labels are in {place}; download it again")
     labels = np.zeros((sum(len(orders[key]) for key in endings), len(concepts)), bool)
     files = []
     for column, concept in enumerate(concepts):
@@ -135,8 +142,10 @@ def _flags(path: Path, n: int) -> Any:
     try:
         values = np.array(lines, dtype=np.int64)
     except (ValueError, OverflowError):
-        row = next(i for i, line in enumerate(lines) if not line.lstrip("-").isdigit())
-        raise UserError(f"{path}, line {row + 1}: {lines[row][:30]!r} where 0 or 1 is meant") from None
+        row = next(i for i, line in enumerate(lines) if line not in ("0", "1", str(_DEFECT)))
+        raise UserError(
+            f"{path}, line {row + 1}: {lines[row][:30]!r} where 0 or 1 is meant; download it again"
+        ) from None
     odd = np.flatnonzero((values != 0) & (values != 1))
     for row in odd.tolist():
         if values[row] != _DEFECT:
@@ -146,36 +155,39 @@ def _flags(path: Path, n: int) -> Any:
 
 
 def _features(folder: Path, name: str, orders: Orders) -> TextTable | None:
-    """One low-level feature, of all images or in two parts."""
-    places = [f"{base}Low_Level_Features/" for base in ("NUS_WID_Low_Level_Features/", "")]
-    integers = "int" if name == "BoW" else None
-    whole = [f"{place}{f'{name}_{integers}' if integers else f'Normalized_{name}'}.dat" for place in places]
-    if (path := find(folder, *whole)) and "all" in orders:
-        return TextTable([path], [orders["all"]])
-    paths = []
-    for key in ("Train", "Test"):
-        file = f"{name}_{key}_{integers}" if integers else f"{key}_Normalized_{name}"
-        if part := find(folder, *(f"{place}{file}.dat" for place in places)):
-            paths.append(part)
-    if len(paths) == 1:
-        raise UserError(f"{paths[0]}: its other half (Train or Test) is missing; add it, or move this one away")
-    if not paths or "train" not in orders:
-        return None
-    return TextTable(paths, [orders["train"], orders["test"]])
+    """One low-level feature."""
+    low, bases = "Low_Level_Features/", ("NUS_WID_Low_Level_Features/", "")
+    files = ["BoW_int", "BoW_Train_int", "BoW_Test_int"]
+    if name != "BoW":
+        files = [f"{part}Normalized_{name}" for part in ("", "Train_", "Test_")]
+    places = [base + inner for inner in (low, "") for base in bases]
+    return _table([find(folder, *(f"{place}{file}.dat" for place in places)) for file in files], orders)
+
+
+def _table(paths: Sequence[Path | None], orders: Orders, dtype: str = "float32") -> TextTable | None:
+    """The numbers of all images, or of the training and test images, whichever are there with their lists."""
+    whole, train, test = paths
+    if whole and "all" in orders:
+        return TextTable([whole], [orders["all"]], dtype)
+    if train and test and "train" in orders:
+        return TextTable([train, test], [orders["train"], orders["test"]], dtype)
+    if there := train or test:
+        if not (train and test):
+            raise UserError(f"{there}: its other half (Train or Test) is missing; add it, or move this one away")
+        raise UserError(f"{there}: TrainImagelist.txt and TestImagelist.txt, which it follows, are missing; add them")
+    if whole:
+        raise UserError(f"{whole}: Imagelist.txt, which it follows line by line, is missing; add it")
+    return None
 
 
 def _tags(folder: Path, orders: Orders) -> tuple[TextTable | None, tuple[str, ...], list[Path]]:
     """The matrix of the 1,000 most frequent tags."""
-    base = ("NUS_WID_Tags/", "")
-    words = find(folder, *(f"{b}TagList1k.txt" for b in base))
+    words, *paths = (
+        find(folder, f"NUS_WID_Tags/{name}", name)
+        for name in ("TagList1k.txt", "AllTags1k.txt", "Train_Tags1k.dat", "Test_Tags1k.dat")
+    )
     listed = tuple(read_lines(words)) if words else ()
-    table = None
-    if (path := find(folder, *(f"{b}AllTags1k.txt" for b in base))) and "all" in orders:
-        table = TextTable([path], [orders["all"]], "uint8")
-    elif "train" in orders:
-        parts = [find(folder, *(f"{b}{key}_Tags1k.dat" for b in base)) for key in ("Train", "Test")]
-        if parts[0] and parts[1]:
-            table = TextTable([parts[0], parts[1]], [orders["train"], orders["test"]], "uint8")
+    table = _table(paths, orders, "uint8")
     if table is not None and listed and len(listed) != table.width:
         raise UserError(
             f"{words}: {len(listed)} tags, but {table.paths[0]} has {table.width} columns; download both again"
@@ -183,9 +195,16 @@ def _tags(folder: Path, orders: Orders) -> tuple[TextTable | None, tuple[str, ..
     return table, listed, [words] if words else []
 
 
-def _texts(path: Path, rows: Rows, n: int) -> list[list[str]]:
-    """The tags of the chosen images: lines of a photo id, then tags."""
-    lines = read_lines(path)
-    if len(lines) != n:
-        raise UserError(f"{path}: {len(lines)} lines for {n} images; cut short? download it again")
-    return [lines[row].split()[1:] for row in rows.tolist()]
+def _texts(path: Path, orders: Orders, n: int) -> Callable[[Rows], list[list[str]]]:
+    """The tags of chosen images: lines of a photo id, then tags, in the order of the whole list."""
+
+    @cache
+    def lines() -> list[str]:
+        if "all" not in orders:
+            raise UserError(f"{path}: Imagelist.txt, which it follows line by line, is missing; add it")
+        read = read_lines(path)
+        if len(read) != n:
+            raise UserError(f"{path}: {len(read)} lines for {n} images; cut short? download it again")
+        return read
+
+    return lambda rows: [lines()[row].split()[1:] for row in rows.tolist()]

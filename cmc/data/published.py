@@ -18,8 +18,8 @@ from cmc.data.raw.distribution import Distribution
 from cmc.data.raw.making import Extraction, Modality, modalities, needs_extraction
 from cmc.data.raw.selection import Selection, select
 from cmc.data.released import is_released, read_released
-from cmc.data.store import is_store, read_store, write_store
-from cmc.errors import UserError
+from cmc.data.store import is_store, read_meta, read_store, write_store
+from cmc.errors import Interrupted, UserError
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,9 @@ class Raw(DataModule):
         self.root = Path(root).expanduser()
         self.raw = Path(raw).expanduser() if raw else None
         self.extraction = Extraction(**(extract or {}))
-        self._concepts = concepts if isinstance(concepts, int) else list(concepts)
+        if self.extraction.tables is not None:
+            self.extraction = dataclasses.replace(self.extraction, tables=list(self.extraction.tables))
+        self._concepts = concepts if isinstance(concepts, int) else list(map(str, concepts))
         self._per_class = per_class if per_class is None or isinstance(per_class, int) else list(per_class)
         self._subset, self._subset_seed = subset, subset_seed
 
@@ -81,7 +83,14 @@ class Raw(DataModule):
 
         Raises:
             UserError: nothing at ``raw``; what is wrong with it; a folder that holds something else.
+            Interrupted: the user stopped it.
         """
+        try:
+            return self._prepare(advance, begin)
+        except KeyboardInterrupt:
+            raise Interrupted("stopped; the same command goes on from here") from None
+
+    def _prepare(self, advance: Callable[[str, int], None], begin: Callable[[str, int], None]) -> dict[str, Any]:
         if self.raw is None:
             raise UserError(
                 f"data.raw: not given; cmc.prepare data={self.key} data.raw=DIR names the raw files' folder"
@@ -113,6 +122,18 @@ class Raw(DataModule):
 
     def _select(self, source: Distribution) -> Selection:
         return select(source, self._concepts, self._per_class, self._subset, self._subset_seed)
+
+    def _read_made(self) -> Modalities:
+        """Read the feature folder, unless other features are asked for than it holds."""
+        made = read_meta(self.root)["extraction"]
+        default, asked = (dataclasses.asdict(extraction) for extraction in (Extraction(), self.extraction))
+        for key in ("image", "text", "tables", "text_width"):
+            if asked[key] not in (default[key], made.get(key)):
+                raise UserError(
+                    f"features.{key}: {asked[key]} asked for, but {self.root} was made with {made.get(key)}; "
+                    "give data.root=ANOTHER, or delete it and prepare anew"
+                )
+        return read_store(self.root)
 
 
 class Published(Raw):
@@ -155,8 +176,10 @@ class Published(Raw):
         if self.surrogate:
             return self._stand_in()
         if is_store(self.root):
-            return read_store(self.root)
+            self._check_selection(read_meta(self.root)["selection"])
+            return self._read_made()
         if is_released(self.root):
+            self._check_selection({})
             return read_released(self.root, self.title)
         source = self.open(self.root) if self.root.is_dir() else None
         if source is None:
@@ -168,6 +191,19 @@ class Published(Raw):
                 f"then give data.root=FOLDER"
             )
         return self._as_they_are(source)
+
+    def _check_selection(self, made: Mapping[str, Any]) -> None:
+        """Refuse concepts given by name, and all samples, where the features were made of others."""
+        of = f"of {', '.join(made['concepts'])}" if "concepts" in made else f"of subset {made.get('subset', 'unknown')}"
+        for key, asked, other in (
+            ("concepts", self._concepts, isinstance(self._concepts, list) and self._concepts != made.get("concepts")),
+            ("subset", self._subset, self._subset == "full" != made.get("subset")),
+        ):
+            if other:
+                raise UserError(
+                    f"data.{key}: {asked} asked for, but the features in {self.root} are {of}; leave it out, or "
+                    f"prepare others: python -m cmc.prepare data={self.key} data.raw=DIR data.root=ANOTHER"
+                )
 
     def _as_they_are(self, source: Distribution) -> Modalities:
         """Low-level features and tags, read into memory."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmc.data.formats import read_arrays
-from cmc.data.modalities import Modalities
+from cmc.data.modalities import Modalities, shape_text
 from cmc.errors import UserError
 
 _FILES = {
@@ -62,6 +62,9 @@ def _array(folder: Path, part: str) -> NDArray[Any] | None:
     if not halves:
         held = ", ".join(variables) or "nothing"
         raise UserError(f"{path}: holds {held}, but {_NAMES[part][0]} is looked for; rename it there")
+    if len({half.shape[1:] for half in halves}) > 1:
+        shapes = " and ".join(map(shape_text, halves))
+        raise UserError(f"{path}: its two parts, {shapes}, do not belong together; download it again")
     return np.concatenate(halves)
 
 

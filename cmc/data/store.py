@@ -47,18 +47,27 @@ def read_meta(folder: Path) -> dict[str, Any]:
     """
     if not is_finished(folder):
         raise UserError(f"{folder}: its preparation has not come to its end; run the same cmc.prepare again to go on")
+    damaged = UserError(f"{folder / _META}: damaged; delete the folder and run cmc.prepare again")
     try:
-        meta = json.loads((folder / _META).read_text())
-        wrong = not isinstance(meta["modalities"], dict)
+        meta = json.loads((folder / _META).read_text(encoding="utf-8"))
         known = meta["format"]
     except (ValueError, KeyError, TypeError, OSError):
-        raise UserError(f"{folder / _META}: damaged; delete the folder and run cmc.prepare again") from None
-    if known != FORMAT or wrong:
+        raise damaged from None
+    if known != FORMAT:
         raise UserError(
             f"{folder}: a feature folder of format {known}, this version reads {FORMAT}; "
             "delete it and run cmc.prepare again"
         )
+    if not _is_complete(meta):
+        raise damaged
     return dict(meta)
+
+
+def _is_complete(meta: Mapping[str, Any]) -> bool:
+    kinds = {"title": str, "n_samples": int, "classes": list, "modalities": dict, "selection": dict, "extraction": dict}
+    return all(isinstance(meta.get(key), kind) for key, kind in kinds.items()) and all(
+        isinstance(about, dict) and isinstance(about.get("width"), int) for about in meta["modalities"].values()
+    )
 
 
 def read_store(folder: Path) -> Modalities:
@@ -74,7 +83,8 @@ def read_store(folder: Path) -> Modalities:
         if array.shape != expected:
             shape = " x ".join(map(str, array.shape))
             raise UserError(
-                f"{folder / name}.npy: {shape}, but meta.json says {expected[0]} x {expected[1]}; run cmc.prepare again"
+                f"{folder / name}.npy: {shape}, but meta.json says {expected[0]} x {expected[1]}; "
+                "delete the folder, run cmc.prepare again"
             )
     labels = _mapped(folder / "labels.npy") if meta["classes"] else None
     classes = tuple(meta["classes"]) or None
@@ -83,7 +93,7 @@ def read_store(folder: Path) -> Modalities:
 
 def _mapped(path: Path) -> NDArray[Any]:
     if not path.is_file():
-        raise UserError(f"{path}: missing, though meta.json names it; run cmc.prepare again")
+        raise UserError(f"{path}: missing, though meta.json names it; delete the folder, run cmc.prepare again")
     try:
         return np.lib.format.open_memmap(path, mode="r")
     except (ValueError, OSError, EOFError) as error:
@@ -126,7 +136,8 @@ def write_store(
     keep = np.setdiff1d(np.arange(len(names)), list(skipped))
     if len(keep) < 2:
         raise UserError(
-            f"{folder}: {len(skipped)} of {len(names)} samples cannot be read, one: {next(iter(skipped.values()))}"
+            f"{folder}: {len(skipped)} of {len(names)} samples cannot be read, one: {next(iter(skipped.values()))}; "
+            "mend them, delete this folder, and run the command again"
         )
     for name in made:
         _finish(folder, name, keep, len(names))
@@ -147,7 +158,7 @@ def write_store(
         "cmc": version("cmc"),
     }
     with replacing(folder / _META) as path:
-        path.write_text(json.dumps(meta, indent=2, ensure_ascii=False) + "\n")
+        path.write_text(json.dumps(meta, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / _PROGRESS).unlink(missing_ok=True)
     return meta
 
@@ -164,23 +175,28 @@ def _request(
 
 def _begun(folder: Path, request: str) -> dict[str, dict[str, Any]]:
     """How far each modality is; refuses a folder that holds other things."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: no folder can be made here ({error.strerror}); give another data.root") from None
     if (folder / _META).exists():
+        (folder / _PROGRESS).unlink(missing_ok=True)
         raise UserError(f"{folder}: is prepared already; delete it, or give another data.root, to prepare anew")
     if not (folder / _PROGRESS).exists():
-        if any(folder.iterdir()):
+        if any(not path.name.startswith(_PROGRESS) for path in folder.iterdir()):
             raise UserError(f"{folder}: is not empty; give another data.root for the feature folder")
         return {}
     try:
         state = json.loads((folder / _PROGRESS).read_text())
-    except ValueError:
+        begun, done = state["request"], dict(state["done"])
+    except (ValueError, KeyError, TypeError, OSError):
         raise UserError(f"{folder / _PROGRESS}: damaged; delete the folder and prepare anew") from None
-    if state["request"] != request:
+    if begun != request:
         raise UserError(
             f"{folder}: was begun with other settings or files; give these again, delete the folder, or give another "
             "data.root"
         )
-    return dict(state["done"])
+    return done
 
 
 def _fill(
@@ -202,7 +218,10 @@ def _fill(
     _save_progress(folder, request, done)
     if not begun:
         np.lib.format.open_memmap(unfinished, mode="w+", dtype=modality.dtype, shape=(n, modality.width))
-    array = np.lib.format.open_memmap(unfinished, mode="r+")
+    try:
+        array = np.lib.format.open_memmap(unfinished, mode="r+")
+    except (ValueError, OSError, EOFError):
+        raise UserError(f"{unfinished}: cut short or damaged; delete the folder and prepare anew") from None
     written = 0
     for step in range(modality.steps):
         if step >= state["steps"]:

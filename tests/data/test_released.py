@@ -47,6 +47,15 @@ def test_k_is_that_of_the_labels_not_of_the_yaml(tmp_path):
     assert module.n_clusters == 3
 
 
+@pytest.mark.parametrize(
+    ("settings", "key"), [({"concepts": ["sky", "lake"]}, "concepts"), ({"subset": "full"}, "subset")]
+)
+def test_a_choice_that_released_features_cannot_give_is_refused(tmp_path, settings, key):
+    write(tmp_path)
+    with pytest.raises(UserError, match=rf"data\.{key}: .* asked for, but the features"):
+        NusWide(root=str(tmp_path), **settings).read()
+
+
 def test_one_hot_labels_become_classes(tmp_path):
     write(tmp_path)
     savemat(tmp_path / "L.mat", {"L": np.eye(3)[LABELS[:, 0] - 1]})
@@ -63,6 +72,10 @@ def test_one_hot_labels_become_classes(tmp_path):
         (lambda d: (d / "txt.mat").write_bytes((d / "txt.mat").read_bytes()[:200]), r"txt\.mat"),
         (lambda d: savemat(d / "txt.mat", {"x": TEXT}), r"txt\.mat: holds .*but txt is looked for"),
         (lambda d: savemat(d / "txt.mat", {"txt": TEXT[:5]}), r"'image' has 9 rows, modality 'text' has 5"),
+        (
+            lambda d: savemat(d / "img.mat", {"train_img": IMAGE[:6], "test_img": IMAGE[6:, :3]}),
+            r"img\.mat: its two parts, 6 x 4 and 3 x 3, do not belong together",
+        ),
         (lambda d: savemat(d / "L.mat", {"L": LABELS[:5]}), r"5 labels for 9 samples"),
         (lambda d: (d / "img.mat").write_bytes(b"<!DOCTYPE html><html>"), r"img\.mat"),
     ],

@@ -147,6 +147,9 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path):
         (lambda d: (d / "text.npy").unlink(), r"text.npy: missing, though meta.json names it"),
         (lambda d: (d / "text.npy").write_bytes((d / "text.npy").read_bytes()[:200]), r"text.npy: cut short"),
         (lambda d: (d / "meta.json").write_text("{"), r"meta.json: damaged"),
+        (lambda d: (d / "meta.json").write_text('{"format": 1}'), r"meta.json: damaged"),
+        (lambda d: change(d, classes=None), r"meta.json: damaged"),
+        (lambda d: change(d, modalities={"image": {}, "text": {}}), r"meta.json: damaged"),
         (lambda d: change(d, format=0), r"a feature folder of format 0, this version reads 1"),
         (lambda d: change(d, n_samples=3), r"but meta.json says 3 x"),
         (lambda d: np.save(d / "labels.npy", np.zeros(2, int)), r"2 labels for \d+ samples"),
@@ -158,6 +161,80 @@ def test_a_damaged_folder_is_named(tmp_path, spoil, message):
     spoil(tmp_path / "out")
     with pytest.raises(UserError, match=message):
         NusWide(root=str(tmp_path / "out")).read()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", "<html>"])
+def test_damaged_progress_is_named(tmp_path, content):
+    trees.iaprtc12(tmp_path / "raw")
+    with pytest.raises(Stopped):
+        prepare(iapr(tmp_path), 1)
+    (tmp_path / "out/progress.json").write_text(content)
+    with pytest.raises(UserError, match=r"progress.json: damaged; delete the folder"):
+        prepare(iapr(tmp_path))
+
+
+def test_an_unfinished_array_that_is_damaged_is_named(tmp_path):
+    trees.iaprtc12(tmp_path / "raw")
+    with pytest.raises(Stopped):
+        prepare(iapr(tmp_path), 1)
+    (tmp_path / "out/image.npy.part").write_bytes(b"cut")
+    with pytest.raises(UserError, match=r"image.npy.part: cut short or damaged; delete the folder"):
+        prepare(iapr(tmp_path))
+
+
+def test_killed_while_it_saves_its_progress_it_goes_on(tmp_path):
+    trees.iaprtc12(tmp_path / "raw")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/progress.json.tmp.json").write_text("{")
+    prepare(iapr(tmp_path))
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"image.npy", "text.npy", "labels.npy", "names.txt", "skipped.csv", "meta.json"}
+
+
+def test_a_root_that_is_a_file_is_named(tmp_path):
+    trees.iaprtc12(tmp_path / "raw")
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(UserError, match=r"out: no folder can be made here .*; give another data\.root"):
+        prepare(iapr(tmp_path))
+
+
+def test_one_low_level_feature_is_taken_and_recorded(tmp_path):
+    from omegaconf import OmegaConf
+
+    trees.nuswide(tmp_path / "raw")
+    places = {"root": str(tmp_path / "out"), "raw": str(tmp_path / "raw")}
+    module = NusWide(**places, concepts=3, per_class=None, extract=OmegaConf.create({"tables": ["CH"]}))
+    assert prepare(module)["extraction"]["tables"] == ["CH"]
+    assert module.read().dims == {"image": 5, "text": 6}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"concepts": ["sky", "lake"]}, r"data\.concepts: \['sky', 'lake'\] asked for, but the features in .* are of "),
+        ({"subset": "full"}, r"data\.subset: full asked for, but the features in .* are of "),
+        ({"extract": {"image": "a/model"}}, r"features\.image: a/model asked for, but .* was made with auto"),
+        ({"extract": {"tables": ["CH"]}}, r"features\.tables: \['CH'\] asked for, but .* was made with None"),
+    ],
+)
+def test_a_choice_that_a_feature_folder_cannot_give_is_refused(tmp_path, settings, message):
+    trees.nuswide(tmp_path / "raw")
+    prepare(NusWide(root=str(tmp_path / "out"), raw=str(tmp_path / "raw"), concepts=3, per_class=None))
+    assert NusWide(root=str(tmp_path / "out"), concepts=8).read().n_classes == 3
+    with pytest.raises(UserError, match=message):
+        NusWide(root=str(tmp_path / "out"), **settings).read()
+
+
+def test_features_made_by_a_choice_are_read_without_naming_it_again(tmp_path):
+    own(tmp_path)
+    Folder(raw=str(tmp_path / "mine"), extract={"text_width": 2}).read()
+    assert Folder(raw=str(tmp_path / "mine")).read().dims["text"] == 2
+
+
+def test_concepts_that_are_numbers_may_be_given_as_numbers(tmp_path):
+    trees.iaprtc12(tmp_path / "raw")
+    (tmp_path / "raw/wlist.txt").unlink()
+    assert prepare(iapr(tmp_path, concepts=[10, 12]))["classes"] == ["10", "12"]
 
 
 def change(folder, **values):
@@ -205,6 +282,10 @@ def test_features_made_with_other_settings_are_not_taken_for_these(tmp_path):
         (lambda f: f.write_text("image,caption,label\nsub/1.jpg,b,\n"), r"line 2: a cell is missing"),
         (lambda f: f.write_bytes(b"image,caption\nsub/1.jpg,\xff\n"), r"no UTF-8 text"),
         (lambda f: f.write_text(""), r"it needs image and caption"),
+        (lambda f: f.write_text("image,caption\nsub/1.jpg,a dog, a cat\n"), r"line 2: more cells than columns"),
+        (lambda f: f.write_text("image,caption,label\nsub/1.jpg,b,x\nsub/2.jpg,c,x\n"), r"label is 'x' in every line"),
+        (lambda f: f.write_text(f"image,caption\nsub/1.jpg,{'b' * 200_000}\n"), r"cannot be read as .csv"),
+        (lambda f: (f.unlink(), f.mkdir()), r"cannot be read as .csv"),
         (lambda f: f.unlink(), r"no captions.csv \(columns image, caption\) and no <name>.txt"),
     ],
 )
@@ -212,6 +293,14 @@ def test_mistakes_in_ones_own_folder_are_named(tmp_path, spoil, message):
     module = own(tmp_path)
     spoil(tmp_path / "mine/captions.csv")
     with pytest.raises(UserError, match=message):
+        module.read()
+
+
+def test_no_readable_image_says_how_to_go_on(tmp_path):
+    module = own(tmp_path)
+    for path in (tmp_path / "mine/sub").iterdir():
+        path.write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"12 of 12 samples cannot be read, .*; mend them, delete this folder, and run"):
         module.read()
 
 

@@ -49,7 +49,7 @@ class Distribution:
         texts: the texts of the samples at given positions: captions, or lists of tags; None when there is none.
         tags: a table of 0/1 tag columns, or None.
         tag_names: the words of the tag columns.
-        concepts_are_tags: the labels are tags themselves, so that the text must not hold the chosen ones.
+        concepts_are_tags: the labels are words of the text, which must not hold the chosen ones then.
         unusable: position -> why a sample cannot be used.
         files: what was read, for checksums.
     """
@@ -87,24 +87,49 @@ def read_lines(path: Path, encoding: str = "utf-8") -> list[str]:
     try:
         text = path.read_bytes().decode(encoding).lstrip("\ufeff")
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        raise UserError(f"{path}: cannot be read ({error.strerror}); copy or download it again") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: no text at byte {error.start}; copy or download it again") from None
     if not text.strip():
         raise UserError(f"{path}: the file is empty; copy or download it again")
-    if text.lstrip()[:9].lower() in ("<!doctype", "<html>"):
-        raise UserError(f"{path}: a web page in the place of data; download the file again")
+    check_no_page(path, text)
     return [line.strip() for line in text.rstrip().split("\n")]
 
 
-def check_unique(names: Sequence[str], where: Path) -> None:
-    """Refuse a list that names a sample twice.
+def read_tags(path: Path) -> list[str]:
+    """One tag a line; some files have CRLF, some are empty, some hold bytes that are no UTF-8.
 
     Raises:
-        UserError: the list, the name and its two lines.
+        UserError: it cannot be read, or is a web page.
     """
-    seen: dict[str, int] = {}
-    for line, name in enumerate(names, start=1):
-        if name in seen:
-            raise UserError(f"{where}: {name!r} stands in lines {seen[name]} and {line}; keep one of them")
-        seen[name] = line
+    try:
+        text = path.read_bytes().decode("utf-8", errors="replace").lstrip("\ufeff")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); unpack the distribution again") from None
+    check_no_page(path, text)
+    return [tag for line in text.splitlines() if (tag := line.strip())]
+
+
+def check_no_page(path: Path, text: str) -> None:
+    """Refuse a web page, which a failed download leaves in the place of a file.
+
+    Raises:
+        UserError: it is one.
+    """
+    if text.lstrip()[:14].lower().startswith(("<!doctype html", "<html")):
+        raise UserError(f"{path}: a web page in the place of data; download the file again")
+
+
+def check_unique(lists: Mapping[Path, Sequence[str]]) -> None:
+    """Refuse lists that name a sample twice.
+
+    Raises:
+        UserError: the lists, the name and its two lines.
+    """
+    seen: dict[str, str] = {}
+    for path, names in lists.items():
+        for line, name in enumerate(names, start=1):
+            here = f"{path}, line {line}"
+            if name in seen:
+                raise UserError(f"{here}: {name!r} stands in {seen[name]}, too; keep one of them")
+            seen[name] = here

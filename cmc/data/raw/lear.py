@@ -27,11 +27,11 @@ def open_lear(root: Path, name: str) -> Distribution | None:
     )
     if folder is None:
         return None
-    lists = [path for split in _SPLITS if (path := folder / f"{name}_{split}_list.txt").exists()]
-    splits = [path.name.split("_")[-2] for path in lists]
+    splits = [split for split in _SPLITS if any(folder.glob(f"{name}_{split}_*"))]
+    lists = [folder / f"{name}_{split}_list.txt" for split in splits]
     parts = [read_lines(path) for path in lists]
     names = [sample for part in parts for sample in part]
-    check_unique(names, folder / f"{name}_*_list.txt")
+    check_unique(dict(zip(lists, parts, strict=True)))
     ends = np.cumsum([len(part) for part in parts])
     rows = [np.arange(end - len(part), end) for end, part in zip(ends, parts, strict=True)]
     tables = _tables(folder, name, splits, rows)
@@ -42,7 +42,10 @@ def open_lear(root: Path, name: str) -> Distribution | None:
         raise UserError(f"{folder}: {missing} is missing beside {lists[0].name}; it belongs to the same packing")
     words = tuple(read_lines(dictionary))
     if len(words) != annotations.width:
-        raise UserError(f"{dictionary}: {len(words)} words, but the annotations have {annotations.width} columns")
+        raise UserError(
+            f"{dictionary}: {len(words)} words, but {annotations.paths[0]} has {annotations.width} columns; "
+            "download both again"
+        )
     labels = np.zeros((len(names), len(words)), bool)
     for part in range(len(lists)):
         for positions, values in annotations.blocks(part):

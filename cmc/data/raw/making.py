@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -88,7 +89,7 @@ class Columns(Modality):
             for table, start in zip(tables.values(), starts[:-1], strict=True)
             for part in range(len(table.paths))
         ]
-        left_out = f", without {len(drop)} chosen concepts" if drop else ""
+        left_out = f", without {len(drop)} columns of chosen concepts" if drop else ""
         super().__init__(f"{' + '.join(tables)}, as they are{left_out}", sum(widths) - len(drop), len(self._parts))
         self._keep = np.setdiff1d(np.arange(sum(widths)), drop) if drop else None
         self.dtype = np.result_type(*(table.dtype for table in tables.values()))
@@ -244,7 +245,7 @@ def _text(source: Distribution, selection: Selection, extraction: Extraction) ->
     if kind == "tags" or (kind == "auto" and source.tags is not None):
         if source.tags is None:
             raise UserError(f"features.text: tags asked for, but the {source.form} has no matrix of tags")
-        drop = [column for column, word in enumerate(source.tag_names) if word in without]
+        drop = [column for column, word in enumerate(source.tag_names) if without and _mention(without).search(word)]
         return Columns({"tags": source.tags}, selection.rows, len(source.names), drop)
     if source.texts is None:
         raise UserError(f"features.text: {kind} needs the texts, but there are none beside the {source.form}")
@@ -257,6 +258,18 @@ def _text(source: Distribution, selection: Selection, extraction: Extraction) ->
 
 
 def _without(texts: Callable[[Rows], list[Any]], words: Sequence[str]) -> Callable[[Rows], list[Any]]:
+    """Leave out the tags that hold one of the words; of captions, the words."""
     if not words:
         return texts
-    return lambda rows: [[tag for tag in tags if tag not in words] for tags in texts(rows)]
+    mention = _mention(words)
+
+    def rest(text: str | list[str]) -> str | list[str]:
+        return mention.sub(" ", text) if isinstance(text, str) else [tag for tag in text if not mention.search(tag)]
+
+    return lambda rows: [rest(text) for text in texts(rows)]
+
+
+def _mention(words: Sequence[str]) -> re.Pattern[str]:
+    """Any of the words, alone or among others, in any case, in the singular or a regular plural."""
+    forms = (r"\s+".join(map(re.escape, word.split())) for word in sorted(words, key=len, reverse=True))
+    return re.compile(rf"(?<!\w)(?:{'|'.join(forms)})(?:e?s)?(?!\w)", re.IGNORECASE)

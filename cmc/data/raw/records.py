@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmc.data.raw.distribution import Rows
+from cmc.data.raw.distribution import Rows, check_no_page
 from cmc.errors import UserError
 
-_NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?(nan|inf)", re.IGNORECASE)
+_NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _BLOCK = 2**23  # bytes read at once
 
 # suffix -> (dtype of the count before each record, dtype of its numbers); all little-endian
@@ -52,7 +52,7 @@ class TextTable:
             while lines := file.readlines(_BLOCK):
                 lines = [line for line in lines if line.strip()]
                 if read + len(lines) > len(rows):
-                    raise UserError(f"{path}: more than {len(rows)} lines, which is the number of samples in its list")
+                    raise UserError(f"{path}: more lines than the {len(rows)} samples of its list; download both again")
                 if lines:
                     yield rows[read : read + len(lines)], self._numbers(path, lines, read)
                 read += len(lines)
@@ -68,35 +68,44 @@ class TextTable:
                 numbers: NDArray[Any] = np.fromstring(b"".join(lines), dtype=np.float32, sep=" ")
             except (DeprecationWarning, ValueError):
                 numbers = np.empty(0)
-        if numbers.size == len(lines) * self.width:
-            return numbers.reshape(-1, self.width).astype(self.dtype)
+        if numbers.size == len(lines) * self.width and np.isfinite(numbers).all():
+            cast = numbers.astype(self.dtype)
+            if (cast == numbers).all():
+                return cast.reshape(-1, self.width)
         for number, line in enumerate(lines, start=before + 1):
-            _check_line(path, number, line.split(), self.width)
+            _check_line(path, number, line.split(), self.width, self.dtype)
         raise UserError(f"{path}: lines {before + 1} to {before + len(lines)} are not {self.width} numbers each")
 
 
 def _first_width(path: Path) -> int:
     try:
         with path.open("rb") as file:
-            first = file.readline(2**20)
+            first = next((line for line in iter(lambda: file.readline(2**20), b"") if line.strip()), b"")
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        raise UserError(f"{path}: cannot be read ({error.strerror}); copy or download it again") from None
     cells = first.split()
     if not cells:
         raise UserError(f"{path}: the file is empty; copy or download it again")
     if first.lstrip().startswith(b"<"):
         raise UserError(f"{path}: a web page in the place of numbers; download the file again")
-    _check_line(path, 1, cells, len(cells))
+    _check_line(path, 1, cells, len(cells), np.dtype(np.float32))
     return len(cells)
 
 
-def _check_line(path: Path, number: int, cells: list[bytes], width: int) -> None:
+def _check_line(path: Path, number: int, cells: list[bytes], width: int, dtype: np.dtype[Any]) -> None:
     for column, cell in enumerate(cells, start=1):
-        if not _NUMBER.fullmatch(cell):
+        if not _NUMBER.fullmatch(cell) or not _fits(float(cell), dtype):
             shown = cell[:30].decode("latin-1")
-            raise UserError(f"{path}, line {number}, column {column}: {shown!r} is no number")
+            kind = "number" if dtype.kind == "f" else f"whole number from 0 to {np.iinfo(dtype).max}"
+            raise UserError(f"{path}, line {number}, column {column}: {shown!r} is no {kind}; download it again")
     if len(cells) != width:
         raise UserError(f"{path}, line {number}: {len(cells)} numbers, the others {width}; download it again")
+
+
+def _fits(number: float, dtype: np.dtype[Any]) -> bool:
+    if dtype.kind == "f":
+        return abs(number) <= float(np.finfo(dtype).max)
+    return number.is_integer() and 0 <= number <= np.iinfo(dtype).max
 
 
 class VectorTable:
@@ -141,28 +150,36 @@ class VectorTable:
                     f"{self.paths[part]}, record {at} (byte {at * records.dtype.itemsize}): says "
                     f"{block['count'][at - start]} numbers, the others {self.width}; damaged? download it again"
                 )
-            yield rows[start : start + len(block)], np.asarray(block["numbers"], dtype=self.dtype)
+            numbers = np.asarray(block["numbers"], dtype=self.dtype)
+            if not (finite := np.isfinite(numbers).all(1)).all():
+                at = start + int(np.argmin(finite))
+                raise UserError(
+                    f"{self.paths[part]}, record {at} (byte {at * records.dtype.itemsize}): holds a number that is not "
+                    "finite; damaged? download it again"
+                )
+            yield rows[start : start + len(block)], numbers
 
 
 def _map_vectors(path: Path) -> NDArray[Any]:
     count, number = (np.dtype(kind) for kind in _VECTORS[path.suffix])
     try:
         with path.open("rb") as file:
-            head = file.read(count.itemsize)
+            head = file.read(64)
         size = path.stat().st_size
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    width = int(np.frombuffer(head, count)[0]) if len(head) == count.itemsize else 0
+        raise UserError(f"{path}: cannot be read ({error.strerror}); copy or download it again") from None
+    check_no_page(path, head.decode("latin-1"))
+    width = int(np.frombuffer(head, count, 1)[0]) if len(head) >= count.itemsize else 0
     if width < 1:
         raise UserError(f"{path}: no {path.suffix[1:]} records in it; copy or download it again")
-    record = np.dtype([("count", count), ("numbers", number, (width,))])
-    if size % record.itemsize:
-        whole = size // record.itemsize
+    row = count.itemsize + width * number.itemsize
+    if size % row:
+        whole = size // row
         raise UserError(
-            f"{path}: {size} bytes are no whole number of records of {record.itemsize}; cut short after record {whole} "
-            f"(byte {whole * record.itemsize}), or no {path.suffix[1:]} file: download it again"
+            f"{path}: {size} bytes are no whole number of records of {row}; cut short after record {whole} "
+            f"(byte {whole * row}), or no {path.suffix[1:]} file: download it again"
         )
-    return np.memmap(path, record, mode="r")
+    return np.memmap(path, np.dtype([("count", count), ("numbers", number, (width,))]), mode="r")
 
 
 def is_vectors(path: Path) -> bool:

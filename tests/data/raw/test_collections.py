@@ -43,6 +43,9 @@ def test_mirflickrs_defaults_are_of_the_wider_labels(tmp_path):
         (lambda f: f.write_text("1\n999\n"), r"sky.txt, line 2: '999' is the number of no image"),
         (lambda f: f.write_text("one\n"), r"sky.txt, line 1: 'one' is no image's number"),
         (lambda f: f.write_text("0\n"), r"sky.txt, line 1: '0' is the number of no image"),
+        (lambda f: f.write_text("²\n"), r"sky.txt, line 1: '²' is no image's number"),
+        (lambda f: f.write_text("\n<html><body>\n404\n"), r"sky.txt: a web page"),
+        (lambda f: (f.parents[1] / "mirflickr/im1.jpg").unlink(), r"line \d+: '1' is the number of no image"),
     ],
 )
 def test_mirflickrs_damage_is_named(tmp_path, change, message):
@@ -94,6 +97,28 @@ def test_an_annotation_that_is_not_closed_is_read(tmp_path):
     assert read_caption(tmp_path / "1.eng") == "A café two men cut"
 
 
+@pytest.mark.parametrize(
+    ("kind", "tree", "pattern"), [(EspGame, trees.espgame, "*.desc"), (IaprTc12, trees.iaprtc12, "*.eng")]
+)
+@pytest.mark.parametrize("web_page", [True, False])
+def test_a_text_that_is_none_is_named(tmp_path, kind, tree, pattern, web_page):
+    tree(tmp_path)
+    path = next(tmp_path.rglob(pattern))
+    path.unlink()
+    if web_page:
+        path.write_text("<html><head><title>404 Not Found</title></head></html>")
+    else:
+        path.mkdir()
+    with pytest.raises(UserError, match=f"{path}: {'a web page' if web_page else 'cannot be read'}"):
+        opened(kind, tmp_path)
+
+
+def test_files_that_a_mac_leaves_beside_annotations_are_passed_over(tmp_path):
+    truth = trees.iaprtc12(tmp_path)
+    (tmp_path / "iaprtc12/annotations_complete_eng/00/._25.eng").write_bytes(b"\0\5\x16\7")
+    assert sorted(opened(IaprTc12, tmp_path).names) == sorted(truth["texts"])
+
+
 def test_iapr_regions_missing_for_a_folder_are_named(tmp_path):
     trees.iaprtc12(tmp_path)
     (tmp_path / "saiapr_tc-12/01/labels.txt").unlink()
@@ -118,9 +143,18 @@ def test_lears_packing_is_read_as_it_is(tmp_path, kind, name):
     [
         (lambda d: (d / "espgame_dictionary.txt").unlink(), "espgame_dictionary.txt is missing"),
         (lambda d: (d / "espgame_train_annot.hvecs").unlink(), "annot is there for test alone"),
-        (lambda d: trees.lines(d / "espgame_dictionary.txt", ["sky"]), "1 words, but the annotations have 4 columns"),
+        (
+            lambda d: trees.lines(d / "espgame_dictionary.txt", ["sky"]),
+            r"1 words, but .*_annot.hvecs has 4 columns",
+        ),
         (lambda d: trees.lines(d / "espgame_test_list.txt", ["a", "b"]), "6 records, but its list has 2 samples"),
-        (lambda d: trees.lines(d / "espgame_test_list.txt", ["a"] * 6), "'a' stands in lines 13 and 14"),
+        (
+            lambda d: trees.lines(d / "espgame_test_list.txt", ["a"] * 6),
+            r"_list.txt, line 2: 'a' stands in .*, line 1",
+        ),
+        (lambda d: (d / "espgame_test_list.txt").unlink(), "espgame_test_list.txt: cannot be read"),
+        (lambda d: (d / "espgame_test_Gist.fvec").write_bytes(b"<html>\n<body>404"), "Gist.fvec: a web page"),
+        (lambda d: (d / "espgame_test_Gist.fvec").write_bytes(b"\xff\xff\xff\x7f"), "no whole number of records"),
     ],
 )
 def test_lears_damage_is_named(tmp_path, spoil, message):
@@ -137,6 +171,7 @@ def test_captions_take_lears_labels_where_both_are_there(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"<TITLE>picture {name}</TITLE>")
     source = opened(IaprTc12, tmp_path)
+    assert source.concepts_are_tags, "LEAR's words are nouns of the captions"
     assert len(source.names) == 9
     for row, name in enumerate(source.names):
         np.testing.assert_array_equal(source.labels[row], truth["annot"][truth["names"].index(name)] > 0)

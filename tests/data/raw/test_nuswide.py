@@ -32,6 +32,19 @@ def test_parts_in_another_order_than_the_whole_list_are_brought_together(tmp_pat
     assert "raw distribution" in held.source
 
 
+def test_an_image_listed_in_both_parts_keeps_both_its_rows(tmp_path):
+    truth = trees.nuswide(tmp_path)
+    assert truth["names"][3] == truth["names"][7]
+    assert (3 in truth["test"], 7 in truth["train"]) == (True, True)
+    for path in (tmp_path / "Groundtruth/AllLabels").iterdir():
+        path.unlink()
+    (tmp_path / "Groundtruth/AllLabels").rmdir()
+    source = data(tmp_path).open(tmp_path)
+    filled = np.concatenate([rows for part in (0, 1) for rows, _ in source.tables["CH"].blocks(part)])
+    assert sorted(filled) == list(range(40))
+    np.testing.assert_array_equal(source.labels, truth["labels"])
+
+
 def test_train_and_test_alone_and_the_defect_of_lake(tmp_path, caplog):
     truth = trees.nuswide(tmp_path, split=True)
     with caplog.at_level("WARNING"):
@@ -70,6 +83,14 @@ def spoil(path, change):
         ("Groundtruth/AllLabels/Labels_sky.txt", lambda t: "7" + t[1:], r"Labels_sky.txt, line 1: 7 where 0 or 1"),
         ("Groundtruth/AllLabels/Labels_sky.txt", lambda t: "x" + t[1:], r"Labels_sky.txt, line 1: 'x' where 0 or 1"),
         ("Groundtruth/AllLabels/Labels_sky.txt", lambda t: "", r"Labels_sky.txt: the file is empty"),
+        (
+            "Groundtruth/AllLabels/Labels_sky.txt",
+            lambda t: "9" * 30 + t[1:],
+            r"_sky.txt, line 1: '9+' where 0 or",
+        ),
+        ("ImageList/TestImagelist.txt", lambda t: t.rsplit("\n", 2)[0], r"Imagelist.txt has 40 .* together 39; cut"),
+        ("ImageList/Imagelist.txt", lambda t: t + "sky\\1_1.jpg\n", r"Imagelist.txt has 41 .* together 40; cut short"),
+        ("ConceptsList/Concepts81.txt", lambda t: t.split("\n")[0], r"Concepts81.txt: does not list animal"),
         ("ImageList/TrainImagelist.txt", lambda t: "other\\1.jpg\n" + t, r"TrainImagelist.txt, line 1: .* is not in"),
         ("NUS_WID_Tags/TagList1k.txt", lambda t: t + "more\n", r"7 tags, but .* has 6 columns"),
         ("NUS_WID_Tags/AllTags1k.txt", lambda t: t[:-20], r"AllTags1k.txt"),
@@ -94,6 +115,37 @@ def test_half_of_a_feature_is_refused(tmp_path):
     trees.nuswide(tmp_path)
     (tmp_path / "NUS_WID_Low_Level_Features/Low_Level_Features/Test_Normalized_CH.dat").unlink()
     with pytest.raises(UserError, match="its other half"):
+        data(tmp_path).read()
+
+
+def test_half_of_the_tags_is_refused(tmp_path):
+    trees.nuswide(tmp_path, split=True)
+    (tmp_path / "NUS_WID_Tags/Test_Tags1k.dat").unlink()
+    with pytest.raises(UserError, match=r"Train_Tags1k.dat: its other half"):
+        data(tmp_path).read()
+
+
+@pytest.mark.parametrize("place", ["NUS_WID_Low_Level_Features/", ""])
+def test_low_level_features_may_lie_flat(tmp_path, place):
+    trees.nuswide(tmp_path)
+    for path in (tmp_path / "NUS_WID_Low_Level_Features/Low_Level_Features").iterdir():
+        path.rename(tmp_path / f"{place}{path.name}")
+    assert data(tmp_path).read().dims == {"image": 9, "text": 6}
+
+
+def test_files_without_the_list_that_they_follow_are_named(tmp_path):
+    truth = trees.nuswide(tmp_path)
+    (tmp_path / "ImageList/Imagelist.txt").unlink()
+    with pytest.raises(UserError, match=r"AllTags1k.txt: Imagelist.txt, which it follows line by line, is missing"):
+        data(tmp_path).read()
+    (tmp_path / "NUS_WID_Tags/AllTags1k.txt").unlink()
+    source = data(tmp_path).open(tmp_path)
+    assert source.names[0] == truth["names"][truth["train"][0]].replace("\\", "/")
+    with pytest.raises(UserError, match=r"All_Tags.txt: Imagelist.txt, which it follows line by line, is missing"):
+        source.texts(np.arange(3))
+    trees.nuswide(tmp_path)
+    (tmp_path / "ImageList/TestImagelist.txt").unlink()
+    with pytest.raises(UserError, match=r"Train_Normalized_CH.dat: TrainImagelist.txt and TestImagelist.txt"):
         data(tmp_path).read()
 
 

@@ -45,7 +45,10 @@ def test_vectors_are_read_as_they_were_packed(tmp_path, monkeypatch, suffix, blo
     [
         (b"1 2\n3\n5 6\n", r"line 2: 1 numbers, the others 2"),
         (b"1 2\n3 4\n", r"ends after line 2, but its list has 3 samples; cut short"),
-        (b"1 2\n3 4\n5 6\n7 8\n", "more than 3 lines"),
+        (b"1 2\n3 4\n5 6\n7 8\n", "more lines than the 3 samples"),
+        (b"1 2\n3 nan\n5 6\n", r"line 2, column 2: 'nan' is no number"),
+        (b"1 2\n3 1e40\n5 6\n", r"line 2, column 2: '1e40' is no number"),
+        (b"\n<html>\n", "a web page"),
         (b"1 2\n3 x4\n5 6\n", r"line 2, column 2: 'x4' is no number"),
         (b"<html>\n", "a web page"),
         (b"", "the file is empty"),
@@ -57,6 +60,24 @@ def test_damaged_text_is_named_with_its_line(tmp_path, content, message):
     with pytest.raises(UserError, match=message) as caught:
         whole(TextTable([tmp_path / "a.dat"], [np.arange(3)]), 3)
     assert str(tmp_path / "a.dat") in str(caught.value)
+
+
+@pytest.mark.parametrize("cell", ["0.5", "-1", "300", "nan"])
+def test_tags_that_are_no_small_whole_numbers_are_refused(tmp_path, cell):
+    (tmp_path / "a.txt").write_text(f"0 1\n1 {cell}\n")
+    with pytest.raises(UserError, match=rf"line 2, column 2: '{cell}' is no whole number from 0 to 255"):
+        whole(TextTable([tmp_path / "a.txt"], [np.arange(2)], "uint8"), 2)
+
+
+def test_blank_lines_before_the_numbers_do_not_count(tmp_path):
+    (tmp_path / "a.dat").write_text("\n\n1 2\n3 4\n")
+    np.testing.assert_array_equal(whole(TextTable([tmp_path / "a.dat"], [np.arange(2)]), 2), [[1, 2], [3, 4]])
+
+
+def test_a_vector_that_is_not_finite_is_named(tmp_path):
+    trees.records(tmp_path / "a.fvec", [[1, 2], [3, np.inf]])
+    with pytest.raises(UserError, match=r"a\.fvec, record 1 \(byte 12\): holds a number that is not finite"):
+        whole(VectorTable([tmp_path / "a.fvec"], [np.arange(2)]), 2)
 
 
 def test_vectors_cut_at_any_byte_are_refused(tmp_path):

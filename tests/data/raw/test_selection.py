@@ -4,8 +4,20 @@ import numpy as np
 import pytest
 
 from cmc.data.raw.distribution import Distribution
+from cmc.data.raw.making import _without
 from cmc.data.raw.selection import select
 from cmc.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        (["sky", "Sky", "blue sky", "skyline", "hot  dog", "hot dogs", "dog"], ["skyline", "dog"]),
+        ("A SKY over hot\ndogs; skylines", "A   over  ; skylines"),
+    ],
+)
+def test_chosen_concepts_leave_the_text_in_any_case_and_among_other_words(text, rest):
+    assert _without(lambda rows: [text for _ in rows], ["sky", "hot dog"])(np.arange(2)) == [rest, rest]
 
 
 def source(n=200, unusable=()):

@@ -42,7 +42,6 @@ def nuswide(root, n=40, split=False, features=("CH", "BoW"), images=False, low="
     rng = np.random.default_rng(0)
     folders = ["actor", "zebra", "plants"]
     names = [f"{folders[i % 3]}\\{i:04d}_{2124494179 + i}.jpg" for i in range(n)]
-    names[7] = names[3]  # a duplicate
     train = np.array([i for i in range(n) if i % 3])
     test = np.array([i for i in range(n) if not i % 3])
     concepts = ["sky", "lake", "person", "animal"]
@@ -50,6 +49,9 @@ def nuswide(root, n=40, split=False, features=("CH", "BoW"), images=False, low="
     words = [f"word{i}" for i in range(6)]
     tags = (rng.random((n, 6)) < 0.3).astype(int)
     tables = {"CH": rng.random((n, 5)).round(6), "BoW": rng.integers(0, 9, (n, 4))}
+    names[7] = names[3]  # the same image twice, among the training and among the test images
+    for array in (labels, tags, *tables.values()):
+        array[7] = array[3]
     lists = {"Train": train, "Test": test}
     if not split:
         lines(root / "ImageList/Imagelist.txt", (name + "  " for name in names))
