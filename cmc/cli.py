@@ -105,12 +105,12 @@ def _ending(error: BaseException) -> _Ending | None:
         return _Ending(str(error), 130)
     if isinstance(error, Failed):
         return _Ending(f"error: {error}", 1)
-    message = _message(error)
-    return None if message is None else _Ending(f"error: {message}", 2)
+    line = message(error)
+    return None if line is None else _Ending(f"error: {line}", 2)
 
 
-def _message(error: BaseException) -> str | None:
-    """The one line for a mistake of the user's."""
+def message(error: BaseException) -> str | None:
+    """The one line for a mistake of the user's; None for what is none."""
     from hydra.errors import HydraException, InstantiationException
     from omegaconf.errors import OmegaConfBaseException
 

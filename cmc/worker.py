@@ -13,7 +13,8 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from cmc.errors import Interrupted, UserError
+from cmc.cli import message
+from cmc.errors import Interrupted
 from cmc.launch import REQUEST, ending
 
 
@@ -28,14 +29,22 @@ def main() -> None:
     try:
         train(OmegaConf.create(request["config"]), str(run), request["overrides"])
     except (Exception, KeyboardInterrupt) as error:
-        known = isinstance(error, UserError | Interrupted)
-        line = str(error) if known else " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        if not known:
+        kind, line, status = _told(error)
+        if status == 1:
             with (run / "run.log").open("a") as log:
                 log.write(f"rank {rank}:\n{traceback.format_exc()}")
-        ending(run, rank).write_text(json.dumps({"kind": type(error).__name__, "line": line}))
+        ending(run, rank).write_text(json.dumps({"kind": kind, "line": line}))
         sys.stdout.flush()
-        os._exit(130 if isinstance(error, Interrupted) else 2 if known else 1)  # others may hang in a collective
+        os._exit(status)  # not by way of the interpreter's end: a thread may hang in a collective
+
+
+def _told(error: BaseException) -> tuple[str, str, int]:
+    """The kind of an ending, its line, and the exit status."""
+    if isinstance(error, Interrupted):
+        return "Interrupted", str(error), 130
+    if (line := message(error)) is not None:
+        return "UserError", line, 2
+    return "Failed", " ".join(f"{type(error).__name__}: {error}".split())[:300], 1
 
 
 def _log_to(run: Path, rank: int) -> None:

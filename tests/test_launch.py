@@ -30,6 +30,7 @@ def report(folder):
     return json.loads((folder / "metrics.json").read_text())
 
 
+@pytest.mark.slow
 def test_nuswides_size_on_four_processes(tmp_path):
     four = ["trainer.devices=4", "trainer.accelerator=cpu", "experiment=smoke"]
     done = cmc("method=dmim", "data=nuswide", "data.surrogate=true", *four, "hydra.run.dir=out", cwd=tmp_path)
@@ -43,6 +44,7 @@ def test_nuswides_size_on_four_processes(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_a_grid_over_data_methods_and_processes_runs_each_job_once(tmp_path):
     grid = ["method=dmim,cmmc", "data=digits,synthetic", "trainer=cpu,ddp", "seed=0,1"]
     done = cmc("-m", *grid, *LEAN, "hydra.sweep.dir=out", "trainer.accelerator=cpu", cwd=tmp_path)
@@ -60,6 +62,7 @@ def test_a_grid_over_data_methods_and_processes_runs_each_job_once(tmp_path):
     assert len(folders) == len(seen) == 16
 
 
+@pytest.mark.slow
 def test_torchrun_starts_the_processes_too(tmp_path):
     start = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "cmc.run")
     done = cmc("method=dmim", *SMALL["dmim"], *TINY, *TWO, *LEAN, "hydra.run.dir=out", cwd=tmp_path, start=start)
@@ -109,6 +112,7 @@ def workers(folder):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds processes through /proc")
 @pytest.mark.parametrize("killed", [0, 1])
 def test_when_a_process_is_killed_the_others_end_and_the_run_goes_on(tmp_path, killed):
@@ -133,6 +137,7 @@ def test_when_a_process_is_killed_the_others_end_and_the_run_goes_on(tmp_path, k
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds processes through /proc")
+@pytest.mark.slow
 def test_processes_end_with_their_parent(tmp_path):
     process = started(tmp_path)
     assert len(workers(tmp_path)) == 2
@@ -141,6 +146,7 @@ def test_processes_end_with_their_parent(tmp_path):
     wait_for(lambda: not workers(tmp_path), 20)
 
 
+@pytest.mark.slow
 def test_a_run_of_two_stopped_and_resumed_ends_as_one_never_stopped(tmp_path):
     run = ["method=cmmc", *SMALL["cmmc"], *TINY, *TWO, "evaluate_every=0", "~callbacks.figures", "method.batch_size=32"]
     run += ["method.phases.reconstruct.epochs=40", "method.phases.contrast.epochs=5", "method.phases.align.epochs=2"]
@@ -178,6 +184,7 @@ def test_mistakes_are_one_line_whoever_finds_them(tmp_path, arguments, message):
     assert not any("Traceback" in earlier for earlier in logged)
 
 
+@pytest.mark.slow
 def test_other_data_on_another_rank_are_refused(tmp_path):
     (tmp_path / "mine.py").write_text(
         "import os\nfrom cmc.data.synthetic import Synthetic, load\n"
@@ -192,6 +199,7 @@ def test_other_data_on_another_rank_are_refused(tmp_path):
 SEARCH = ["method=cmmc", *SMALL["cmmc"], *TINY, *LEAN, "trainer.accelerator=cpu", "hydra.sweep.dir=out"]
 
 
+@pytest.mark.slow
 def test_an_optuna_search_over_temperatures_maximises_what_needs_no_labels(tmp_path):
     search = ["hydra/sweeper=optuna", "+sweep=cmmc", "hydra.sweeper.n_trials=6", "hydra.sweeper.sampler.seed=0"]
     digits = [x for x in SEARCH if not x.startswith("data")]
@@ -203,6 +211,7 @@ def test_an_optuna_search_over_temperatures_maximises_what_needs_no_labels(tmp_p
     assert best.best_value == pytest.approx(max(told["label_free"]["quality"] for told in reports))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "launcher",
     [
@@ -217,6 +226,7 @@ def test_other_launchers_run_jobs_of_one_and_of_two_processes(tmp_path, launcher
     assert [told["processes"] for told in reports] == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_sweep_taken_up_again_runs_what_is_missing(tmp_path):
     sweep = ["-m", *SEARCH, "seed=0,1,2"]
     assert cmc(*sweep, cwd=tmp_path).returncode == 0
