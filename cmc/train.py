@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,7 @@ def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -
         for phase in config.method.phases.values():
             phase.epochs = min(phase.epochs, config.max_phase_epochs)
     seed_everything(config.seed, verbose=False)
+    os.environ.pop("PL_GLOBAL_SEED", None)  # by which Lightning would seed anew where there are several processes
     data: DataModule = instantiate(config.data)
     data.load()
     method: Method = instantiate(config.method, dims=data.dims, n_clusters=data.n_clusters)
