@@ -154,6 +154,13 @@ def check(config: DictConfig, schema: DictConfig) -> None:
         raise UserError(f"{missing[0]}: taken out; a run needs it: leave out the override that begins with ~")
 
 
+def shorten(config: DictConfig) -> None:
+    """Make no phase longer than ``max_phase_epochs``."""
+    if config.max_phase_epochs is not None:
+        for phase in config.method.phases.values():
+            phase.epochs = min(phase.epochs, config.max_phase_epochs)
+
+
 def _check_unknown(key: str, value: Any, known: Mapping[str, Any], shipped: Mapping[str, Any]) -> None:
     """Refuse a key that no yaml has, but for the places where keys are free.
 

@@ -13,7 +13,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from cmc.cli import command, conf_dir, register_resolvers, shipped, task
-from cmc.config import check
+from cmc.config import check, shorten
 from cmc.errors import UserError
 from cmc.launch import launch, n_local
 
@@ -30,6 +30,7 @@ def _run(config: DictConfig) -> float | None:
     check(config, shipped("config"))
     folder, overrides = state.runtime.output_dir, list(state.overrides.task)
     if config.resume_sweep:
+        shorten(config)
         config, overrides, report = _taken_up(config, Path(folder), overrides)
         if report is not None:
             return _objective(report, config.objective)

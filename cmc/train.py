@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cmc.callbacks.checkpoints import NAME
+from cmc.config import shorten
 from cmc.data.module import DataModule
 from cmc.distributed import first_process
 from cmc.errors import Interrupted, UserError
@@ -62,9 +63,7 @@ def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -
         (run / "metrics.json").unlink(missing_ok=True)
     elif first and (run / "config.yaml").exists():
         raise UserError(f"{run}: holds a run already; give another hydra.run.dir, or resume={run} to go on with it")
-    if config.max_phase_epochs is not None:
-        for phase in config.method.phases.values():
-            phase.epochs = min(phase.epochs, config.max_phase_epochs)
+    shorten(config)
     seed_everything(config.seed, verbose=False)
     os.environ.pop("PL_GLOBAL_SEED", None)  # by which Lightning would seed anew where there are several processes
     data: DataModule = instantiate(config.data)
