@@ -40,7 +40,8 @@ def _run(config: DictConfig) -> float | None:
 def _trained(config: DictConfig, folder: str, overrides: list[str]) -> dict[str, Any]:
     """Train here, or in as many processes as the trainer asks for."""
     saved = Path(folder, "config.yaml")
-    n = n_local(OmegaConf.load(saved) if config.resume and saved.exists() else config)  # type: ignore[arg-type]
+    begun = OmegaConf.load(saved) if config.resume and saved.exists() else config
+    n = n_local(begun) if isinstance(begun, DictConfig) and begun.get("trainer") else 1
     if n > 1:
         return launch(config, folder, overrides, n)
     from cmc.train import train

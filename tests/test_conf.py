@@ -58,7 +58,9 @@ def test_every_yaml_runs_two_epochs_of_every_phase(choice, composed, files, fold
     method = choice.removeprefix("method=") if choice.startswith("method=") else "cmmc"
     config = composed(*data, choice, *needs, *SMALL[method], "trainer.accelerator=cpu", "max_phase_epochs=2")
     if choice.startswith("trainer="):
-        config.trainer |= {"devices": 1, "num_nodes": 1, "strategy": "auto"}  # several: tests/test_launch.py
+        config.trainer.update(
+            accelerator="cpu", devices=1, num_nodes=1, strategy="auto"
+        )  # several: tests/test_launch.py
     report = train(config, str(tmp_path))
     assert set(report["phases"].values()) == {2}
     assert report["scores"] is not None
