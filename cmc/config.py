@@ -43,6 +43,8 @@ _OWN = (
 )
 _PRECISIONS = (32, "32", "32-true", "16-mixed", "bf16-mixed")
 _SCALINGS = ("auto", "none", "l2", "standard", "minmax")
+_PROJECTIONS = ("pca", "tsne", "umap")
+_FORMATS = ("png", "pdf", "svg")
 _ORIENTATIONS = ("auto", "rows", "columns")
 
 
@@ -120,6 +122,11 @@ _RULES: dict[str, Rule] = {
     "method.phases.*.chunk_size": _SIZE,
     "method.phases.*.epochs": Rule(lambda v: _whole(v, 0), "a whole number of at least 0"),
     "callbacks.figures.max_points": Rule(lambda v: _whole(v, 2), "a whole number of at least 2"),
+    "callbacks.figures.projection": Rule(lambda v: v in _PROJECTIONS, f"one of {', '.join(_PROJECTIONS)}"),
+    "callbacks.figures.formats": Rule(
+        lambda v: isinstance(v, list) and len(v) > 0 and all(x in _FORMATS for x in v),
+        f"a list of {', '.join(_FORMATS)}",
+    ),
     "callbacks.checkpoints.minutes": Rule(lambda v: _number(v) and v >= 0, "a number of at least 0"),
     "callbacks.progress.refresh_per_second": Rule(lambda v: _number(v) and v > 0, "a number above 0"),
 }

@@ -51,13 +51,14 @@ def composed():
 
 @pytest.fixture
 def tiny_run(composed, tmp_path):
-    """Train a very small run into a folder; returns what metrics.json holds."""
+    """Train a very small run into a folder, without pictures unless asked for; returns what metrics.json holds."""
     from cmc.train import train
 
-    def run(*overrides, method="cmmc", folder: Path | None = None):
+    def run(*overrides, method="cmmc", folder: Path | None = None, figures=False):
+        pictures = "callbacks.figures.projection=pca" if figures else "callbacks.figures=null"
         folder = folder or tmp_path / "run"
         folder.mkdir(parents=True, exist_ok=True)
-        return train(composed(f"method={method}", *SMALL[method], *TINY, *overrides), str(folder))
+        return train(composed(f"method={method}", *SMALL[method], *TINY, pictures, *overrides), str(folder))
 
     return run
 

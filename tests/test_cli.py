@@ -78,6 +78,15 @@ def refused(monkeypatch, capsys, tmp_path):
         ("trainer.accelerator=gpus", r"^trainer: .*gpus"),
         ("method.hidden=[a]", r"^method\.hidden\[0\]: 'a' given"),
         ("~callbacks.results", r"^callbacks\.results\._target_: taken out"),
+        (
+            "callbacks.figures.projection=lda",
+            r"^callbacks\.figures\.projection: 'lda' given; .*pca, tsne, umap$",
+        ),
+        (
+            "callbacks.figures.formats=[gif]",
+            r"^callbacks\.figures\.formats: \['gif'\] given; .*png, pdf, svg$",
+        ),
+        ("callbacks.figures.formats=png", r"^callbacks\.figures\.formats: 'png' given"),
         ("callbacks.results=null", r"^callbacks\.results: None given; it must be a mapping of keys$"),
         ("data.holdout=0.999", r"^data\.n_clusters: 10 clusters for 2 training samples"),
         ("trainer.devices=0", r"^trainer\.devices: 0 given; it must be a number of at least 1"),
