@@ -196,7 +196,9 @@ class DMIM(Method):
         return gaussian_kl(output.mean, output.deviation)
 
     def _uniform(self, r: int, outputs: list[Bottleneck], batch: Batch) -> Tensor:
-        """Cross-entropy of the cluster heads against the pseudo labels of network r."""
+        """Cross-entropy of the cluster heads against the pseudo labels of network r; 0 where its weight is 0."""
+        if not self.gamma:
+            return outputs[0].cluster.new_zeros(())
         targets = self.pseudo[r][:, batch.index.to(self.device)].long()
         taught = outputs[:1] if self.pseudo_labels == "first" else outputs
         inputs = [o.cluster.softmax(1) if self.released else o.cluster for o in taught]
