@@ -42,6 +42,8 @@ def refused(monkeypatch, capsys, tmp_path):
         ("metod=cmmc", r"^metod: no such key; did you mean method\?$"),
         ("method=cmcc", r"^method=cmcc: no such method; there are cmmc, .*did you mean cmmc\?$"),
         ("data=_base", r"^data: the chosen yaml names no class"),
+        ("logger=wnadb", r"^logger=wnadb: no such logger; there are csv, mlflow, .*did you mean wandb\?$"),
+        ("logger=[csv,wnadb]", r"^logger=wnadb: no such logger; there are csv, mlflow, .*did you mean wandb\?$"),
         ("data=nowhere", r"^data=nowhere: no such data; there are .*digits.*"),
         ("experiment=dmo", r"^experiment=dmo: no such experiment; .*did you mean demo\?$"),
         ("method.batchsize=3", r"^method\.batchsize: no such key; did you mean method\.batch_size\?$"),
@@ -86,6 +88,24 @@ def refused(monkeypatch, capsys, tmp_path):
 )
 def test_a_mistake_is_one_line_that_names_the_key(refused, override, message):
     line = refused(override)
+    assert re.search(message, line), line
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("logger.wandb.projet=x", r"^logger\.wandb\.projet: no such key; did you mean logger\.wandb\.project\?$"),
+        ("+logger.wandb.projet=x", r"^logger\.wandb\.projet: no such key; did you mean logger\.wandb\.project\?$"),
+        ("logger.wandb.entity=3", r"^logger\.wandb\.entity: 3 given"),
+        (
+            "logger.wandb.mode=onlin",
+            r"^logger\.wandb\.mode: 'onlin' given; it must be one of online, offline, disabled$",
+        ),
+        ("callbacks.tracking.max_rows=0", r"^callbacks\.tracking\.max_rows: 0 given"),
+    ],
+)
+def test_of_several_loggers_each_has_its_keys(refused, override, message):
+    line = refused("logger=[csv,wandb]", override)
     assert re.search(message, line), line
 
 
