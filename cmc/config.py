@@ -17,16 +17,15 @@ from omegaconf import DictConfig, OmegaConf
 from cmc.errors import UserError
 
 GROUPS = ("method", "data", "features", "trainer", "logger", "callbacks")
-_NULLABLE = ("method.scheduler",)  # mappings that null takes the place of
-_OPTIONAL = (
-    *_NULLABLE,
-    "logger.",
+_NULLABLE = (  # mappings that null takes the place of
+    "method.scheduler",
     "callbacks.evaluation",
     "callbacks.progress",
     "callbacks.figures",
     "callbacks.checkpoints",
     "callbacks.tracking",
 )
+_OPTIONAL = (*_NULLABLE, "logger.")
 _OWN = (
     "accumulate_grad_batches",
     "callbacks",

@@ -68,7 +68,8 @@ def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -
     data: DataModule = instantiate(config.data)
     data.load()
     method: Method = instantiate(config.method, dims=data.dims, n_clusters=data.n_clusters)
-    callbacks = [instantiate(callback) for callback in config.callbacks.values()]
+    method.accept(data)
+    callbacks = [instantiate(callback) for callback in config.callbacks.values() if callback is not None]
     trainer = _trainer(
         config,
         max_epochs=method.schedule.n_epochs,

@@ -17,6 +17,7 @@ SMALL = {
     "cmmc": ["method.hidden=[16]", "method.latent_dim=8", "method.feature_dim=4", "method.kmeans_restarts=2"],
     "dmim": ["method.width=8", "method.restarts=2", "method.overcluster_factor=2", "method.refresh_every=1"],
 }
+SMALL |= {name: [] for name in ("kmeans", "spectral", "cca", "agglomerative", "gmm")}
 SMALL |= {"cmmc_released": SMALL["cmmc"], "dmim_released": ["method.overcluster_factor=2"]}
 TINY = [
     "method.batch_size=64",

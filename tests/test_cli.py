@@ -40,7 +40,7 @@ def refused(monkeypatch, capsys, tmp_path):
     ("override", "message"),
     [
         ("metod=cmmc", r"^metod: no such key; did you mean method\?$"),
-        ("method=cmcc", r"^method=cmcc: no such method; there are cmmc, .*did you mean cmmc\?$"),
+        ("method=cmcc", r"^method=cmcc: no such method; there are agglomerative, .*cmmc, .*did you mean cmmc\?$"),
         ("data=_base", r"^data: the chosen yaml names no class"),
         ("logger=wnadb", r"^logger=wnadb: no such logger; there are csv, mlflow, .*did you mean wandb\?$"),
         ("logger=[csv,wnadb]", r"^logger=wnadb: no such logger; there are csv, mlflow, .*did you mean wandb\?$"),
@@ -80,6 +80,7 @@ def refused(monkeypatch, capsys, tmp_path):
         ("trainer.accelerator=gpus", r"^trainer: .*gpus"),
         ("method.hidden=[a]", r"^method\.hidden\[0\]: 'a' given"),
         ("~callbacks.results", r"^callbacks\.results\._target_: taken out"),
+        ("callbacks.results=null", r"^callbacks\.results: None given; it must be a mapping of keys$"),
         ("data.holdout=0.999", r"^data\.n_clusters: 10 clusters for 2 training samples"),
         ("trainer.devices=0", r"^trainer\.devices: 0 given; it must be a number of at least 1"),
         ("+trainer.max_epoch=2", r"max_epoch"),

@@ -257,8 +257,9 @@ def test_a_checkpoint_cut_short_is_named(tiny_run, composed, tmp_path):
         train(composed(f"resume={tmp_path / 'run'}"), str(tmp_path / "run"), [f"resume={tmp_path / 'run'}"])
 
 
-def test_callbacks_and_loggers_can_be_left_out(tiny_run, tmp_path):
-    tiny_run("~callbacks.figures", "~callbacks.checkpoints", "~logger.csv")
+@pytest.mark.parametrize("written", ["~{}", "{}=null"])
+def test_callbacks_and_loggers_can_be_left_out(tiny_run, tmp_path, written):
+    tiny_run(*(written.format(f"callbacks.{name}") for name in ("figures", "checkpoints")), "~logger.csv")
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
         "assignments.csv",
         "config.yaml",

@@ -82,6 +82,7 @@ class Results(Callback):
         held = self._write(folder, "_holdout", pl_module, data, True) if data.held_out is not None else None
         report = {
             **self._run,
+            **({"method": f"{self._run['method']} ({pl_module.variant})"} if pl_module.variant else {}),
             **({"data": f"{self._run['data']} (surrogate)"} if data.surrogate else {}),
             "scores": table.scores(),
             **({"holdout": held.scores()} if held is not None else {}),

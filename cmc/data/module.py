@@ -100,7 +100,7 @@ class DataModule(LightningDataModule):
     def _fits(self, nbytes: int) -> bool:
         if self.in_memory is not None:
             return self.in_memory
-        return nbytes <= _free_memory() / 2
+        return nbytes <= free_memory() / 2
 
     @property
     def n_samples(self) -> int:
@@ -153,7 +153,7 @@ class DataModule(LightningDataModule):
             )
 
 
-def _free_memory() -> float:
+def free_memory() -> float:
     """Bytes that the system can give, where it says so (Linux); without end elsewhere."""
     try:
         (line,) = (line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable"))

@@ -21,7 +21,7 @@ from cmc.functional.agreement import agreement, agreement_tables, match_modaliti
 from cmc.functional.mutual_information import joint_table, mutual_information
 from cmc.functional.sinkhorn import sinkhorn_labels
 from cmc.functional.variational import gaussian_kl, softmax_kl
-from cmc.methods.base import Method, at_least, total
+from cmc.methods.base import Method, at_least, one_of, total
 from cmc.networks import Bottleneck, BottleneckNetwork, PrincipalComponents, initialise_normal
 
 log = logging.getLogger(__name__)
@@ -133,7 +133,9 @@ class DMIM(Method):
         released: bool = False,
     ) -> None:
         super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, scheduler)
-        _check(alignment=alignment, joint=joint, head_input=head_input, pseudo_labels=pseudo_labels)
+        given = {"alignment": alignment, "joint": joint, "head_input": head_input, "pseudo_labels": pseudo_labels}
+        for key, value in given.items():
+            one_of(key, value, _CHOICES[key])
         at_least(1, overcluster_factor=overcluster_factor, depth=depth, restarts=restarts, refresh_every=refresh_every)
         at_least(1, width=width, components=components)
         at_least(0, beta=beta, gamma=gamma, input_noise=input_noise)
@@ -345,9 +347,3 @@ def _aligned(
     if width not in (None, common):
         raise UserError(f"method.width: {width} given; with alignment={alignment} it is {common}: give null")
     return kept, common
-
-
-def _check(**choices: str) -> None:
-    for key, value in choices.items():
-        if value not in _CHOICES[key]:
-            raise UserError(f"method.{key}: {value!r} given; it must be one of {', '.join(_CHOICES[key])}")
