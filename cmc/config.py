@@ -23,6 +23,7 @@ _NULLABLE = (  # mappings that null takes the place of
     "callbacks.progress",
     "callbacks.figures",
     "callbacks.checkpoints",
+    "callbacks.tracking",
 )
 _OPTIONAL = (*_NULLABLE, "logger.")
 _OWN = (
@@ -121,6 +122,9 @@ _RULES: dict[str, Rule] = {
     "method.phases.*.batch_size": _SIZE,
     "method.phases.*.chunk_size": _SIZE,
     "method.phases.*.epochs": Rule(lambda v: _whole(v, 0), "a whole number of at least 0"),
+    "logger.wandb.entity": Rule(lambda v: v is None or isinstance(v, str), "a user's or team's name, or null"),
+    "callbacks.tracking.max_rows": Rule(lambda v: _whole(v, 1), "a whole number of at least 1"),
+    "callbacks.tracking.max_points": Rule(lambda v: _whole(v, 1), "a whole number of at least 1"),
     "callbacks.figures.max_points": Rule(lambda v: _whole(v, 2), "a whole number of at least 2"),
     "callbacks.figures.projection": Rule(lambda v: v in _PROJECTIONS, f"one of {', '.join(_PROJECTIONS)}"),
     "callbacks.figures.formats": Rule(
@@ -230,16 +234,17 @@ def explain(error: Exception, conf: Path, arguments: list[str]) -> str:
         arguments: of the command line.
     """
     text = str(error)
-    if found := re.search(r"Could not find '([\w/]+)/([^/']+)'", text):
+    if found := re.search(r"Could not (?:find|load) '([\w/]+)/([^/']+)'", text):
         group, choice = found.groups()
-        options = re.findall(r"^\t([^_\s].*)$", text.split("Config search path")[0], re.MULTILINE)
+        listed = re.findall(r"^\t([^_\s].*)$", text.split("Config search path")[0], re.MULTILINE)
+        options = listed or sorted(path.stem for path in (conf / group).glob("[!_]*.yaml"))
         close = difflib.get_close_matches(choice, options, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         return f"{group}={choice}: no such {group}; there are {', '.join(options)}{hint}"
     if found := re.search(r"Could not override '([^']+)'", text):
         key = found[1]
         group = key.partition(".")[0]
-        if any(re.match(rf"{group}=.*,", argument) for argument in arguments):
+        if any(re.match(rf"{group}=[^\[].*,", argument) for argument in arguments):
             return (
                 f"{key}: where {group} is swept over, write ++{key}=...; jobs whose {group} has no such key refuse it"
             )

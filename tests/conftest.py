@@ -30,6 +30,21 @@ TINY = [
 ]
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_trackers(tmp_path_factory):
+    """W&B and MLflow stay offline, know no account, and leave nothing outside the tests' folder."""
+    place = tmp_path_factory.mktemp("trackers")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("WANDB_API_KEY", "WANDB_ENTITY", "WANDB_PROJECT", "WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_DIR"):
+            patch.delenv(name, raising=False)
+        for name in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR", "WANDB_ARTIFACT_DIR"):
+            patch.setenv(name, str(place))
+        patch.setenv("NETRC", str(place / "netrc"))
+        patch.setenv("WANDB_MODE", "offline")
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}/mlflow.db")
+        yield place
+
+
 @pytest.fixture
 def composed():
     """Compose conf/ with overrides, as the command line would."""

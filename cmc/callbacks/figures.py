@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from pytorch_lightning import Callback, Trainer
 from cmc import figures
 from cmc.data.loader import spaced
 from cmc.data.module import DataModule
-from cmc.errors import UserError
 from cmc.figures import Points
 from cmc.loggers import read_history
 from cmc.methods.base import Method
@@ -33,17 +31,9 @@ class Figures(Callback):
         max_points: samples drawn in the embedding, evenly spaced; t-SNE takes seconds for each thousand.
         projection: of the embedding to two dimensions: ``pca``, ``tsne`` or ``umap``.
         formats: of the files: ``png``, ``pdf``, ``svg``.
-
-    Raises:
-        UserError: umap-learn is asked for and not installed.
     """
 
     def __init__(self, max_points: int = 1000, projection: str = "tsne", formats: Sequence[str] = ("png",)) -> None:
-        if projection == "umap" and find_spec("umap") is None:
-            raise UserError(
-                "callbacks.figures.projection: umap given, but umap-learn is not installed; pip install 'cmc[umap]', "
-                "or give tsne or pca"
-            )
         self._max_points, self._projection, self._formats = max_points, projection, list(formats)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:

@@ -196,6 +196,11 @@ class Method(LightningModule, ABC):
         for chunk in batch.chunks(self.phase.chunk_size):
             yield self.losses(chunk), chunk.size / batch.size
 
+    @property
+    def n_seen(self) -> int:
+        """Samples that all processes have trained on in the present epoch."""
+        return self._n_seen
+
     def record(self) -> dict[str, float]:
         """The epoch so far: ``loss``, the mean of each term over the samples seen, and what was noted."""
         means = {name: value / self._n_seen for name, value in self._global_sums().items()}

@@ -103,7 +103,8 @@ class Baseline(Method):
         return {}
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Nothing: `refresh` has fitted."""
+        """Count the samples; `refresh` has fitted them."""
+        self._n_seen += batch.total
 
     def record(self) -> dict[str, float]:
         """The objective reached, as ``loss``, and what was noted."""

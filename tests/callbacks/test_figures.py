@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from cmc import figures
-from cmc.callbacks import Figures
 from cmc.data.loader import spaced
-from cmc.errors import Interrupted, UserError
+from cmc.errors import Interrupted
 from cmc.train import train
 from tests.test_train import CtrlC, Results, rows
 
@@ -103,10 +102,3 @@ def test_a_run_without_labels_has_its_pictures(composed, tmp_path):
     assert pictures(folder) == ["confidence.png", "embedding.png", "sizes.png"]
     assert report["label_free"].keys() == {"entropy", "silhouette"}
     assert json.loads((folder / "metrics.json").read_text())["scores"] is None
-
-
-def test_umap_that_is_not_installed_is_told_before_training(monkeypatch):
-    monkeypatch.setattr("cmc.callbacks.figures.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"^callbacks\.figures\.projection: umap given, .*pip install 'cmc\[umap\]'"):
-        Figures(projection="umap")
-    Figures(projection="tsne")
