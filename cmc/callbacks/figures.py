@@ -8,20 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from pytorch_lightning import Callback, Trainer
 
-from cmc.functional.contingency import contingency_table
-from cmc.functional.matching import match
-from cmc.loggers import read_history
+from cmc.pictures import evenly, match_classes, project
+from cmc.runs import LABEL_FREE, SCORES, read_history
 from cmc.storage import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-_SCORES = ("acc", "nmi", "ari", "purity")
-_LABEL_FREE = ("agreement", "balance", "quality")
 
 
 class Figures(Callback):
@@ -51,7 +46,7 @@ def draw(folder: Path, n_clusters: int, max_points: int) -> None:
     if labels is not None:
         _save(confusion(clusters, labels, n_clusters), folder / "figures" / "confusion.png")
     if (folder / "embeddings.npy").exists():
-        chosen = np.unique(np.linspace(0, len(rows) - 1, min(max_points, len(rows))).astype(int))
+        chosen = evenly(len(rows), max_points)
         features = np.load(folder / "embeddings.npy", mmap_mode="r")[chosen]
         figure = embedding(features, clusters[chosen], None if labels is None else labels[chosen], n_clusters)
         _save(figure, folder / "figures" / "embedding.png")
@@ -62,10 +57,10 @@ def losses(history: list[dict[str, Any]]) -> Figure:
     from matplotlib.figure import Figure
 
     present = [name for name in history[0] if name not in ("epoch", "phase", "loss")]
-    terms = [name for name in present if name not in _SCORES + _LABEL_FREE]
+    terms = [name for name in present if name not in SCORES + LABEL_FREE]
     together = {
         title: names
-        for title, choice in (("scores", _SCORES), ("without labels", _LABEL_FREE))
+        for title, choice in (("scores", SCORES), ("without labels", LABEL_FREE))
         if (names := [name for name in choice if name in present])
     }
     panels = {"loss": ["loss"], **{term.replace("_", " "): [term] for term in terms}, **together}
@@ -79,7 +74,7 @@ def losses(history: list[dict[str, Any]]) -> Figure:
             points = [(int(row["epoch"]) + 1, float(row[name])) for row in history if row[name] != ""]
             axes.plot(
                 *zip(*points, strict=True),
-                label=name.upper() if name in _SCORES else name,
+                label=name.upper() if name in SCORES else name,
                 lw=1.6,
                 ls="--" if name == "purity" else "-",
                 marker="o" if len(points) < 3 else None,
@@ -108,7 +103,7 @@ def confusion(clusters: np.ndarray, labels: np.ndarray, n_clusters: int) -> Figu
     """Classes against clusters, each cluster in the column of the class that it is matched to."""
     from matplotlib.figure import Figure
 
-    classes, table, matched = _match(clusters, labels, n_clusters)
+    classes, table, matched = match_classes(clusters, labels, n_clusters)
     order = sorted(range(n_clusters), key=lambda k: (matched[k] < 0, matched[k]))
     counts = table[order].T
     share = counts / counts.sum(1, keepdims=True)
@@ -128,17 +123,6 @@ def confusion(clusters: np.ndarray, labels: np.ndarray, n_clusters: int) -> Figu
     return figure
 
 
-def _match(clusters: np.ndarray, labels: np.ndarray, n_clusters: int) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """The class names, the n_clusters x classes table, and for each cluster the class that it is matched to, or -1."""
-    names = set(labels.tolist())
-    numbered = all(name.lstrip("-").isdigit() for name in names)
-    classes = np.array(sorted(names, key=int if numbered else str))
-    position = {name: code for code, name in enumerate(classes.tolist())}
-    codes = np.array([position[name] for name in labels.tolist()])
-    table = contingency_table(torch.from_numpy(clusters), torch.from_numpy(codes), n_clusters, len(classes))
-    return classes, table.numpy(), match(table).tolist()
-
-
 def embedding(features: np.ndarray, clusters: np.ndarray, labels: np.ndarray | None, n_clusters: int) -> Figure:
     """The embedding in two dimensions (t-SNE), coloured by cluster and, where known, by label.
 
@@ -146,11 +130,11 @@ def embedding(features: np.ndarray, clusters: np.ndarray, labels: np.ndarray | N
     """
     from matplotlib.figure import Figure
 
-    points = _project(np.asarray(features, dtype=np.float32))
+    points = project(np.asarray(features, dtype=np.float32))
     colours = list(range(n_clusters))
     groupings: list[tuple[str, np.ndarray, Sequence[int]]] = [("cluster", clusters, colours)]
     if labels is not None:
-        classes, _, matched = _match(clusters, labels, n_clusters)
+        classes, _, matched = match_classes(clusters, labels, n_clusters)
         spare = iter(range(len(classes), len(classes) + n_clusters))
         colours[:] = [partner if partner >= 0 else next(spare) for partner in matched]
         groupings.append(("label", labels, range(len(classes))))
@@ -168,23 +152,6 @@ def embedding(features: np.ndarray, clusters: np.ndarray, labels: np.ndarray | N
         if len(present) <= 20:
             axes.legend(fontsize=7, markerscale=2, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure
-
-
-def _project(features: np.ndarray) -> np.ndarray:
-    """N x 2: t-SNE, or the two principal directions of a handful of samples."""
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits
-
-    width = min(30, *features.shape)
-    if width < 2 or not features.std() > 0:  # t-SNE asks for two columns, and crashes without spread
-        return np.pad(features, ((0, 0), (0, 2)))[:, :2]
-    reduced: np.ndarray = PCA(width, random_state=0).fit_transform(features)
-    if len(features) < 50:
-        return reduced[:, :2]
-    with threadpool_limits(limits=1):  # on few points threads only wait for each other
-        points: np.ndarray = TSNE(2, init="pca", perplexity=30, max_iter=500, random_state=0).fit_transform(reduced)
-    return points
 
 
 def _colour(number: int) -> Any:

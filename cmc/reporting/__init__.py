@@ -1,0 +1,1 @@
+"""Many finished runs side by side: tables, figures and one page."""
