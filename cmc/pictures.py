@@ -38,6 +38,25 @@ def match_classes(
     return classes, table.numpy(), match(table).tolist()
 
 
+def principal(features: np.ndarray, width: int = 2) -> np.ndarray:
+    """The first principal components of samples.
+
+    Args:
+        features: (N, D), of floats.
+        width: how many, at least 2.
+
+    Returns:
+        (N, width); fewer columns where N or D are fewer, but 2 at least, filled with zeros where there is no more.
+    """
+    from sklearn.decomposition import PCA
+
+    width = min(width, *features.shape)
+    if width < 2 or not features.std() > 0:
+        return np.pad(features, ((0, 0), (0, 2)))[:, :2]
+    components: np.ndarray = PCA(width, random_state=0).fit_transform(features)
+    return components
+
+
 def project(features: np.ndarray) -> np.ndarray:
     """Lay samples out in two dimensions: t-SNE, or the two principal directions of a handful of samples.
 
@@ -47,15 +66,11 @@ def project(features: np.ndarray) -> np.ndarray:
     Returns:
         (N, 2).
     """
-    from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    width = min(30, *features.shape)
-    if width < 2 or not features.std() > 0:  # t-SNE asks for two columns, and crashes without spread
-        return np.pad(features, ((0, 0), (0, 2)))[:, :2]
-    reduced: np.ndarray = PCA(width, random_state=0).fit_transform(features)
-    if len(features) < 50:
+    reduced = principal(features, 30)
+    if len(features) < 50 or not reduced.std() > 0 or min(features.shape) < 2:  # t-SNE would crash without spread
         return reduced[:, :2]
     with threadpool_limits(limits=1):  # on few points threads only wait for each other
         points: np.ndarray = TSNE(2, init="pca", perplexity=30, max_iter=500, random_state=0).fit_transform(reduced)

@@ -163,8 +163,9 @@ def _check(report: Mapping[str, Any]) -> None:
     for key, group in groups.items():
         if not isinstance(group, dict) or not all(_is_number(value) for value in group.values()):
             raise UserError(f"metrics.json: {key} holds something else than numbers")
-    if not isinstance(report["seed"], int):
-        raise UserError("metrics.json: seed is no whole number")
+    for key in ("seed", "n_clusters"):
+        if not isinstance(report.get(key, 0), int):
+            raise UserError(f"metrics.json: {key} is no whole number")
 
 
 def _is_number(value: object) -> bool:
@@ -225,7 +226,7 @@ def read_assignments(path: Path) -> Assignments | None:
     """The columns of an ``assignments.csv``; None where there is none.
 
     Raises:
-        UserError: a file that lacks columns, or rows that are none.
+        UserError: a file that lacks columns or rows, or whose rows are none.
     """
     import numpy as np
 
@@ -235,11 +236,14 @@ def read_assignments(path: Path) -> Assignments | None:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.reader(file)
             columns = dict(zip(next(reader), zip(*reader, strict=True), strict=True))
-        return Assignments(
+        found = Assignments(
             np.array(columns["index"], dtype=np.int64),
             np.array(columns["cluster"], dtype=np.int64),
             np.array(columns["confidence"], dtype=np.float64),
             np.array(columns["label"]) if "label" in columns else None,
         )
+        if found.cluster.min() < 0:
+            raise ValueError("a cluster below 0")
+        return found
     except (OSError, ValueError, KeyError, StopIteration, csv.Error) as error:
         raise UserError(f"{path.name} cannot be read: {_line(error) or 'it is empty'}") from None

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
+from cmc.progress import Step
 from cmc.reporting.rows import Row, short, shown
 from cmc.reporting.tables import TITLES, is_mean
 from cmc.runs import LABEL_FREE, SCORES
@@ -167,18 +168,26 @@ def slug(name: str) -> str:
     return re.sub(r"[^\w.=-]+", "-", name)[:60].strip("-.") or "unnamed"
 
 
-def write_figures(rows: Sequence[Row], folder: Path) -> list[Path]:
+def write_figures(rows: Sequence[Row], folder: Path, advance: Step, begin: Step) -> list[Path]:
     """Write every figure as ``.png`` and ``.pdf``; return the paths without their endings."""
     import matplotlib as mpl
 
     written: dict[Path, None] = {}
     with mpl.rc_context(_STYLE):
-        for name, figure in figures(rows):
+        drawn = list(figures(rows))
+        begin("figures", len(drawn))
+        for name, figure in drawn:
             number = 1
             while (path := folder / (name if number == 1 else f"{name}-{number}")) in written:
                 number += 1
             written[path] = None
-            for ending, settings in ((".png", {"dpi": 200}), (".pdf", {"metadata": {"CreationDate": None}})):
-                with replacing(path.with_name(path.name + ending)) as unfinished:
-                    figure.savefig(unfinished, **settings)
+            _save(figure, path)
+            advance("figures", 1)
     return list(written)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    settings: Mapping[str, Any] = {".png": {"dpi": 200}, ".pdf": {"metadata": {"CreationDate": None}}}
+    for ending, setting in settings.items():
+        with replacing(path.with_name(path.name + ending)) as unfinished:
+            figure.savefig(unfinished, **setting)

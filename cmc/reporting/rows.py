@@ -96,7 +96,7 @@ def swept(runs: Sequence[Run]) -> list[str]:
     """Configuration keys that differ between runs of one method on one data set, in the configuration's order.
 
     Left out are the seed and what follows it, what does not touch the result, and all but the last of several keys
-    whose values vary together, such as a phase's epochs and the learning rate's schedule over them.
+    that have equal values in every run, such as a phase's epochs and the learning rate's schedule over them.
     """
     columns: dict[tuple[str, ...], str] = {}
     for key in dict.fromkeys(key for run in runs for key in run.config if not _is_silent(key)):

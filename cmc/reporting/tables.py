@@ -53,11 +53,15 @@ def cell(row: Row, figure: str) -> str:
     """
     values = row.values(figure)
     if not is_mean(row, figure):
-        return ", ".join(f"{value:.3f}" for value in values)
+        return ", ".join(map(_number, values))
     if figure == "pairs":
-        return f"{mean(values):.3f}"
+        return _number(mean(values))
     fewer = f" ({len(values)} runs)" if len(values) < len(row.runs) else ""
-    return f"{mean(values):.3f} ± {stdev(values):.3f}{fewer}"
+    return f"{_number(mean(values))} ± {_number(stdev(values))}{fewer}"
+
+
+def _number(value: float) -> str:
+    return f"{round(value, 3) + 0.0:.3f}"  # 0.0 takes the sign from -0.0
 
 
 def best(rows: Iterable[Row]) -> set[tuple[int, str]]:
@@ -67,7 +71,7 @@ def best(rows: Iterable[Row]) -> set[tuple[int, str]]:
         for figure in BEST:
             if not is_mean(row, figure):
                 continue
-            score, place = f"{mean(row.values(figure)):.3f}", (row.data, figure)
+            score, place = _number(mean(row.values(figure))), (row.data, figure)
             leader, tied = winners.get(place, ("-inf", []))
             if float(score) > float(leader):
                 winners[place] = (score, [number])
