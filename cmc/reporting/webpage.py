@@ -60,10 +60,11 @@ def write_page(
         begin: called with a bar's name and the number of runs.
 
     Returns:
-        A line for everything of a run that cannot be shown.
+        A line for everything of a run that cannot be shown, where the notes do not say it.
     """
     runs = [run for row in rows for run in row.runs]
-    blocks, lines = collect(runs, projection, BUDGET, advance, begin)
+    blocks, told = collect(runs, projection, BUDGET, advance, begin)
+    lines = [line for line in told if line not in notes]
     script = '(() => {\n"use strict";\n' + "\n".join(map(_page_file, _SCRIPTS)) + "})();\n"
     page = Template(_page_file("page.html")).substitute(
         policy=_policy(script, plotly),

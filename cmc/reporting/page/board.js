@@ -43,10 +43,14 @@ function sorted(items) {
   });
 }
 
-function matches(run) {
-  const words = byId("query").value.toLowerCase().split(/\s+/).filter(Boolean);
+/** What a run is held against: every word must occur, numbers as a whole; "seed 3" is one word. */
+function wanted() {
+  const words = byId("query").value.toLowerCase().replace(/\bseed\s+(?=\d)/g, "seed=").split(/\s+/).filter(Boolean);
+  const literal = (word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  const whole = (word) => `${/^\d/.test(word) ? "(?<![\\d.])" : ""}${literal(word)}${/\d$/.test(word) ? "(?![\\d.])" : ""}`;
+  const patterns = words.map((word) => new RegExp(whole(word)));
   const [data, method] = [byId("data").value, byId("method").value];
-  return (!data || run.data === data) && (!method || run.method === method) && words.every((word) => run.words.includes(word));
+  return (run) => (!data || run.data === data) && (!method || run.method === method) && patterns.every((each) => each.test(run.words));
 }
 
 function control(run) {
@@ -102,6 +106,7 @@ function meanRow(row, shownRuns) {
 }
 
 function bodyRows() {
+  const matches = wanted();
   if (board.mode === "single") {
     const runs = sorted(report.runs.filter(matches));
     board.order = runs.map((run) => run.id);
@@ -154,7 +159,7 @@ function toggle(id) {
 
 function startBoard() {
   for (const run of report.runs) {
-    run.words = [run.method, run.data, run.setting, `seed ${run.seed}`, run.folder, run.device, run.commit].join(" ").toLowerCase();
+    run.words = [run.method, run.data, run.setting, `seed=${run.seed}`, run.folder, run.device, run.commit].join(" ").toLowerCase();
   }
   for (const key of ["data", "method"]) {
     const names = [...new Set(report.runs.map((run) => run[key]))];
