@@ -74,9 +74,20 @@ class Run:
         return bool(self.facts.get("surrogate")) or str(self.report["data"]).endswith("(surrogate)")
 
     @property
-    def epochs(self) -> int:
-        """Of all phases together."""
-        return sum((self.report.get("phases") or {}).values())
+    def epochs(self) -> int | None:
+        """Of all phases together; None where an older run does not say."""
+        phases = self.report.get("phases")
+        return None if phases is None else int(sum(phases.values()))
+
+    @property
+    def seconds(self) -> float | None:
+        """Of the whole run, where they are known."""
+        return _finite((self.report.get("seconds") or {}).get("total"))
+
+    @property
+    def memory(self) -> float | None:
+        """The peak in MiB, where it is known."""
+        return _finite(self.report.get("peak_memory_mib"))
 
     @property
     def figures(self) -> dict[str, float]:
@@ -170,6 +181,10 @@ def _check(report: Mapping[str, Any]) -> None:
 
 def _is_number(value: object) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if _is_number(value) and value is not None and math.isfinite(value) else None
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -34,7 +34,8 @@ def write(folders: Sequence[Path], out: Path, projection: Projection) -> None:
     _tell(skipped)
     if not runs:
         raise UserError("no finished run that can be read")
-    rows, lines = gather(runs)
+    with bars() as (advance, begin):
+        rows, lines = gather(runs, advance, begin)
     _tell(lines)
     write_tables(rows, out)
     with bars() as (advance, begin):

@@ -65,7 +65,9 @@ def collect(
                 lines += [f"{run.folder}: {why}"] if why not in (_FULL, _NONE[kind]) else []
             advance(_NAMES[kind], 1)
         if n_left_out:
-            lines.append(f"{_NAMES[kind]} of {n_left_out} runs are left out of the page, which would grow too large")
+            lines.append(
+                f"{_NAMES[kind]} left out of the page, which would grow too large: {n_left_out} of {len(runs)} runs"
+            )
     return [_joined(text, lack) for text, lack in zip(texts, missing, strict=True)], list(dict.fromkeys(lines))
 
 

@@ -25,8 +25,9 @@ def facts(run: Run) -> dict[str, str]:
     told: dict[str, Any] = {"seed": run.seed, "epochs": run.epochs, "folder": str(run.folder)}
     told |= {f"data {key}": value for key, value in run.facts.items()}
     told |= {key.replace("_", " "): run.report[key] for key in _FACTS if key in run.report}
-    told |= {f"seconds, {name}": value for name, value in (run.report.get("seconds") or {}).items()}
-    told |= {f"version of {name}": value for name, value in (run.report.get("versions") or {}).items()}
+    for key, title in (("seconds", "seconds,"), ("versions", "version of")):
+        if isinstance(several := run.report.get(key), Mapping):
+            told |= {f"{title} {name}": value for name, value in several.items()}
     return {key: _told(value) for key, value in told.items()}
 
 

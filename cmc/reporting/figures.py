@@ -51,7 +51,7 @@ def figures(rows: Sequence[Row]) -> Iterator[tuple[str, Figure]]:
                         figure = bars(group[part], labels[part], names, measures, name)
                         yield f"{kind}-{slug(name)}-{measure}{page}", figure
     for (data, method), group in _by(rows, "data", "method").items():
-        for key in group[0].setting:
+        for key in (key for key in group[0].setting if len({shown(row.setting[key]) for row in group}) > 1):
             yield f"sweep-{slug(data)}-{slug(method)}-{slug(short(key))}", sensitivity(group, key)
 
 
@@ -114,7 +114,8 @@ def sensitivity(rows: Sequence[Row], key: str) -> Figure:
     for axes, measure in zip(figure.subplots(1, len(measures), squeeze=False)[0], measures, strict=True):
         for number, (label, group) in enumerate(lines.items()):
             points = [(place[_key(row.setting[key])], row) for row in group]
-            _line(axes, sorted(points, key=lambda point: point[0]), measure, _COLOURS[number % len(_COLOURS)], label)
+            colour = _COLOURS[number] if len(lines) <= _LINES else "0.4"
+            _line(axes, sorted(points, key=lambda point: point[0]), measure, colour, label)
         axes.set_title(TITLES[measure], fontsize=9)
         axes.set_xlabel(_plain(short(key)))
         axes.grid(color="0.92", lw=0.6)
@@ -191,3 +192,4 @@ def _save(figure: Figure, path: Path) -> None:
     for ending, setting in settings.items():
         with replacing(path.with_name(path.name + ending)) as unfinished:
             figure.savefig(unfinished, **setting)
+        figure.set_layout_engine("none")  # the first has laid it out

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cmc.progress import Step
 from cmc.runs import Assignments, Run, noting, read_assignments
 
 ABSENT = "absent"  # of a key that other runs have
@@ -119,14 +120,19 @@ def _value(run: Run, key: str) -> str:
     return repr(float(value)) if _is_number(value) else repr(value)
 
 
-def gather(runs: Iterable[Run]) -> tuple[list[Row], list[str]]:
+def gather(runs: Sequence[Run], advance: Step, begin: Step) -> tuple[list[Row], list[str]]:
     """Sort runs into rows.
+
+    Args:
+        runs: in any order.
+        advance: called with a bar's name and the number of runs that are done.
+        begin: called with a bar's name and the number of runs.
 
     Returns:
         The rows, ordered by data, method and setting, and a line for everything that a reader should know: data that
         share a name, runs left out because a newer one repeats them, assignments that cannot be read.
     """
-    runs = list(runs)
+    begin("clusterings", len(runs))
     called, lines = names(runs)
     groups: defaultdict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
@@ -144,6 +150,7 @@ def gather(runs: Iterable[Run]) -> tuple[list[Row], list[str]]:
             lines += [*left_out, *unread]
             setting = {key: kept[0].config.get(key, ABSENT) for key in keys}
             rows.append(Row(called[data, kept[0].fingerprint], method, setting, kept, _pairs(clusters)))
+            advance("clusterings", len(repeated))
     return sorted(rows, key=_order), lines
 
 

@@ -116,7 +116,7 @@ def _text(rows: Sequence[Row], escapes: Mapping[int, str]) -> list[list[str]]:
 
 def epochs(row: Row) -> str:
     """Of the row's runs."""
-    return ", ".join(str(n) for n in sorted({run.epochs for run in row.runs}))
+    return ", ".join(str(n) for n in sorted({run.epochs for run in row.runs if run.epochs is not None}))
 
 
 def _notes(rows: Iterable[Row], line: str) -> list[str]:
@@ -160,8 +160,9 @@ def _record(row: Row, run: Run, figures: Iterable[str], keys: Iterable[str]) -> 
         "seed": run.seed,
         "epochs": run.epochs,
         **{name: run.figures.get(name, "") for name in figures},
-        "seconds": (report.get("seconds") or {}).get("total", ""),
-        **{key: report.get(key, "") for key in ("peak_memory_mib", "device", "processes", "precision", "git_commit")},
+        "seconds": run.seconds,
+        "peak_memory_mib": run.memory,
+        **{key: report.get(key, "") for key in ("device", "processes", "precision", "git_commit")},
         "fingerprint": run.fingerprint,
         "n_samples": run.facts.get("n_samples", ""),
         "n_clusters": report.get("n_clusters", ""),

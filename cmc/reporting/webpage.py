@@ -89,7 +89,9 @@ def _policy(*scripts: str) -> str:
     """Allow these scripts and no other, and no address outside of the page."""
     hashes = (b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{each}'" for each in hashes)
-    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; form-action 'none'"
+    )
 
 
 def _summary(rows: Sequence[Row], runs: Sequence[Run], notes: Sequence[str], projection: str) -> dict[str, Any]:
@@ -98,7 +100,7 @@ def _summary(rows: Sequence[Row], runs: Sequence[Run], notes: Sequence[str], pro
     n_data = len({row.data for row in rows})
     listed = []
     for i, row in enumerate(rows):
-        spent = [seconds for run in row.runs if (seconds := _seconds(run)) is not None]
+        spent = [run.seconds for run in row.runs if run.seconds is not None]
         figures = {name: _cell(row, name, (i, name) in bold) for name in TITLES if row.values(name)}
         listed.append(
             {"id": i, "data": row.data, "method": row.method, "setting": row.label, "n": len(row.runs)}
@@ -131,17 +133,12 @@ def _run(number: int, row: Row, run: Run) -> dict[str, Any]:
         "setting": row.label,
         "seed": run.seed,
         "figures": {name: rounded(value) for name, value in run.figures.items()},
-        "seconds": _seconds(run),
-        "memory": run.report.get("peak_memory_mib"),
+        "seconds": run.seconds,
+        "memory": run.memory,
         "device": str(run.report.get("device", "")),
         "commit": str(run.report.get("git_commit", "")),
         "folder": str(run.folder),
     }
-
-
-def _seconds(run: Run) -> float | None:
-    value: float | None = (run.report.get("seconds") or {}).get("total")
-    return value
 
 
 def _range(values: Sequence[float]) -> str | None:

@@ -2,7 +2,8 @@
 
 const PALETTE = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22",
   "#17becf", "#aec7e8", "#ffbb78", "#98df8a", "#ff9896", "#c5b0d5", "#c49c94", "#f7b6d2", "#c7c7c7", "#dbdb8d", "#9edae5"];
-const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+// Named one by one: the library's own choice has a button that uploads the chart to its makers.
+const CONFIG = { displaylogo: false, responsive: true, plotlyServerURL: "", modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
 const FONT = { family: 'system-ui, "DejaVu Sans", sans-serif', size: 11, color: "#1c2430" };
 const TITLES = { acc: "ACC", nmi: "NMI", ari: "ARI" };
 
@@ -12,7 +13,7 @@ function plotly() {
 }
 
 function draw(place, traces, layout) {
-  const common = { font: FONT, margin: { l: 45, r: 12, t: 12, b: 38 }, hoverlabel: { align: "left" }, dragmode: "zoom" };
+  const common = { font: FONT, margin: { l: 45, r: 12, t: 12, b: 38 }, hoverlabel: { align: "left", bgcolor: "#fff", font: { size: 12, color: "#1c2430" } }, dragmode: "zoom" };
   return plotly().react(place, traces, { ...common, ...layout }, CONFIG);
 }
 
@@ -25,15 +26,11 @@ function plain(text, longest = 40) {
 const colour = (number) => PALETTE[number % PALETTE.length];
 const axisName = (number, axis) => `${axis}${number ? number + 1 : ""}`;
 
-/** Phases as shaded stretches of a panel, named in the first. */
-function shade(curves, panel, layout) {
-  curves.phases.forEach(([name, first, last], number) => {
-    const [xref, yref] = [axisName(panel, "x"), `${axisName(panel, "y")} domain`];
-    const fillcolor = number % 2 ? "#e9edf2" : "#f8fafb";
-    layout.shapes.push({ type: "rect", xref, yref, x0: first - 0.5, x1: last + 0.5, y0: 0, y1: 1, fillcolor, line: { width: 0 }, layer: "below" });
-    if (panel) return;
-    layout.annotations.push({ xref, yref, x: (first + last) / 2, y: 1, yanchor: "top", text: plain(name, 16), showarrow: false, font: { size: 10, color: "#5b6675" } });
-  });
+/** Phases as shaded stretches of a panel. */
+function shade(curves, panel) {
+  const [xref, yref] = [axisName(panel, "x"), `${axisName(panel, "y")} domain`];
+  const rest = { type: "rect", xref, yref, y0: 0, y1: 1, line: { width: 0 }, layer: "below" };
+  return curves.phases.map(([, first, last], number) => ({ ...rest, x0: first - 0.5, x1: last + 0.5, fillcolor: number % 2 ? "#e9edf2" : "#f8fafb" }));
 }
 
 const epochRange = (curves) => [curves.phases[0][1] - 0.5, curves.phases.at(-1)[2] + 0.5];
@@ -41,16 +38,16 @@ const epochRange = (curves) => [curves.phases[0][1] - 0.5, curves.phases.at(-1)[
 /** Every loss term in a panel of its own. */
 function drawTerms(place, curves) {
   const terms = curves.series.filter(([, kind]) => kind === "loss");
-  const columns = Math.min(2, terms.length);
+  const columns = terms.length > 4 ? 3 : Math.min(2, terms.length);
   const rows = Math.ceil(terms.length / columns);
-  place.style.height = `${Math.max(330, rows * 150)}px`;
-  const layout = { grid: { rows, columns, pattern: "independent", xgap: 0.16, ygap: 0.42 }, shapes: [], annotations: [], showlegend: false, margin: { l: 45, r: 12, t: 24, b: 30 } };
+  place.style.height = `${Math.max(330, rows * 140)}px`;
+  const layout = { grid: { rows, columns, pattern: "independent", xgap: 0.22, ygap: 0.34 }, shapes: [], annotations: [], showlegend: false, margin: { l: 40, r: 12, t: 24, b: 26 } };
   const traces = terms.map(([name, , axis, values], number) => {
     const [x, y] = [axisName(number, "x"), axisName(number, "y")];
-    layout[`xaxis${number ? number + 1 : ""}`] = { range: epochRange(curves), showgrid: false };
+    layout[`xaxis${number ? number + 1 : ""}`] = { range: epochRange(curves), showgrid: false, nticks: 5 };
     layout[`yaxis${number ? number + 1 : ""}`] = { zeroline: false, gridcolor: "#eef1f4", nticks: 5 };
-    shade(curves, number, layout);
-    layout.annotations.push({ xref: `${x} domain`, yref: `${y} domain`, x: 0, y: 1, yanchor: "bottom", text: plain(name.replaceAll("_", " ")), showarrow: false, font: { size: 11 } });
+    layout.shapes.push(...shade(curves, number));
+    layout.annotations.push({ xref: `${x} domain`, yref: `${y} domain`, x: 0, y: 1, yanchor: "bottom", text: plain(name.replaceAll("_", " "), 24), showarrow: false, font: { size: 11 } });
     return { x: curves.axes[axis], y: values, xaxis: x, yaxis: y, mode: values.length < 3 ? "markers" : "lines", line: { color: "#0b5cad", width: 1.6 }, hovertemplate: "epoch %{x}: %{y:.4g}<extra></extra>" };
   });
   return draw(place, traces, layout);
@@ -59,8 +56,8 @@ function drawTerms(place, curves) {
 /** Scores, and dashed what needs no labels, over epochs. */
 function drawScores(place, curves) {
   const scores = curves.series.filter(([, kind]) => kind !== "loss");
-  const layout = { shapes: [], annotations: [], legend: { orientation: "h", y: -0.16 }, xaxis: { range: epochRange(curves), showgrid: false, title: { text: "epoch", standoff: 4 } }, yaxis: { range: [Math.min(0, ...scores.flatMap(([, , , values]) => values)), 1.04], gridcolor: "#eef1f4", zeroline: false } };
-  shade(curves, 0, layout);
+  const layout = { shapes: shade(curves, 0), margin: { l: 40, r: 12, t: 24, b: 38 }, legend: { orientation: "h", y: -0.16 }, xaxis: { range: epochRange(curves), showgrid: false, title: { text: "epoch", standoff: 4 } }, yaxis: { range: [Math.min(0, ...scores.flatMap(([, , , values]) => values)), 1.04], gridcolor: "#eef1f4", zeroline: false } };
+  layout.annotations = curves.phases.map(([name, first, last]) => ({ xref: "x", yref: "y domain", x: (first + last) / 2, y: 1, yanchor: "bottom", text: plain(name, 16), showarrow: false, font: { size: 10, color: "#5b6675" } }));
   const traces = scores.map(([name, kind, axis, values], number) => ({
     x: curves.axes[axis], y: values, name: TITLES[name] ?? name, mode: "lines+markers", marker: { size: 4 },
     line: { color: colour(number), width: 1.6, dash: kind === "score" ? "solid" : "dot" }, hovertemplate: "epoch %{x}: %{y:.3f}",

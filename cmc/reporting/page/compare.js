@@ -6,7 +6,7 @@ function scoresTable(a, b) {
   const rows = report.figures.filter(({ key }) => key in a.figures || key in b.figures).map(({ key, title }) => {
     const [one, other] = [a.figures[key], b.figures[key]];
     const both = one !== undefined && other !== undefined;
-    const change = both ? other - one : 0;
+    const change = both ? Number(fixed(other)) - Number(fixed(one)) : 0; // of what is shown
     const way = !report.scores.includes(key) ? "" : change > 0 ? "better" : change < 0 ? "worse" : "";
     const cells = [fixed(one), fixed(other)].map((text) => make("td", { class: "number" }, text));
     return make("tr", {}, make("td", {}, title), ...cells, make("td", { class: `number ${way}` }, both ? signed(change) : "–"));

@@ -1,5 +1,6 @@
 // One run: its curves, confusion matrix, embedding and facts.
 
+/** A titled box with a picture, or with why there is none. */
 function card(title, missing, drawing, ...buttons) {
   const place = missing ? make("p", { class: "missing" }, missing) : make("div", { class: "plot", role: "img", "aria-label": title });
   const element = make("div", { class: "card" }, make("div", { class: "title" }, make("h3", {}, title), ...buttons), place);
@@ -31,6 +32,11 @@ function embeddingCard(detail) {
   return result;
 }
 
+function phasesLine(curves) {
+  const phases = curves?.phases.map(([name, first, last]) => `${name} ${first} to ${last}`) ?? [];
+  return phases.length ? make("span", { class: "note" }, `epochs: ${phases.join(", ")}`) : null;
+}
+
 function neighbours(id) {
   const order = board.order.includes(id) ? board.order : report.runs.map((run) => run.id);
   const place = order.indexOf(id);
@@ -48,8 +54,8 @@ function showRun(run) {
   const scored = curves?.series.some(([, kind]) => kind !== "loss");
   const noScores = missing.curves || (scored ? null : "The history has no scores: evaluate_every was 0.");
   const cards = [
-    card("Loss terms over epochs", missing.curves, (place) => drawTerms(place, curves)),
-    card("Scores over epochs", noScores, (place) => drawScores(place, curves)),
+    card("Loss terms", missing.curves, (place) => drawTerms(place, curves), phasesLine(curves)),
+    card("Scores", noScores, (place) => drawScores(place, curves)),
     card("Confusion matrix", missing.confusion, (place) => drawConfusion(place, confusion)),
     embeddingCard(detail),
   ];
