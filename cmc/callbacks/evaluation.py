@@ -36,7 +36,7 @@ class Evaluation(Callback):
 
 def measures(method: Method, data: DataModule) -> dict[str, float]:
     """Scores and label-free measures of the present assignments over all training samples."""
-    tally = Tally(method, data)
+    tally = Tally(method, data.n_classes)
     with method.evaluating():
         method.settle(data.pass_over())
         for batch in data.pass_over():
@@ -45,12 +45,17 @@ def measures(method: Method, data: DataModule) -> dict[str, float]:
 
 
 class Tally:
-    """Counts assignments batch by batch, against labels where there are any, and between modalities."""
+    """Counts assignments batch by batch, against labels where there are any, and between modalities.
 
-    def __init__(self, method: Method, data: DataModule) -> None:
+    Args:
+        method: whose assignments they are.
+        n_classes: of the labels; None without them.
+    """
+
+    def __init__(self, method: Method, n_classes: int | None) -> None:
         self._method = method
-        self._scores = ClusteringScores(method.n_clusters, data.n_classes) if data.n_classes is not None else None
-        self._measures: LabelFree | None = LabelFree(len(data.dims), method.n_clusters)
+        self._scores = ClusteringScores(method.n_clusters, n_classes) if n_classes is not None else None
+        self._measures: LabelFree | None = LabelFree(len(method.modalities), method.n_clusters)
 
     def add(self, batch: Batch, assignment: Tensor, labels: Tensor | None) -> None:
         """Count a batch: its B x K assignment, and the labels of all samples."""
