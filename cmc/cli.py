@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -26,8 +27,9 @@ def conf_dir() -> Path:
 
 
 def register_resolvers() -> None:
-    """Make ``cmc.run_dir`` known: the folder of a resumed run is the run's own."""
+    """Make ``cmc.run_dir`` known, the folder of a run, and ``cmc.group``, what trackers call runs of a kind."""
     OmegaConf.register_new_resolver("cmc.run_dir", _run_dir, replace=True)
+    OmegaConf.register_new_resolver("cmc.group", _group, replace=True)
 
 
 def _run_dir(resume: object, default: str) -> str:
@@ -40,6 +42,17 @@ def _run_dir(resume: object, default: str) -> str:
     return str(resume)
 
 
+def _group(method: str, data: str, surrogate: bool) -> str:
+    """A sweep's folder, by its name, or its day and time; outside a sweep the method and the data."""
+    if not _is_sweep():
+        return f"{method}-{data}{' (surrogate)' if surrogate else ''}"
+    from hydra.core.hydra_config import HydraConfig
+
+    folder = Path(HydraConfig.get().sweep.dir)
+    is_time = re.fullmatch(r"\d\d-\d\d-\d\d", folder.name) is not None
+    return f"{folder.parent.name} {folder.name}" if is_time else folder.name
+
+
 def shipped(name: str) -> DictConfig:
     """The configuration ``name`` with the groups that were chosen, without any other override: the schema."""
     from hydra import compose
@@ -48,7 +61,8 @@ def shipped(name: str) -> DictConfig:
     from cmc.config import GROUPS
 
     state = HydraConfig.get()
-    chosen = [f"{group}={choice}" for group in GROUPS if (choice := state.runtime.choices.get(group))]
+    several = [o for o in state.overrides.task if re.match(r"logger=\[", o)]  # which Hydra lists among no choices
+    chosen = [f"{group}={choice}" for group in GROUPS if (choice := state.runtime.choices.get(group))] + several
     searchpath = ",".join(f"'{path}'" for path in state.searchpath)
     return compose(name, overrides=[*chosen, f"hydra.searchpath=[{searchpath}]"])
 

@@ -17,15 +17,15 @@ from omegaconf import DictConfig, OmegaConf
 from cmc.errors import UserError
 
 GROUPS = ("method", "data", "features", "trainer", "logger", "callbacks")
-_NULLABLE = ("method.scheduler",)  # mappings that null takes the place of
-_OPTIONAL = (
-    *_NULLABLE,
-    "logger.",
+_NULLABLE = (  # mappings that null takes the place of
+    "method.scheduler",
     "callbacks.evaluation",
     "callbacks.progress",
     "callbacks.figures",
     "callbacks.checkpoints",
+    "callbacks.tracking",
 )
+_OPTIONAL = (*_NULLABLE, "logger.")
 _OWN = (
     "accumulate_grad_batches",
     "callbacks",
@@ -44,6 +44,8 @@ _OWN = (
 )
 _PRECISIONS = (32, "32", "32-true", "16-mixed", "bf16-mixed")
 _SCALINGS = ("auto", "none", "l2", "standard", "minmax")
+_PROJECTIONS = ("pca", "tsne", "umap")
+_FORMATS = ("png", "pdf", "svg")
 _ORIENTATIONS = ("auto", "rows", "columns")
 
 
@@ -120,7 +122,15 @@ _RULES: dict[str, Rule] = {
     "method.phases.*.batch_size": _SIZE,
     "method.phases.*.chunk_size": _SIZE,
     "method.phases.*.epochs": Rule(lambda v: _whole(v, 0), "a whole number of at least 0"),
+    "logger.wandb.entity": Rule(lambda v: v is None or isinstance(v, str), "a user's or team's name, or null"),
+    "callbacks.tracking.max_rows": Rule(lambda v: _whole(v, 1), "a whole number of at least 1"),
+    "callbacks.tracking.max_points": Rule(lambda v: _whole(v, 1), "a whole number of at least 1"),
     "callbacks.figures.max_points": Rule(lambda v: _whole(v, 2), "a whole number of at least 2"),
+    "callbacks.figures.projection": Rule(lambda v: v in _PROJECTIONS, f"one of {', '.join(_PROJECTIONS)}"),
+    "callbacks.figures.formats": Rule(
+        lambda v: isinstance(v, list) and len(v) > 0 and all(x in _FORMATS for x in v),
+        f"a list of {', '.join(_FORMATS)}",
+    ),
     "callbacks.checkpoints.minutes": Rule(lambda v: _number(v) and v >= 0, "a number of at least 0"),
     "callbacks.progress.refresh_per_second": Rule(lambda v: _number(v) and v > 0, "a number above 0"),
 }
@@ -224,16 +234,17 @@ def explain(error: Exception, conf: Path, arguments: list[str]) -> str:
         arguments: of the command line.
     """
     text = str(error)
-    if found := re.search(r"Could not find '([\w/]+)/([^/']+)'", text):
+    if found := re.search(r"Could not (?:find|load) '([\w/]+)/([^/']+)'", text):
         group, choice = found.groups()
-        options = re.findall(r"^\t([^_\s].*)$", text.split("Config search path")[0], re.MULTILINE)
+        listed = re.findall(r"^\t([^_\s].*)$", text.split("Config search path")[0], re.MULTILINE)
+        options = listed or sorted(path.stem for path in (conf / group).glob("[!_]*.yaml"))
         close = difflib.get_close_matches(choice, options, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         return f"{group}={choice}: no such {group}; there are {', '.join(options)}{hint}"
     if found := re.search(r"Could not override '([^']+)'", text):
         key = found[1]
         group = key.partition(".")[0]
-        if any(re.match(rf"{group}=.*,", argument) for argument in arguments):
+        if any(re.match(rf"{group}=[^\[].*,", argument) for argument in arguments):
             return (
                 f"{key}: where {group} is swept over, write ++{key}=...; jobs whose {group} has no such key refuse it"
             )

@@ -16,6 +16,7 @@ from cmc.cli import command, conf_dir, register_resolvers, shipped, task
 from cmc.config import check, shorten
 from cmc.errors import UserError
 from cmc.launch import launch, n_local
+from cmc.preflight import check_figures, check_loggers
 
 register_resolvers()
 log = logging.getLogger(__name__)
@@ -41,7 +42,11 @@ def _trained(config: DictConfig, folder: str, overrides: list[str]) -> dict[str,
     """Train here, or in as many processes as the trainer asks for."""
     saved = Path(folder, "config.yaml")
     begun = OmegaConf.load(saved) if config.resume and saved.exists() else config
-    n = n_local(begun) if isinstance(begun, DictConfig) and begun.get("trainer") else 1
+    n = 1
+    if isinstance(begun, DictConfig):
+        check_loggers(begun.get("logger"))
+        check_figures((begun.get("callbacks") or {}).get("figures"))
+        n = n_local(begun) if begun.get("trainer") else 1
     if n > 1:
         return launch(config, folder, overrides, n)
     from cmc.train import train

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 SCORES = ("acc", "nmi", "ari", "purity")
-LABEL_FREE = ("agreement", "balance", "quality")
+LABEL_FREE = ("agreement", "balance", "quality", "silhouette", "entropy")
 _SUFFIXES = (".npz", ".npy", ".mat", ".h5", ".hdf5", ".csv")  # what a file of features may end in
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from typing import Any
 
 from pytorch_lightning.strategies import DDPStrategy
@@ -20,5 +22,17 @@ class Processes(DDPStrategy):
     def __init__(self, start: str = "popen", **settings: Any) -> None:
         super().__init__(start_method=start, **settings)  # type: ignore[arg-type]
 
+    def setup_environment(self) -> None:
+        """Spawned processes begin with the libraries as they come."""
+        quiet()
+        super().setup_environment()
+
     def configure_ddp(self) -> None:
         """Leave the method as it is."""
+
+
+def quiet() -> None:
+    """Keep Lightning's hints for programmers out of a user's sight, in this process."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch")

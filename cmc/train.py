@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from cmc.distributed import first_process
 from cmc.errors import Interrupted, UserError
 from cmc.methods.base import Method
 from cmc.storage import replacing
-from cmc.strategy import Processes
+from cmc.strategy import Processes, quiet
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +53,7 @@ def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -
         UserError: what is wrong with the data, the method's settings or the run to go on with.
         Interrupted: the user stopped the run; the message says how to go on.
     """
-    _quiet()
+    quiet()
     run = Path(folder)
     checkpoint = None
     first = first_process()
@@ -69,7 +68,8 @@ def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -
     data: DataModule = instantiate(config.data)
     data.load()
     method: Method = instantiate(config.method, dims=data.dims, n_clusters=data.n_clusters)
-    callbacks = [instantiate(callback) for callback in config.callbacks.values()]
+    method.accept(data)
+    callbacks = [instantiate(callback) for callback in config.callbacks.values() if callback is not None]
     trainer = _trainer(
         config,
         max_epochs=method.schedule.n_epochs,
@@ -135,13 +135,6 @@ def _resumed(run: Path, overrides: list[str]) -> tuple[DictConfig, Path]:
 def _write_config(config: DictConfig, run: Path) -> None:
     with replacing(run / "config.yaml") as path:
         OmegaConf.save(config, path, resolve=True)
-
-
-def _quiet() -> None:
-    """Keep Lightning's hints for programmers out of a user's sight."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
-    warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
 
 
 def _print(report: dict[str, Any], run: Path) -> None:

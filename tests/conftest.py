@@ -17,6 +17,7 @@ SMALL = {
     "cmmc": ["method.hidden=[16]", "method.latent_dim=8", "method.feature_dim=4", "method.kmeans_restarts=2"],
     "dmim": ["method.width=8", "method.restarts=2", "method.overcluster_factor=2", "method.refresh_every=1"],
 }
+SMALL |= {name: [] for name in ("kmeans", "spectral", "cca", "agglomerative", "gmm")}
 SMALL |= {"cmmc_released": SMALL["cmmc"], "dmim_released": ["method.overcluster_factor=2"]}
 TINY = [
     "method.batch_size=64",
@@ -27,6 +28,21 @@ TINY = [
     "experiment=smoke",
     "trainer.accelerator=cpu",
 ]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_trackers(tmp_path_factory):
+    """W&B and MLflow stay offline, know no account, and leave nothing outside the tests' folder."""
+    place = tmp_path_factory.mktemp("trackers")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("WANDB_API_KEY", "WANDB_ENTITY", "WANDB_PROJECT", "WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_DIR"):
+            patch.delenv(name, raising=False)
+        for name in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR", "WANDB_ARTIFACT_DIR"):
+            patch.setenv(name, str(place))
+        patch.setenv("NETRC", str(place / "netrc"))
+        patch.setenv("WANDB_MODE", "offline")
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}/mlflow.db")
+        yield place
 
 
 @pytest.fixture
@@ -50,13 +66,14 @@ def composed():
 
 @pytest.fixture
 def tiny_run(composed, tmp_path):
-    """Train a very small run into a folder; returns what metrics.json holds."""
+    """Train a very small run into a folder, without pictures unless asked for; returns what metrics.json holds."""
     from cmc.train import train
 
-    def run(*overrides, method="cmmc", folder: Path | None = None):
+    def run(*overrides, method="cmmc", folder: Path | None = None, figures=False):
+        pictures = "callbacks.figures.projection=pca" if figures else "callbacks.figures=null"
         folder = folder or tmp_path / "run"
         folder.mkdir(parents=True, exist_ok=True)
-        return train(composed(f"method={method}", *SMALL[method], *TINY, *overrides), str(folder))
+        return train(composed(f"method={method}", *SMALL[method], *TINY, pictures, *overrides), str(folder))
 
     return run
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cmc import run
+from cmc import preflight, run
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,8 +40,10 @@ def refused(monkeypatch, capsys, tmp_path):
     ("override", "message"),
     [
         ("metod=cmmc", r"^metod: no such key; did you mean method\?$"),
-        ("method=cmcc", r"^method=cmcc: no such method; there are cmmc, .*did you mean cmmc\?$"),
+        ("method=cmcc", r"^method=cmcc: no such method; there are agglomerative, .*cmmc, .*did you mean cmmc\?$"),
         ("data=_base", r"^data: the chosen yaml names no class"),
+        ("logger=wnadb", r"^logger=wnadb: no such logger; there are csv, mlflow, .*did you mean wandb\?$"),
+        ("logger=[csv,wnadb]", r"^logger=wnadb: no such logger; there are csv, mlflow, .*did you mean wandb\?$"),
         ("data=nowhere", r"^data=nowhere: no such data; there are .*digits.*"),
         ("experiment=dmo", r"^experiment=dmo: no such experiment; .*did you mean demo\?$"),
         ("method.batchsize=3", r"^method\.batchsize: no such key; did you mean method\.batch_size\?$"),
@@ -78,6 +80,16 @@ def refused(monkeypatch, capsys, tmp_path):
         ("trainer.accelerator=gpus", r"^trainer: .*gpus"),
         ("method.hidden=[a]", r"^method\.hidden\[0\]: 'a' given"),
         ("~callbacks.results", r"^callbacks\.results\._target_: taken out"),
+        (
+            "callbacks.figures.projection=lda",
+            r"^callbacks\.figures\.projection: 'lda' given; .*pca, tsne, umap$",
+        ),
+        (
+            "callbacks.figures.formats=[gif]",
+            r"^callbacks\.figures\.formats: \['gif'\] given; .*png, pdf, svg$",
+        ),
+        ("callbacks.figures.formats=png", r"^callbacks\.figures\.formats: 'png' given"),
+        ("callbacks.results=null", r"^callbacks\.results: None given; it must be a mapping of keys$"),
         ("data.holdout=0.999", r"^data\.n_clusters: 10 clusters for 2 training samples"),
         ("trainer.devices=0", r"^trainer\.devices: 0 given; it must be a number of at least 1"),
         ("+trainer.max_epoch=2", r"max_epoch"),
@@ -86,6 +98,24 @@ def refused(monkeypatch, capsys, tmp_path):
 )
 def test_a_mistake_is_one_line_that_names_the_key(refused, override, message):
     line = refused(override)
+    assert re.search(message, line), line
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("logger.wandb.projet=x", r"^logger\.wandb\.projet: no such key; did you mean logger\.wandb\.project\?$"),
+        ("+logger.wandb.projet=x", r"^logger\.wandb\.projet: no such key; did you mean logger\.wandb\.project\?$"),
+        ("logger.wandb.entity=3", r"^logger\.wandb\.entity: 3 given"),
+        (
+            "logger.wandb.mode=onlin",
+            r"^logger\.wandb\.mode: 'onlin' given; it must be one of online, offline, disabled$",
+        ),
+        ("callbacks.tracking.max_rows=0", r"^callbacks\.tracking\.max_rows: 0 given"),
+    ],
+)
+def test_of_several_loggers_each_has_its_keys(refused, override, message):
+    line = refused("logger=[csv,wandb]", override)
     assert re.search(message, line), line
 
 
@@ -145,6 +175,13 @@ SMALL += ["method=dmim", "method.restarts=1", "max_phase_epochs=2", "~callbacks.
 def test_a_key_of_one_choice_in_a_sweep_over_choices_says_how_to_write_it(refused):
     line = refused("-m", "data=nuswide,espgame", "data.surrogate=true")
     assert line.startswith("data.surrogate: where data is swept over, write ++data.surrogate=")
+
+
+def test_umap_that_is_missing_is_told_before_anything_is_read(refused, monkeypatch, tmp_path):
+    monkeypatch.setattr(preflight, "find_spec", lambda package: None)
+    line = refused("callbacks.figures.projection=umap", "hydra.run.dir=out", "data=files", "data.root=nowhere.npz")
+    assert line.startswith("callbacks.figures.projection: umap given, but umap-learn is not installed")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"run.log"}
 
 
 def test_a_sweep_goes_on_after_a_job_that_fails(refused, tmp_path):

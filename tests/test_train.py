@@ -25,7 +25,7 @@ def rows(path):
 
 
 def test_the_run_folder_holds_what_a_reader_needs(tiny_run, tmp_path):
-    report = tiny_run("seed=3")
+    report = tiny_run("seed=3", figures=True)
     folder = tmp_path / "run"
     assert report == json.loads((folder / "metrics.json").read_text())
     assert (report["method"], report["data"], report["seed"]) == ("cmmc", "synthetic", 3)
@@ -35,7 +35,7 @@ def test_the_run_folder_holds_what_a_reader_needs(tiny_run, tmp_path):
     assert set(report["seconds"]) == {"reconstruct", "contrast", "align", "total"}
     assert report["peak_memory_mib"] > 0
     assert (folder / "checkpoints" / "last.ckpt").exists()
-    for name in ("losses", "confusion", "embedding"):
+    for name in ("losses", "measures", "confusion", "sizes", "confidence", "embedding", "phases"):
         assert (folder / "figures" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
     config = OmegaConf.load(folder / "config.yaml")
     assert config.seed == config.method.seed == config.data.seed == 3
@@ -257,8 +257,9 @@ def test_a_checkpoint_cut_short_is_named(tiny_run, composed, tmp_path):
         train(composed(f"resume={tmp_path / 'run'}"), str(tmp_path / "run"), [f"resume={tmp_path / 'run'}"])
 
 
-def test_callbacks_and_loggers_can_be_left_out(tiny_run, tmp_path):
-    tiny_run("~callbacks.figures", "~callbacks.checkpoints", "~logger.csv")
+@pytest.mark.parametrize("written", ["~{}", "{}=null"])
+def test_callbacks_and_loggers_can_be_left_out(tiny_run, tmp_path, written):
+    tiny_run(*(written.format(f"callbacks.{name}") for name in ("figures", "checkpoints")), "~logger.csv")
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
         "assignments.csv",
         "config.yaml",

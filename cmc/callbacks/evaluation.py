@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
 from cmc.data.loader import Batch
 from cmc.data.module import DataModule
+from cmc.distributed import total
+from cmc.functional.separation import assignment_entropy, silhouette
 from cmc.methods.base import Method
 from cmc.metrics import ClusteringScores, LabelFree
+
+_POINTS = 1000  # samples of which the silhouette is taken
 
 
 class Evaluation(Callback):
     """Measure all training samples every few epochs, once the assignment head is trained.
 
-    With labels their scores, and without labels the agreement between modalities (`cmc.metrics.LabelFree`), where a
-    method gives each modality's assignment. They are for looking at: nothing is chosen or stopped by them.
+    With labels their scores; without labels what `Tally.label_free` gives. They are for looking at: nothing is chosen
+    or stopped by them.
 
     Args:
         every: epochs between two scores; 0 leaves them to the end of the run.
@@ -41,16 +46,17 @@ def measures(method: Method, data: DataModule) -> dict[str, float]:
         method.settle(data.pass_over())
         for batch in data.pass_over():
             tally.add(batch, method.assign(batch), data.labels)
-    return {**(tally.scores() or {}), **(tally.label_free() or {})}
+    return {**(tally.scores() or {}), **tally.label_free()}
 
 
 class Tally:
     """Counts assignments batch by batch, against labels where there are any, and between modalities."""
 
     def __init__(self, method: Method, data: DataModule) -> None:
-        self._method = method
+        self._method, self._data = method, data
         self._scores = ClusteringScores(method.n_clusters, data.n_classes) if data.n_classes is not None else None
         self._measures: LabelFree | None = LabelFree(len(data.dims), method.n_clusters)
+        self._entropy = torch.zeros(2, dtype=torch.float64)
 
     def add(self, batch: Batch, assignment: Tensor, labels: Tensor | None) -> None:
         """Count a batch: its B x K assignment, and the labels of all samples."""
@@ -61,11 +67,22 @@ class Tally:
             self._measures = None
         elif self._measures is not None:
             self._measures.update(each.cpu())
+        self._entropy += torch.tensor([assignment_entropy(assignment.cpu()).sum().item(), batch.size])
 
     def scores(self) -> dict[str, float] | None:
         """``acc``, ``nmi``, ``ari``, ``purity``; None without labels."""
         return None if self._scores is None else {k: float(v) for k, v in self._scores.compute().items()}
 
-    def label_free(self) -> dict[str, float] | None:
-        """``agreement``, ``balance``, ``quality``; None where modalities have no assignments of their own."""
-        return None if self._measures is None else self._measures.compute()
+    def label_free(self) -> dict[str, float]:
+        """What needs no labels; every process takes part.
+
+        ``agreement``, ``balance`` and ``quality`` (`cmc.metrics.LabelFree`), where modalities have assignments of their
+        own; the mean ``entropy`` of the assignments, as a share of log K; the ``silhouette`` of at most 1000 training
+        samples in the embedding, where there are two clusters among them.
+        """
+        measured = {} if self._measures is None else self._measures.compute()
+        entropy, count = total(self._entropy.to(self._method.device)).tolist()
+        batch = self._data.spaced(_POINTS)
+        with self._method.evaluating():
+            apart = silhouette(self._method.embed(batch), self._method.assign(batch).argmax(1))
+        return {**measured, "entropy": entropy / count, **({} if apart is None else {"silhouette": apart})}

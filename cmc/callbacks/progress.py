@@ -19,7 +19,7 @@ class Progress(Callback):
     """
 
     def __init__(self, refresh_per_second: float = 4) -> None:
-        self._console = Console(stderr=True)
+        self._console: Console  # made where training runs: it cannot be handed to another process
         self._interval = 1 / refresh_per_second
         self._bar: Bar | None = None
         self._score = ""
@@ -28,6 +28,7 @@ class Progress(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Open the bar at the epoch where training begins or goes on."""
         self._since = self._drawn = time.monotonic()
+        self._console = Console(stderr=True)
         if not (trainer.is_global_zero and self._console.is_terminal):
             return
         self._bar = Bar(

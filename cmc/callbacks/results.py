@@ -35,7 +35,7 @@ class Results(Callback):
     """After the last epoch: assign every sample once, score, and write what a reader of the run needs.
 
     ``metrics.json`` holds ``scores`` (and ``holdout``, where samples were held out; None without labels),
-    ``label_free`` (see `cmc.metrics.LabelFree`), the protocol, and what traces the run: seed, data fingerprint,
+    ``label_free`` (see `Tally.label_free`), the protocol, and what traces the run: seed, data fingerprint,
     versions, commit, device, seconds, memory.
     ``assignments.csv`` has a row a sample: index, cluster, confidence, label if known. ``embeddings.npy`` is N x D.
 
@@ -82,6 +82,7 @@ class Results(Callback):
         held = self._write(folder, "_holdout", pl_module, data, True) if data.held_out is not None else None
         report = {
             **self._run,
+            **({"method": f"{self._run['method']} ({pl_module.variant})"} if pl_module.variant else {}),
             **({"data": f"{self._run['data']} (surrogate)"} if data.surrogate else {}),
             "scores": table.scores(),
             **({"holdout": held.scores()} if held is not None else {}),

@@ -212,6 +212,11 @@ class Batches:
         self._position = int(state["position"])
 
 
+def spaced(n: int, at_most: int) -> np.ndarray:
+    """Positions of at most so many of n samples, evenly spaced, the first and the last among them; ascending."""
+    return np.unique(np.linspace(0, n - 1, min(at_most, n)).astype(np.int64))
+
+
 def _float(x: np.ndarray) -> Tensor:
     array = np.ascontiguousarray(x, dtype=np.float32)
     return torch.from_numpy(array if array.flags.writeable else array.copy())

@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
-from cmc.data.loader import Batches, InOrder, Mapped, Resident
+from cmc.data.loader import Batch, Batches, InOrder, Mapped, Resident, spaced
 from cmc.data.modalities import Modalities
 from cmc.data.scaling import Scaler
 from cmc.distributed import check_same
@@ -100,7 +100,7 @@ class DataModule(LightningDataModule):
     def _fits(self, nbytes: int) -> bool:
         if self.in_memory is not None:
             return self.in_memory
-        return nbytes <= _free_memory() / 2
+        return nbytes <= free_memory() / 2
 
     @property
     def n_samples(self) -> int:
@@ -140,6 +140,11 @@ class DataModule(LightningDataModule):
         assert source is not None
         return InOrder(source, _PASS)
 
+    def spaced(self, at_most: int) -> Batch:
+        """At most so many training samples, evenly spaced, the same ones on every process."""
+        index = torch.from_numpy(spaced(self.n_samples, at_most))
+        return Batch(self.samples.take(index), index)
+
     def state_dict(self) -> dict[str, Any]:
         """The scaling and the fingerprint, kept in checkpoints."""
         return {"scaler": self.scaler.state_dict(), "fingerprint": self.fingerprint}
@@ -153,7 +158,7 @@ class DataModule(LightningDataModule):
             )
 
 
-def _free_memory() -> float:
+def free_memory() -> float:
     """Bytes that the system can give, where it says so (Linux); without end elsewhere."""
     try:
         (line,) = (line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable"))

@@ -1,6 +1,8 @@
-"""k-means on the rows of a tensor: the pseudo labels of CMMC's align phase."""
+"""k-means on the rows of a tensor: the pseudo labels of CMMC's align phase, and the baselines."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,10 +30,23 @@ def kmeans(x: Tensor, n_clusters: int, restarts: int, seed: int) -> Tensor:
     Returns:
         N labels in 0..K-1, int64, on the device of ``x``.
     """
+    return torch.from_numpy(_fitted(x, n_clusters, restarts, seed).labels_).long().to(x.device)
+
+
+def kmeans_centres(x: Tensor, n_clusters: int, restarts: int, seed: int) -> tuple[Tensor, float]:
+    """The K x d centres that `kmeans` ends with, on the device of ``x``, and the mean squared distance to them."""
+    model = _fitted(x, n_clusters, restarts, seed)
+    return torch.from_numpy(model.cluster_centers_).to(x.device), model.inertia_ / len(x)
+
+
+def nearest(x: Tensor, centres: Tensor) -> Tensor:
+    """The centre (K x d) that is nearest to each row (B x d): B numbers in 0..K-1, int64."""
+    return torch.cdist(x.double(), centres.double()).argmin(1)
+
+
+def _fitted(x: Tensor, n_clusters: int, restarts: int, seed: int) -> Any:
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
-    model = KMeans(n_clusters, n_init=restarts, random_state=seed)
     with threadpool_limits(limits=1):
-        labels = model.fit_predict(x.float().cpu().numpy())
-    return torch.from_numpy(labels).long().to(x.device)
+        return KMeans(n_clusters, n_init=restarts, random_state=seed).fit(x.float().cpu().numpy())

@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from cmc import distributed
 from cmc.data.loader import Batch
+from cmc.data.module import DataModule
 from cmc.errors import UserError
 from cmc.methods.schedule import Phase, Schedule
 from cmc.strategy import Processes
@@ -33,7 +34,7 @@ class Method(LightningModule, ABC):
         dims: modality -> width, at least two.
         n_clusters: K.
         phases: see `cmc.methods.schedule.Schedule`.
-        optimizer: a function of the parameters (``_partial_`` in yaml).
+        optimizer: a function of the parameters (``_partial_`` in yaml); None where nothing is trained by gradients.
         batch_size: the global batch, a number or ``"full"``; a phase may have its own.
         drop_last: leave the incomplete last batch of an epoch out.
         scheduler: a function of the optimiser, stepped once an epoch; None keeps the learning rate.
@@ -41,17 +42,19 @@ class Method(LightningModule, ABC):
     Attributes:
         warmup: phases in which the assignment head is not trained yet; no scores are computed in them.
         chunkable: phases whose losses are means over samples, so that a batch may be processed chunk by chunk.
+        variant: what tables add to the method's name in parentheses; empty for nothing.
     """
 
     warmup: ClassVar[frozenset[str]] = frozenset()
     chunkable: ClassVar[frozenset[str]] = frozenset()
+    variant: str = ""
 
     def __init__(
         self,
         dims: Mapping[str, int],
         n_clusters: int,
         phases: Mapping[str, Mapping[str, Any]],
-        optimizer: Callable[[Iterable[Tensor]], Optimizer],
+        optimizer: Callable[[Iterable[Tensor]], Optimizer] | None,
         batch_size: int | str = "full",
         drop_last: bool = False,
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
@@ -87,6 +90,13 @@ class Method(LightningModule, ABC):
     @abstractmethod
     def assign(self, batch: Batch) -> Tensor:
         """Assignment probabilities, B x K."""
+
+    def accept(self, data: DataModule) -> None:
+        """Called once the data are read, before anything is written: the place to refuse what the method cannot do.
+
+        Raises:
+            UserError: what is wrong with these data for this method.
+        """
 
     def assign_each(self, batch: Batch) -> Tensor | None:
         """Every modality's own assignment, M x B x K, in common cluster numbers; None where a method has none."""
@@ -130,8 +140,10 @@ class Method(LightningModule, ABC):
         """Add figures to the present epoch's row of the history."""
         self._notes.update(values)
 
-    def configure_optimizers(self) -> Optimizer | tuple[list[Optimizer], list[LRScheduler]]:
-        """One optimiser for all phases."""
+    def configure_optimizers(self) -> Optimizer | tuple[list[Optimizer], list[LRScheduler]] | None:
+        """One optimiser for all phases, if any."""
+        if self._optimizer is None:
+            return None
         try:
             optimizer = self._optimizer(self.parameters())
         except (TypeError, ValueError) as error:
@@ -183,6 +195,11 @@ class Method(LightningModule, ABC):
         """
         for chunk in batch.chunks(self.phase.chunk_size):
             yield self.losses(chunk), chunk.size / batch.size
+
+    @property
+    def n_seen(self) -> int:
+        """Samples that all processes have trained on in the present epoch."""
+        return self._n_seen
 
     def record(self) -> dict[str, float]:
         """The epoch so far: ``loss``, the mean of each term over the samples seen, and what was noted."""
@@ -248,6 +265,16 @@ def at_least(bound: int, **values: float | None) -> None:
     for key, value in values.items():
         if value is not None and (isinstance(value, bool | str) or value < bound):
             raise UserError(f"method.{key}: {value!r} given; it must be a number of at least {bound}")
+
+
+def one_of(key: str, value: object, choices: Iterable[str]) -> None:
+    """Refuse a setting of a method that is none of its choices.
+
+    Raises:
+        UserError: the key, what was given, and the choices.
+    """
+    if value not in (allowed := list(choices)):
+        raise UserError(f"method.{key}: {value!r} given; it must be one of {', '.join(allowed)}")
 
 
 def total(terms: Iterable[Tensor]) -> Tensor:

@@ -54,13 +54,13 @@ def curves(run: Run) -> dict[str, Any] | None:
 
 
 def _curves(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    from cmc.pictures import evenly
+    from cmc.data.loader import spaced
 
     axes: dict[tuple[int, ...], int] = {}
     series = []
     for name in (name for name in rows[0] if name not in ("epoch", "phase")):
         points = [(int(row["epoch"]) + 1, float(row[name])) for row in rows if row[name]]
-        if kept := [points[i] for i in evenly(len(points), _POINTS)] if points else []:
+        if kept := [points[i] for i in spaced(len(points), _POINTS)] if points else []:
             epochs, values = zip(*kept, strict=True)
             axis = axes.setdefault(epochs, len(axes))
             kind = "score" if name in SCORES else "label-free" if name in LABEL_FREE else "loss"
@@ -85,18 +85,18 @@ def confusion(run: Run) -> dict[str, Any] | None:
     assignments = read_assignments(run.folder / "assignments.csv")
     if assignments is None or assignments.label is None:
         return None
-    from cmc.pictures import match_classes
+    from cmc.figures.clusters import matching
 
     n_clusters = max(int(run.report.get("n_clusters") or 0), int(assignments.cluster.max()) + 1)
     if n_clusters * (n_classes := len(np.unique(assignments.label))) > _CELLS:
         raise UserError(f"{n_clusters} clusters by {n_classes} classes are too many for a picture")
-    classes, table, matched = match_classes(assignments.cluster, assignments.label, n_clusters)
-    order = sorted(range(len(table)), key=lambda k: (matched[k] < 0, matched[k]))
+    found = matching(assignments.cluster, assignments.label, n_clusters)
+    order = found.order()
     return {
-        "classes": classes.tolist(),
+        "classes": found.classes,
         "clusters": order,
-        "matched": [matched[k] for k in order],
-        "counts": table[order].T.tolist(),
+        "matched": found.partners[order].tolist(),
+        "counts": found.table[order].T.tolist(),
     }
 
 
@@ -108,7 +108,8 @@ def embedding(run: Run, projection: Projection) -> dict[str, Any] | None:
     Raises:
         UserError: embeddings that cannot be read, or are not of these assignments.
     """
-    from cmc.pictures import evenly, principal, project
+    from cmc.data.loader import spaced
+    from cmc.figures import project
 
     path = run.folder / "embeddings.npy"
     assignments = read_assignments(run.folder / "assignments.csv") if path.exists() else None
@@ -120,11 +121,11 @@ def embedding(run: Run, projection: Projection) -> dict[str, Any] | None:
         raise UserError(f"embeddings.npy cannot be read: {error}") from None
     if features.ndim != 2 or len(features) != len(assignments.index):
         raise UserError(f"embeddings.npy is {features.shape}, but assignments.csv has {len(assignments.index)} rows")
-    chosen = evenly(len(features), _SAMPLES)
+    chosen = spaced(len(features), _SAMPLES)
     block = np.asarray(features[chosen], dtype=np.float32)
     if not np.isfinite(block).all():
         raise UserError("embeddings.npy holds numbers that are not finite")
-    points = (principal if projection == "pca" else project)(block)
+    points = project(block, projection)
     names: list[str] = []
     codes = None
     if assignments.label is not None:

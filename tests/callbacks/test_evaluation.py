@@ -5,9 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import normalized_mutual_info_score
+from scipy.stats import entropy
+from sklearn.metrics import normalized_mutual_info_score, silhouette_score
 
+from cmc.callbacks import evaluation
 from cmc.callbacks.evaluation import Tally
+from cmc.functional.separation import assignment_entropy
 from tests.methods.toy import Toy, ToyData
 
 
@@ -16,6 +19,16 @@ class Split(Toy):
 
     def assign_each(self, batch):
         return torch.stack([head(x).softmax(1) for head, x in zip(self.heads, batch.modalities, strict=True)])
+
+
+class Spread(Toy):
+    """Assignments turn about the middle of the features, so that samples fall into several clusters."""
+
+    def __init__(self, *arguments, **settings):
+        super().__init__(*arguments, **settings)
+        for head in self.heads:
+            torch.nn.init.normal_(head.weight, std=5)
+            head.bias.data = -head.weight.data.sum(1) / 2
 
 
 def tallied(kind, **settings):
@@ -46,4 +59,33 @@ def test_agreement_and_balance_need_no_labels(labelled):
 
 
 def test_a_method_without_assignments_of_each_modality_has_no_agreement():
-    assert tallied(Toy)[0].label_free() is None
+    assert set(tallied(Spread)[0].label_free()) == {"entropy", "silhouette"}
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_silhouette_and_entropy_need_no_labels(labelled, monkeypatch):
+    """Against scikit-learn and SciPy, on all samples and on evenly spaced ones."""
+    tally, _ = tallied(Spread, labelled=labelled)
+    (batch,) = tally._data.pass_over()
+    with tally._method.evaluating():
+        p = tally._method.assign(batch).numpy().astype(np.float64)
+        points = tally._method.embed(batch).numpy()
+        measured = tally.label_free()
+        monkeypatch.setattr(evaluation, "_POINTS", 11)
+        fewer = tally.label_free()
+    chosen = np.linspace(0, 29, 11).astype(int)
+    assert measured["entropy"] == pytest.approx(entropy(p, axis=1).mean() / math.log(3), abs=1e-6)
+    assert measured["silhouette"] == pytest.approx(silhouette_score(points, p.argmax(1)), abs=1e-6)
+    assert fewer["silhouette"] == pytest.approx(silhouette_score(points[chosen], p[chosen].argmax(1)), abs=1e-6)
+
+
+def test_one_cluster_has_no_silhouette(monkeypatch):
+    tally, _ = tallied(Toy)
+    monkeypatch.setattr(Toy, "assign", lambda self, batch: torch.eye(3)[torch.zeros(batch.size, dtype=torch.long)])
+    assert set(tally.label_free()) == {"entropy"}
+
+
+def test_entropy_is_0_for_certain_and_1_for_uniform_assignments():
+    p = torch.tensor([[1.0, 0.0, 0.0], [1 / 3, 1 / 3, 1 / 3]])
+    assert assignment_entropy(p).tolist() == [0.0, pytest.approx(1.0)]
+    assert math.copysign(1, assignment_entropy(p)[0].item()) == 1

@@ -1,69 +1,104 @@
-"""What the figures show, read back from their axes."""
+"""The pictures of whole runs: which there are, and what the ends of phases keep."""
+
+import json
+import signal
 
 import numpy as np
 import pytest
 
-from cmc.callbacks import figures
-
-CLUSTERS = np.array([2, 2, 2, 0, 0, 1, 1, 1, 3])
-LABELS = np.array(["a", "a", "a", "b", "b", "c", "c", "a", "c"])
-
-
-def test_confusion_puts_every_cluster_under_its_class():
-    axes = figures.confusion(CLUSTERS, LABELS, 5).axes[0]
-    assert [text.get_text() for text in axes.get_yticklabels()] == ["a", "b", "c"]
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["2", "0", "1", "3", "4"]
-    shares = axes.images[0].get_array()
-    np.testing.assert_allclose(shares, [[3 / 4, 0, 1 / 4, 0, 0], [0, 1, 0, 0, 0], [0, 0, 2 / 3, 1 / 3, 0]])
-    counts = {text.get_position(): text.get_text() for text in axes.texts}
-    assert counts[0, 0] == "3"
-    assert counts[2, 0] == "1"
+from cmc import figures
+from cmc.data.loader import spaced
+from cmc.errors import Interrupted
+from cmc.train import train
+from tests.test_train import CtrlC, Results, rows
 
 
-def history():
-    phases = ["first", "first", "second", "second", "second"]
-    for epoch, phase in enumerate(phases):
-        row = {"epoch": str(epoch), "phase": phase, "loss": "3.0", "pull": str(1 + epoch), "push": "", "acc": ""}
-        if phase == "second":
-            row |= {"push": "2.0", "acc": "0.5"}
-        yield row
+@pytest.fixture
+def drawn(monkeypatch):
+    """What `cmc.figures` was asked to draw, by name."""
+    asked = {}
+    for name in ("phases", "embedding"):
+        true = getattr(figures, name)
+
+        def record(*arguments, name=name, true=true):
+            asked[name] = arguments
+            return true(*arguments)
+
+        monkeypatch.setattr(figures, name, record)
+    return asked
 
 
-def test_losses_have_a_panel_a_term_over_its_own_epochs():
-    panels = figures.losses(list(history())).axes
-    assert [axes.get_title() for axes in panels] == ["loss", "pull", "push", "scores"]
-    assert panels[1].lines[0].get_xydata().tolist() == [[1, 1], [2, 2], [3, 3], [4, 4], [5, 5]]
-    assert panels[2].lines[0].get_xydata().tolist() == [[3, 2], [4, 2], [5, 2]]
-    assert [text.get_text() for text in panels[0].texts] == ["first", "second"]
+def pictures(folder):
+    return sorted(path.name for path in (folder / "figures").iterdir() if path.is_file())
 
 
-@pytest.mark.parametrize("n", [9, 60])
-def test_embedding_gives_a_cluster_the_colour_of_its_class(n):
-    points = np.random.default_rng(0).normal(size=(n, 4))
-    clusters, labels = (np.resize(x, n) for x in (CLUSTERS, LABELS))
-    by_cluster, by_label = figures.embedding(points, clusters, labels, 5).axes
+def test_a_run_of_three_phases_has_every_picture_in_every_format(tiny_run, tmp_path, drawn):
+    tiny_run("callbacks.figures.max_points=20", "callbacks.figures.formats=[pdf,png,svg]", figures=True)
+    folder = tmp_path / "run"
+    names = ("confidence", "confusion", "embedding", "losses", "measures", "phases", "sizes")
+    assert pictures(folder) == [f"{name}.{ending}" for name in names for ending in ("pdf", "png", "svg")]
+    starts = {"pdf": b"%PDF", "png": b"\x89PNG", "svg": b"<?xm"}
+    for ending, start in starts.items():
+        assert (folder / "figures" / f"phases.{ending}").read_bytes()[:4] == start
 
-    def colours(axes):
-        return {c.get_label(): tuple(c.get_facecolor()[0]) for c in axes.collections}
-
-    of_cluster, of_label = colours(by_cluster), colours(by_label)
-    assert [of_cluster[k] for k in "201"] == [of_label[name] for name in "abc"]
-    assert of_cluster["3"] not in of_label.values()
-    assert sum(len(c.get_offsets()) for c in by_cluster.collections) == n
-
-
-@pytest.mark.parametrize("points", [np.ones((80, 4)), np.random.default_rng(0).normal(size=(80, 1))])
-def test_embeddings_without_spread_or_of_one_column_are_drawn(points):
-    (axes,) = figures.embedding(points, np.arange(80) % 2, None, 2).axes
-    assert sum(len(c.get_offsets()) for c in axes.collections) == 80
-
-
-def test_classes_that_are_numbers_are_ordered_as_numbers():
-    labels = np.array(["10", "9", "2"])
-    axes = figures.confusion(np.array([0, 1, 2]), labels, 3).axes[0]
-    assert [text.get_text() for text in axes.get_yticklabels()] == ["2", "9", "10"]
+    ends, k = drawn["phases"]
+    written, embeddings = rows(folder / "assignments.csv"), np.load(folder / "embeddings.npy")
+    chosen = spaced(150, 20)
+    assert (chosen[0], chosen[-1], len(chosen)) == (0, 149, 20)
+    assert ([name for name, _ in ends], k) == (["reconstruct", "contrast", "align"], 3)
+    last = ends[-1][1]
+    assert last.clusters.tolist() == [int(written[i]["cluster"]) for i in chosen]
+    np.testing.assert_allclose(last.places, figures.project(embeddings[chosen], "pca"))
+    assert all(points.labels.tolist() == [written[i]["label"] for i in chosen] for _, points in ends)
+    assert ends[0][1].clusters is None, "clusters are not assigned yet while CMMC reconstructs"
+    assert set(ends[1][1].clusters.tolist()) <= {0, 1, 2}
+    assert not np.allclose(ends[0][1].places, ends[1][1].places)
 
 
-def test_without_labels_there_is_one_embedding():
-    (axes,) = figures.embedding(np.zeros((4, 1)), np.array([0, 1, 1, 0]), None, 2).axes
-    assert axes.get_title() == "embedding by cluster"
+def test_what_a_phase_ended_with_is_what_a_run_of_these_phases_ends_with(tiny_run, tmp_path):
+    tiny_run(figures=True, folder=tmp_path / "whole")
+    tiny_run("method.phases.align.epochs=0", folder=tmp_path / "part")
+    kept = np.load(tmp_path / "whole" / "figures" / "phases" / "01-contrast.npz")
+    np.testing.assert_allclose(kept["features"], np.load(tmp_path / "part" / "embeddings.npy"), atol=1e-6)
+    assert kept["clusters"].tolist() == [int(row["cluster"]) for row in rows(tmp_path / "part" / "assignments.csv")]
+
+
+def test_phases_survive_an_interruption(tiny_run, composed, tmp_path, monkeypatch):
+    tiny_run(figures=True, folder=tmp_path / "whole")
+    folder, handler = tmp_path / "cut", signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(Results, "on_train_batch_start", CtrlC("contrast", 3).on_train_batch_start, raising=False)
+    with pytest.raises(Interrupted):
+        tiny_run(figures=True, folder=folder)
+    monkeypatch.undo()
+    signal.signal(signal.SIGINT, handler)
+    train(composed(f"resume={folder}"), str(folder), [f"resume={folder}"])
+    for name in ("phases/00-reconstruct.npz", "phases/01-contrast.npz", "phases.png", "measures.png"):
+        whole, resumed = (tmp_path / run / "figures" / name for run in ("whole", "cut"))
+        assert whole.read_bytes() == resumed.read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    ("method", "overrides", "names"),
+    [
+        ("dmim", [], ["confidence", "confusion", "embedding", "losses", "measures", "sizes"]),
+        ("kmeans", [], ["confusion", "embedding", "sizes"]),
+        ("gmm", ["callbacks.results.embeddings=false"], ["confidence", "confusion", "sizes"]),
+    ],
+)
+def test_pictures_that_would_show_nothing_are_left_out(composed, tmp_path, method, overrides, names):
+    small = ["data=synthetic", "data.n_samples=90", "data.dims=[4,3]", "data.n_clusters=3", "trainer.accelerator=cpu"]
+    small += ["experiment=smoke", "callbacks.figures.projection=pca"]
+    short = ["method.width=4", "method.restarts=1"] if method == "dmim" else []
+    train(composed(f"method={method}", *small, *short, *overrides), str(tmp_path))
+    assert pictures(tmp_path) == [f"{name}.png" for name in names]
+
+
+def test_a_run_without_labels_has_its_pictures(composed, tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "x.npz", a=rng.normal(size=(90, 4)), b=rng.normal(size=(90, 3)))
+    data = ["data=files", f"data.root={tmp_path / 'x.npz'}", "data.n_clusters=3", "trainer.accelerator=cpu"]
+    (folder := tmp_path / "run").mkdir()
+    report = train(composed("method=gmm", *data, "callbacks.figures.projection=pca"), str(folder))
+    assert pictures(folder) == ["confidence.png", "embedding.png", "sizes.png"]
+    assert report["label_free"].keys() == {"entropy", "silhouette"}
+    assert json.loads((folder / "metrics.json").read_text())["scores"] is None

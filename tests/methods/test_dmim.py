@@ -155,6 +155,14 @@ def test_with_heads_on_z_a_larger_beta_lowers_what_z_keeps(tmp_path):
     assert kept[0] > kept[1] > kept[2]
 
 
+def test_without_l3_no_pseudo_labels_are_needed(tmp_path):
+    method = build((4, 3), gamma=0.0)
+    before = method.networks[0].mean.weight.detach().clone()
+    fit(method, ToyData(), tmp_path)
+    assert method.record()["uniform_distribution"] == 0
+    assert not torch.equal(method.networks[0].mean.weight, before), "the other terms train"
+
+
 def test_beta_rises_over_its_share_of_the_run():
     method = labelled(build(beta=0.5, beta_warmup=0.4).double())
     method._share_of_run = lambda: 0.1

@@ -1,0 +1,8 @@
+"""Pictures of a run as functions of arrays, in one style; `cmc.callbacks.figures` draws them from a run folder."""
+
+from cmc.figures.clusters import confidence, confusion, sizes
+from cmc.figures.curves import losses, measures
+from cmc.figures.embedding import Points, embedding, phases, project
+from cmc.figures.style import save
+
+__all__ = ["Points", "confidence", "confusion", "embedding", "losses", "measures", "phases", "project", "save", "sizes"]

@@ -1,0 +1,162 @@
+"""Clusters against classes: which belongs to which, how large they are, how sure the assignments."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+from cmc.figures.style import BLUE, COLUMN, GREY, ORANGE, PAGE, blank, styled, ticks
+from cmc.functional.contingency import contingency_table
+from cmc.functional.matching import match
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Matching(NamedTuple):
+    """Clusters matched one to one to classes.
+
+    Attributes:
+        classes: their names, in numerical order where they are numbers.
+        table: K x classes, counts.
+        partners: of each cluster, the position of the class that it is matched to, or -1.
+    """
+
+    classes: list[str]
+    table: np.ndarray
+    partners: np.ndarray
+
+    def order(self) -> list[int]:
+        """Clusters in the order of the classes that they are matched to; those without one come last."""
+        return sorted(range(len(self.partners)), key=lambda k: (self.partners[k] < 0, self.partners[k]))
+
+
+def class_names(labels: np.ndarray) -> list[str]:
+    """The labels' values, in numerical order where they are numbers."""
+    names = set(labels.tolist())
+    numbered = all(re.fullmatch(r"-?[0-9]+", name) for name in names)
+    return sorted(names, key=int if numbered else str)
+
+
+def matching(clusters: np.ndarray, labels: np.ndarray, n_clusters: int) -> Matching:
+    """Match N clusters (0..K-1) to N labels (text), as ACC does."""
+    classes = class_names(labels)
+    position = {name: code for code, name in enumerate(classes)}
+    codes = torch.tensor([position[name] for name in labels.tolist()])
+    table = contingency_table(torch.from_numpy(clusters), codes, n_clusters, len(classes))
+    return Matching(classes, table.numpy(), match(table).numpy())
+
+
+@styled
+def confusion(clusters: np.ndarray, labels: np.ndarray, n_clusters: int) -> Figure:
+    """Classes against clusters, each cluster in the column of the class that it is matched to.
+
+    Args:
+        clusters: N, in 0..K-1.
+        labels: N, text.
+        n_clusters: K.
+    """
+    found = matching(clusters, labels, n_clusters)
+    order = found.order()
+    counts = found.table[order].T
+    share = counts / counts.sum(1, keepdims=True)
+    width = min(PAGE, 1.4 + 0.3 * n_clusters)
+    figure = blank(width, min(PAGE, 0.9 + (width - 1.4) * len(counts) / n_clusters))
+    axes = figure.add_subplot()
+    axes.spines[:].set_visible(False)
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    ticks(axes, "x", [str(k) for k in order])
+    ticks(axes, "y", found.classes)
+    axes.set_xlabel("cluster, in the order of its class")
+    axes.set_ylabel("class")
+    if counts.size <= 400:
+        for (i, j), count in np.ndenumerate(counts):
+            colour = "w" if share[i, j] > 0.5 else "k"
+            axes.text(j, i, str(count) if count else "", ha="center", va="center", fontsize=6, color=colour)
+    figure.colorbar(image, ax=axes, label="share of the class", shrink=0.8)
+    return figure
+
+
+@styled
+def sizes(clusters: np.ndarray, labels: np.ndarray | None, n_clusters: int) -> Figure:
+    """Samples in every cluster, beside those of the class that it is matched to; without labels, beside equal sizes.
+
+    Args:
+        clusters: N, in 0..K-1.
+        labels: N, text; None where unknown.
+        n_clusters: K.
+    """
+    counts = np.bincount(clusters, minlength=n_clusters).tolist()
+    if labels is None:
+        order = sorted(range(n_clusters), key=lambda k: -counts[k])
+        bars = [(str(k), counts[k], 0) for k in order]
+    else:
+        bars = _beside_classes(matching(clusters, labels, n_clusters), counts)
+    names, own, others = zip(*bars, strict=True)
+    figure = blank(min(PAGE, max(COLUMN, 1.0 + 0.22 * len(bars))), 2.2)
+    axes = figure.add_subplot()
+    places = np.arange(len(bars))
+    if labels is None:
+        axes.axhline(len(clusters) / n_clusters, color=GREY, ls="--", label="equal sizes")
+    else:
+        axes.bar(places - 0.2, others, 0.4, color=GREY, label="class")
+    axes.bar(places + (labels is not None) * 0.2, own, 0.7 if labels is None else 0.4, color=BLUE, label="cluster")
+    ticks(axes, "x", names)
+    axes.set_xlim(-0.7, len(bars) - 0.3)
+    axes.set_xlabel("cluster" if labels is None else "cluster: class that it is matched to")
+    axes.set_ylabel("samples")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    return figure
+
+
+def _beside_classes(found: Matching, counts: list[int]) -> list[tuple[str, int, int]]:
+    """A name, the cluster's size and the class's: of matched pairs, then of clusters and classes left over."""
+    sizes = found.table.sum(0).tolist()
+    partners = found.partners.tolist()
+    pairs = [(k, partners[k]) for k in found.order()]
+    bars = [
+        (f"{k}: {found.classes[c]}", counts[k], sizes[c]) if c >= 0 else (f"{k}: -", counts[k], 0) for k, c in pairs
+    ]
+    left = [c for c in range(len(sizes)) if c not in partners]
+    return [*bars, *((f"-: {found.classes[c]}", 0, sizes[c]) for c in left)]
+
+
+@styled
+def confidence(values: np.ndarray, clusters: np.ndarray, labels: np.ndarray | None, n_clusters: int) -> Figure | None:
+    """Histogram of the largest assignment probability, apart for samples in and out of their class's cluster.
+
+    Args:
+        values: N, the largest probabilities.
+        clusters: N, in 0..K-1.
+        labels: N, text; None where unknown.
+        n_clusters: K.
+
+    Returns:
+        None for a hard clustering, whose probabilities are all 1.
+    """
+    if values.min() >= 1 - 1e-6:
+        return None
+    edges = np.linspace(min(1 / n_clusters, values.min()), 1, 31).tolist()
+    figure = blank(COLUMN, 2.2)
+    axes = figure.add_subplot()
+    if labels is None:
+        axes.hist(values, edges, color=BLUE)
+    else:
+        found = matching(clusters, labels, n_clusters)
+        names = np.array([*found.classes, ""])  # the last, for -1, is no class
+        right = names[found.partners[clusters]] == labels
+        parts = {"matched cluster": right, "another cluster": ~right}
+        axes.hist(
+            [values[part] for part in parts.values()],
+            edges,
+            stacked=True,
+            color=[BLUE, ORANGE],
+            label=[f"{name}: {part.mean():.1%}" for name, part in parts.items()],
+        )
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    axes.set_xlabel("largest assignment probability")
+    axes.set_ylabel("samples")
+    return figure

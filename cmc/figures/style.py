@@ -1,0 +1,96 @@
+"""One style for all pictures: readable at a page's width, colours that colour-blind readers tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from cmc.storage import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLUMN, PAGE = 3.4, 7.0  # inches: the widths of a column and of a page of two columns
+BLUE, ORANGE, GREY = "#3f90da", "#e76300", "#94a4a2"
+LEGEND, NAMED = 20, 50  # so many groups are named in a legend; up to so many where they lie
+_PALETTE = "petroff10"  # Petroff, Accessible color sequences for data visualization, arXiv 2107.02270
+_MARKERS = "os^DvP*X<>"
+_STYLE: dict[str, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+    "savefig.dpi": 200,
+    "pdf.fonttype": 42,  # text stays text
+    "svg.fonttype": "none",
+    "svg.hashsalt": "cmc",
+}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def styled(function: Callable[P, R]) -> Callable[P, R]:
+    """Draw in the common style."""
+
+    @wraps(function)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
+        import matplotlib
+        from matplotlib.rcsetup import cycler
+
+        settings: Any = {**_STYLE, "axes.prop_cycle": cycler(color=matplotlib.color_sequences[_PALETTE])}
+        with matplotlib.rc_context(settings):
+            return function(*args, **kwargs)
+
+    return drawn
+
+
+def blank(width: float, height: float) -> Figure:
+    """An empty figure of so many inches, which makes room for what is put on it."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def looks(number: int) -> dict[str, Any]:
+    """Colour and marker of a group; a hundred groups differ in one of them."""
+    import matplotlib
+
+    colours = matplotlib.color_sequences[_PALETTE]
+    turn, position = divmod(number, len(colours))
+    return {"color": colours[position], "marker": _MARKERS[turn % len(_MARKERS)]}
+
+
+def ticks(axes: Axes, which: str, names: Sequence[str]) -> None:
+    """Name positions 0, 1, ... of an axis, as many of them as can be read."""
+    step = -(-len(names) // 50)
+    size = 7 if len(names) <= LEGEND else 5
+    places = range(0, len(names), step)
+    place = axes.set_xticks if which == "x" else axes.set_yticks
+    shown = [short(names[i]) for i in places]
+    room = axes.get_figure(root=True).get_figwidth() * 120 / size  # type: ignore[union-attr]
+    upright = which == "x" and sum(len(name) + 1 for name in shown) > room
+    place(list(places), shown, fontsize=size, rotation=90 if upright else 0)
+
+
+def short(name: str) -> str:
+    """A name of at most 16 characters."""
+    return name if len(name) <= 16 else f"{name[:15]}…"
+
+
+@styled
+def save(figure: Figure, path: Path, formats: Sequence[str]) -> None:
+    """Write ``path`` with each format's ending: ``png``, ``pdf``, ``svg``."""
+    for ending in formats:
+        with replacing(path.with_name(f"{path.name}.{ending}")) as unfinished:
+            figure.savefig(unfinished)

@@ -1,0 +1,115 @@
+"""Weights & Biases, by Lightning's logger."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning_fabric.loggers.logger import rank_zero_experiment
+from pytorch_lightning import loggers
+from pytorch_lightning.utilities import rank_zero_only
+
+from cmc.errors import UserError
+from cmc.loggers.outcome import Outcome, Table
+from cmc.loggers.tracker import Tracker, flatten, keep_id, kept_id
+
+log = logging.getLogger(__name__)
+
+
+class WandbLogger(Tracker, loggers.WandbLogger):
+    """One W&B run for one run folder: begun when training begins, taken up by a resumed run, closed at the end.
+
+    Args:
+        save_dir: the run folder, in which W&B's own folder lies.
+        mode: ``online``, ``offline`` or ``disabled``.
+        settings: of ``wandb.init``: project, entity, group, name, tags.
+    """
+
+    def __init__(self, save_dir: str, mode: str = "online", **settings: Any) -> None:
+        import wandb
+
+        self._folder, self._mode = Path(save_dir), mode
+        quiet = wandb.Settings(silent=True, console="off")
+        run_id = kept_id(self._folder, "wandb")
+        super().__init__(save_dir=save_dir, id=run_id, mode=mode, settings=quiet, **settings)
+        self._wandb_init.pop("anonymous", None)  # which W&B warns of, whatever its value
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The ``wandb.Run`` of the first process.
+
+        Raises:
+            UserError: W&B refuses the run, or cannot be reached.
+        """
+        if self._experiment is None:
+            self._begin()
+        return self._experiment
+
+    def _begin(self) -> None:
+        import wandb
+
+        try:
+            run: Any = super().experiment
+        except wandb.errors.Error as error:
+            line = " ".join(str(error).split())
+            raise UserError(f"logger.wandb: {line}; logger.wandb.mode=offline needs no connection") from None
+        run.define_metric("epoch")
+        run.define_metric("*", step_metric="epoch")
+        if self._mode == "disabled":
+            return
+        keep_id(self._folder, "wandb", run.id)
+        onward = run.url if self._mode == "online" else f"offline; to upload: wandb sync {run.settings.sync_dir}"
+        log.info("W&B: %s", onward)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave beginning the run to the process that trains (Lightning's own would begin it in the parent)."""
+        return {**self.__dict__, "_experiment": None}
+
+    @rank_zero_only
+    def describe(self, facts: Mapping[str, str]) -> None:
+        """Add to the run's tags, which W&B lets be 64 characters long."""
+        tags = (*(self.experiment.tags or ()), *(f"{name}: {value}"[:64] for name, value in facts.items()))
+        self.experiment.tags = tuple(dict.fromkeys(tags))
+
+    @rank_zero_only
+    def publish(self, outcome: Outcome) -> None:
+        """Log tables, the confusion matrix and the pictures; the summary takes what ``metrics.json`` holds."""
+        import wandb
+
+        shown: dict[str, Any] = {"assignments": _table(outcome.assignments.columns, outcome.assignments.rows)}
+        if outcome.confusion is not None:
+            shown["confusion"] = wandb.plot_table(
+                "wandb/confusion_matrix/v1",
+                _table(outcome.confusion.columns, outcome.confusion.rows),
+                {name: name for name in outcome.confusion.columns[:3]},
+                {"title": "Classes and the clusters matched to them"},
+            )
+        if outcome.embeddings is not None:
+            shown["embedding"] = _embedding(outcome.points, outcome.embeddings)
+        shown |= {f"figures/{path.stem}": wandb.Image(str(path)) for path in outcome.figures}
+        self.experiment.log(shown)
+        self.experiment.summary.update(flatten(outcome.report))
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Close the run, so that a sweep's next job begins its own."""
+        super().finalize(status)
+        if self._experiment is not None:
+            self._experiment.finish(exit_code=int(status != "success"))
+
+
+def _table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Any:
+    import wandb
+
+    return wandb.Table(columns=list(columns), data=list(rows))
+
+
+def _embedding(points: Table, embeddings: np.ndarray) -> Any:
+    """A row a sample, a column a dimension: what W&B's panel *Combined 2D Projector* reads."""
+    values = embeddings.astype(float).round(5).tolist()
+    columns = [*points.columns, *(f"x{i}" for i in range(embeddings.shape[1]))]
+    return _table(columns, ([*row, *x] for row, x in zip(points.rows, values, strict=True)))

@@ -1,0 +1,119 @@
+"""Run a named table, seeds 0 to 4, and write its CSV and its Markdown.
+
+    python -m experiments.reproduce digits
+    python -m experiments.reproduce mnist_usps --data FOLDER      # the folder of the development sets' files
+
+Runs go to ``multirun/NAME/METHOD``; those that are finished there are not run again. ``results/NAME.csv`` has a row a
+run and ``results/NAME.md`` the table; the README shows those of digits and synthetic. CMMC trains in bf16-mixed
+precision here, the other methods in float32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from cmc.reporting.rows import Row, gather
+from cmc.reporting.tables import markdown, run_records, write_csv
+from cmc.runs import find, read_run
+from cmc.storage import replacing
+
+HOME = Path(__file__).resolve().parents[1]
+RESULTS = HOME / "experiments" / "results"
+README = HOME / "README.md"
+IN_README = ("digits", "synthetic")
+LEAN = ["~callbacks.figures", "callbacks.results.embeddings=false", "evaluate_every=0"]
+
+
+class Entry(NamedTuple):
+    """A line of a table: the name of its sweep's folder, and what is overridden."""
+
+    name: str
+    overrides: tuple[str, ...]
+
+
+METHODS = (
+    Entry("cmmc", ("trainer.precision=bf16-mixed",)),
+    Entry("cmmc_released", ("trainer.precision=bf16-mixed",)),
+    *(Entry(name, ()) for name in ("dmim", "dmim_released", "kmeans", "spectral", "cca", "agglomerative", "gmm")),
+)
+TABLES = {
+    "digits": (["data=digits"], ("left", "right")),
+    "synthetic": (["data=synthetic"], ("view_0", "view_1")),
+    "mnist_usps": (["data=files", "data.root={}/mnist_usps.mat"], ("X1", "X2")),
+    "youcook": (["data=files", "data.root={}/youcook"], ("view_0", "view_1")),
+    "event": (["data=files", "data.root={}/event.npz"], ("view_0", "view_1")),
+    "handwritten": (["data=files", "data.root={}/handwritten.mat"], ()),
+}
+
+
+def entries(name: str) -> list[Entry]:
+    """The lines of a table: methods, their released presets, baselines, and k-means on each modality."""
+    alone = [Entry(f"kmeans-{modality}", (f"method.input={modality}",)) for modality in TABLES[name][1]]
+    return [*METHODS, *alone]
+
+
+def run(name: str, entry: Entry, runs: Path, data: str, seeds: int) -> None:
+    """Run what is missing of one line's seeds."""
+    where = [override.format(data) for override in TABLES[name][0]]
+    chosen = [f"method={entry.name.partition('-')[0]}", *entry.overrides, f"seed=range({seeds})"]
+    folder = ["resume_sweep=true", f"hydra.sweep.dir={runs / name / entry.name}"]
+    command = [sys.executable, "-m", "cmc.run", "-m", *chosen, *where, *LEAN, *folder]
+    print(" ".join(command[1:]), flush=True)
+    subprocess.run(command, cwd=HOME, check=True)
+
+
+def rows_of(folder: Path) -> list[Row]:
+    """The finished runs below a folder, in the order of `METHODS`."""
+    rows, lines = gather([read_run(path) for path in find([folder])])
+    print(*lines, sep="\n", file=sys.stderr)
+    order = [entry.name for entry in METHODS]
+    return sorted(rows, key=lambda row: (order.index(row.method.partition(" ")[0]), row.method))
+
+
+def write(name: str, rows: list[Row]) -> None:
+    """Write the table's files and, where it is shown there, the README's part."""
+    records = run_records(rows)
+    write_csv(RESULTS / f"{name}.csv", [{k: v for k, v in record.items() if k != "folder"} for record in records])
+    with replacing(RESULTS / f"{name}.md") as path:
+        path.write_text(markdown(rows), encoding="utf-8")
+    if name in IN_README:
+        with replacing(README) as path:
+            path.write_text(with_tables(README.read_text(encoding="utf-8"), IN_README), encoding="utf-8")
+
+
+def with_tables(text: str, names: Iterable[str]) -> str:
+    """The README with the present tables between its markers, ``<!-- NAME -->`` and ``<!-- end NAME -->``."""
+    for name in names:
+        before, _, rest = text.partition(f"<!-- {name} -->\n")
+        _, _, after = rest.partition(f"<!-- end {name} -->")
+        table = RESULTS / f"{name}.md"
+        shown = table.read_text(encoding="utf-8") if table.exists() else ""
+        text = f"{before}<!-- {name} -->\n{shown}<!-- end {name} -->{after}"
+    return text
+
+
+def main() -> None:
+    """Run, write, print."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.reproduce")
+    parser.add_argument("name", choices=TABLES)
+    parser.add_argument("--data", default=os.environ.get("CMC_REAL_DATA", "data"), help="folder of the data files")
+    parser.add_argument("--runs", type=Path, default=HOME / "multirun", help="where the runs go, or lie")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--only", nargs="+", metavar="LINE", help="run these lines; the table has all that there are")
+    given = parser.parse_args()
+    for entry in entries(given.name):
+        if given.only is None or entry.name in given.only:
+            run(given.name, entry, given.runs.resolve(), given.data, given.seeds)
+    rows = rows_of(given.runs / given.name)
+    write(given.name, rows)
+    print(markdown(rows))
+
+
+if __name__ == "__main__":
+    main()
