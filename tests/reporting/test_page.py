@@ -21,7 +21,7 @@ from tests.reporting.made import make_run
 from tests.reporting.test_tables import gathered
 
 STRANGE = '<img src=x onerror="alert(1)">'
-LABELS = ("</script><script>alert(2)</script>", '<a href="javascript:alert(3)">b</a>', "%{x} & <b>c</b>")
+LABELS = ("</script ><script >alert(2)</script >", '<a href="javascript:alert(3)">b</a>', "%{x} & <b>c</b>")
 NONE, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 
 
