@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+APT = $(if $(filter 0,$(shell id -u)),,sudo -n )env DEBIAN_FRONTEND=noninteractive apt-get -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-slow lint types format scores clean
+.PHONY: help env demo browser test test-slow lint types format scores clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -20,7 +21,12 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## Train CMMC on real digits for a minute; scores and pictures
 	$(BIN)/python -m cmc.run experiment=demo
 
-test: $(READY) ## All tests but the slow ones
+browser: ## Chromium for the tests of the report's page: a Debian package, where there is none yet
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+	|| { $(APT) update && $(APT) install --yes --no-install-recommends chromium >/dev/null; } \
+	|| echo "make: there is no Chromium, and apt-get cannot install it: the tests of the report's page are skipped"
+
+test: $(READY) browser ## All tests but the slow ones
 	$(THREADS) $(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-slow: $(READY) ## The slow tests: minutes each

@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmc.reporting.rows import Row, gather
+from cmc.reporting.runs import find, read_run
 from cmc.reporting.tables import markdown, run_records, write_csv
-from cmc.runs import find, read_run
-
 from cmc.storage import replacing
 
 HOME = Path(__file__).resolve().parents[1]

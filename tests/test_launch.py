@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from cmc.loggers import read_history
+from cmc.runs import read_history
 from tests.conftest import SMALL
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,7 +14,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from cmc.callbacks import Results
 from cmc.errors import Interrupted, UserError
-from cmc.loggers import read_history
+from cmc.runs import read_history
 from cmc.train import train
 from tests.conftest import SMALL
 

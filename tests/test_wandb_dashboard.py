@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cmc.loggers import read_history
+from cmc.runs import read_history
 
 SCRIPT = Path(__file__).resolve().parents[1] / "experiments" / "wandb_dashboard.py"
 

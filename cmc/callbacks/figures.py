@@ -15,8 +15,8 @@ from cmc import figures
 from cmc.data.loader import spaced
 from cmc.data.module import DataModule
 from cmc.figures import Points
-from cmc.loggers import read_history
 from cmc.methods.base import Method
+from cmc.runs import read_history
 from cmc.storage import replacing
 
 

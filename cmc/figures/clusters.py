@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -36,7 +37,7 @@ class Matching(NamedTuple):
 def class_names(labels: np.ndarray) -> list[str]:
     """The labels' values, in numerical order where they are numbers."""
     names = set(labels.tolist())
-    numbered = all(name.lstrip("-").isdigit() for name in names)
+    numbered = all(re.fullmatch(r"-?[0-9]+", name) for name in names)
     return sorted(names, key=int if numbered else str)
 
 

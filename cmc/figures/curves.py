@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cmc.figures.style import COLUMN, PAGE, blank, styled
+from cmc.runs import LABEL_FREE, SCORES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
 _NAMES = {"acc": "ACC", "nmi": "NMI", "ari": "ARI"}
 _MEASURES = {
-    "against labels": ("acc", "nmi", "ari", "purity"),
-    "without labels": ("agreement", "balance", "quality", "silhouette", "entropy"),
+    "against labels": SCORES,
+    "without labels": LABEL_FREE,
 }
 _STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 

@@ -10,6 +10,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
+from cmc.runs import read_history
 from cmc.storage import replacing
 
 
@@ -71,11 +72,3 @@ class HistoryLogger(Logger):
         rows = read_history(self._path)
         self._columns = list(rows[0]) if rows else self._columns
         return [row for row in rows if int(row["epoch"]) < epoch]
-
-
-def read_history(path: Path) -> list[dict[str, Any]]:
-    """The rows of a ``history.csv``; an empty list where there is none."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))

@@ -13,14 +13,15 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from cmc.loggers.outcome import Outcome
+from cmc.runs import LABEL_FREE, SCORES
 from cmc.storage import replacing
 
 IDS = "trackers.json"  # in the run folder: tracker -> the run's id there, by which a resumed run goes on
 _SECTIONS = {
     "epoch": "epoch",
     "loss": "loss/total",
-    **{name: f"scores/{name}" for name in ("acc", "nmi", "ari", "purity")},
-    **{name: f"label_free/{name}" for name in ("agreement", "balance", "quality", "silhouette", "entropy")},
+    **{name: f"scores/{name}" for name in SCORES},
+    **{name: f"label_free/{name}" for name in LABEL_FREE},
 }
 
 

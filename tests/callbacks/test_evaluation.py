@@ -36,7 +36,7 @@ def tallied(kind, **settings):
     data = ToyData(n_clusters=3, **settings)
     data.load()
     method = kind(data.dims, 3, {"second": {"epochs": 1}})
-    tally, each = Tally(method, data), []
+    tally, each = Tally(method, data.n_classes), []
     for batch in data.pass_over():
         for part in batch.chunks(7):
             tally.add(part, method.assign(part), data.labels)

@@ -9,7 +9,7 @@ from mlflow.tracking import MlflowClient
 from omegaconf import OmegaConf
 
 from cmc.errors import UserError
-from cmc.loggers import read_history
+from cmc.runs import read_history
 from cmc.train import train
 from tests.loggers.conftest import DMIM, PICTURES
 from tests.loggers.test_wandb import NAMES, flat

@@ -19,7 +19,7 @@ from sklearn.metrics.cluster import contingency_matrix
 
 from cmc.callbacks import Results
 from cmc.errors import Interrupted
-from cmc.loggers import read_history
+from cmc.runs import read_history
 from cmc.train import train
 from tests.loggers.conftest import DMIM, PICTURES
 from tests.loggers.wandb_file import runs

@@ -21,8 +21,8 @@ from threadpoolctl import threadpool_limits
 from cmc.cli import message as told
 from cmc.data.loader import Batch
 from cmc.errors import UserError
-from cmc.loggers import read_history
 from cmc.methods import baseline
+from cmc.runs import read_history
 from cmc.train import train
 
 ROOT = Path(__file__).resolve().parents[2]

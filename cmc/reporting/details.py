@@ -1,0 +1,148 @@
+"""What the page shows of one run: its curves, confusion matrix, embedding and facts, small enough for hundreds."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from cmc.errors import UserError
+from cmc.reporting.rows import shown
+from cmc.reporting.runs import Run, read_assignments
+from cmc.runs import LABEL_FREE, SCORES, read_history
+
+Projection = Literal["tsne", "pca"]
+_POINTS = 300  # of a curve
+_SAMPLES = 1000  # of an embedding
+_CELLS = 40_000  # of a confusion matrix
+_FACTS = ("protocol", "n_clusters", "n_parameters", "device", "processes", "precision", "peak_memory_mib", "git_commit")
+
+
+def facts(run: Run) -> dict[str, str]:
+    """What traces a run, name by name."""
+    told: dict[str, Any] = {"seed": run.seed, "epochs": run.epochs, "folder": str(run.folder)}
+    told |= {f"data {key}": value for key, value in run.facts.items()}
+    told |= {key.replace("_", " "): run.report[key] for key in _FACTS if key in run.report}
+    for key, title in (("seconds", "seconds,"), ("versions", "version of")):
+        if isinstance(several := run.report.get(key), Mapping):
+            told |= {f"{title} {name}": value for name, value in several.items()}
+    return {key: _told(value) for key, value in told.items()}
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {shown(each)}" for key, each in value.items())
+    return "unknown" if value is None else shown(value)
+
+
+def curves(run: Run) -> dict[str, Any] | None:
+    """Loss terms and scores over epochs (from 1), thinned out, and the phases; None without a history.
+
+    ``series`` are ``[name, kind, axis, values]`` with kind ``loss``, ``score`` or ``label-free``; ``axis`` is the
+    position in ``axes`` of the epochs that the values are of. ``phases`` are ``[name, first, last]``.
+
+    Raises:
+        UserError: a history that cannot be read.
+    """
+    try:
+        rows = read_history(run.folder / "history.csv")
+        return _curves(rows) if rows else None
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UserError(f"history.csv cannot be read: {error!r:.200}") from None
+
+
+def _curves(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    from cmc.data.loader import spaced
+
+    axes: dict[tuple[int, ...], int] = {}
+    series = []
+    for name in (name for name in rows[0] if name not in ("epoch", "phase")):
+        points = [(int(row["epoch"]) + 1, float(row[name])) for row in rows if row[name]]
+        if kept := [points[i] for i in spaced(len(points), _POINTS)] if points else []:
+            epochs, values = zip(*kept, strict=True)
+            axis = axes.setdefault(epochs, len(axes))
+            kind = "score" if name in SCORES else "label-free" if name in LABEL_FREE else "loss"
+            series.append([name, kind, axis, [rounded(value) for value in values]])
+    phases: list[list[Any]] = []
+    for row in rows:
+        epoch = int(row["epoch"]) + 1
+        if not phases or phases[-1][0] != row["phase"]:
+            phases.append([row["phase"], epoch, epoch])
+        phases[-1][2] = epoch
+    return {"axes": list(axes), "series": series, "phases": phases}
+
+
+def confusion(run: Run) -> dict[str, Any] | None:
+    """Counts of classes (rows) in clusters (columns), each cluster under the class that it is matched to.
+
+    ``matched`` has the class of every column, -1 where there is none left. None without labels.
+
+    Raises:
+        UserError: more cells than a reader can see, or assignments that cannot be read.
+    """
+    assignments = read_assignments(run.folder / "assignments.csv")
+    if assignments is None or assignments.label is None:
+        return None
+    from cmc.figures.clusters import matching
+
+    n_clusters = max(int(run.report.get("n_clusters") or 0), int(assignments.cluster.max()) + 1)
+    if n_clusters * (n_classes := len(np.unique(assignments.label))) > _CELLS:
+        raise UserError(f"{n_clusters} clusters by {n_classes} classes are too many for a picture")
+    found = matching(assignments.cluster, assignments.label, n_clusters)
+    order = found.order()
+    return {
+        "classes": found.classes,
+        "clusters": order,
+        "matched": found.partners[order].tolist(),
+        "counts": found.table[order].T.tolist(),
+    }
+
+
+def embedding(run: Run, projection: Projection) -> dict[str, Any] | None:
+    """Evenly spaced samples in two dimensions, with their row number, cluster, confidence and label's position.
+
+    None without ``embeddings.npy`` or ``assignments.csv``.
+
+    Raises:
+        UserError: embeddings that cannot be read, or are not of these assignments.
+    """
+    from cmc.data.loader import spaced
+    from cmc.figures import project
+
+    path = run.folder / "embeddings.npy"
+    assignments = read_assignments(run.folder / "assignments.csv") if path.exists() else None
+    if assignments is None:
+        return None
+    try:
+        features = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"embeddings.npy cannot be read: {error}") from None
+    if features.ndim != 2 or len(features) != len(assignments.index):
+        raise UserError(f"embeddings.npy is {features.shape}, but assignments.csv has {len(assignments.index)} rows")
+    chosen = spaced(len(features), _SAMPLES)
+    block = np.asarray(features[chosen], dtype=np.float32)
+    if not np.isfinite(block).all():
+        raise UserError("embeddings.npy holds numbers that are not finite")
+    points = project(block, projection)
+    names: list[str] = []
+    codes = None
+    if assignments.label is not None:
+        unique, codes = np.unique(assignments.label, return_inverse=True)
+        names = unique.tolist()
+    return {
+        "x": [rounded(x) for x in points[:, 0].tolist()],
+        "y": [rounded(y) for y in points[:, 1].tolist()],
+        "index": assignments.index[chosen].tolist(),
+        "cluster": assignments.cluster[chosen].tolist(),
+        "confidence": [rounded(c, 3) for c in assignments.confidence[chosen].tolist()],
+        "labels": names,
+        "label": None if codes is None else codes[chosen].tolist(),
+    }
+
+
+def rounded(value: float, digits: int = 4) -> float | None:
+    """A number with few digits; None for what JSON has no number for."""
+    return float(f"{value:.{digits}g}") if math.isfinite(value) else None

@@ -1,0 +1,150 @@
+"""The report's page: one file that needs no network, with the tables, the runs' details and the plotting library."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from statistics import mean, median
+from string import Template
+from typing import Any
+
+from cmc.errors import UserError
+from cmc.progress import Step
+from cmc.reporting.blocks import collect, encode
+from cmc.reporting.details import Projection, rounded
+from cmc.reporting.rows import Row
+from cmc.reporting.runs import Run
+from cmc.reporting.tables import BEST, ENOUGH, TITLES, best, cell, is_mean, present
+from cmc.storage import replacing
+
+BUDGET = 25_000_000  # characters of the runs' details; plotly.js adds 5 million
+_SCRIPTS = ("common.js", "board.js", "charts.js", "run.js", "compare.js", "main.js")
+_PROJECTIONS = {"tsne": "t-SNE", "pca": "two principal components"}
+
+
+def plotly_source() -> str:
+    """plotly.js.
+
+    Raises:
+        UserError: the package plotly is not there.
+    """
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError:
+        raise UserError("report.html needs plotly: pip install 'cmc[report]'") from None
+    source: str = get_plotlyjs()
+    return source
+
+
+def write_page(
+    path: Path,
+    rows: Sequence[Row],
+    notes: Sequence[str],
+    projection: Projection,
+    plotly: str,
+    advance: Step,
+    begin: Step,
+) -> list[str]:
+    """Write the page.
+
+    Args:
+        path: where to.
+        rows: what the leaderboard lists.
+        notes: lines to show beneath it.
+        projection: of the embeddings.
+        plotly: the source of plotly.js.
+        advance: called with a bar's name and the number of runs that are done.
+        begin: called with a bar's name and the number of runs.
+
+    Returns:
+        A line for everything of a run that cannot be shown, where the notes do not say it.
+    """
+    runs = [run for row in rows for run in row.runs]
+    blocks, told = collect(runs, projection, BUDGET, advance, begin)
+    lines = [line for line in told if line not in notes]
+    script = '(() => {\n"use strict";\n' + "\n".join(map(_page_file, _SCRIPTS)) + "})();\n"
+    page = Template(_page_file("page.html")).substitute(
+        policy=_policy(script, plotly),
+        style=_page_file("page.css"),
+        report=encode(_summary(rows, runs, [*notes, *lines], projection)),
+        runs="\n".join(
+            f'<script type="application/json" id="run-{number}">{block}</script>' for number, block in enumerate(blocks)
+        ),
+        plotly=encode(plotly),
+        script=script,
+    )
+    with replacing(path) as unfinished:
+        unfinished.write_text(page, encoding="utf-8")
+    return lines
+
+
+def _page_file(name: str) -> str:
+    return (files("cmc.reporting") / "page" / name).read_text(encoding="utf-8")
+
+
+def _policy(*scripts: str) -> str:
+    """Allow these scripts and no other, and no address outside of the page."""
+    hashes = (b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{each}'" for each in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; form-action 'none'"
+    )
+
+
+def _summary(rows: Sequence[Row], runs: Sequence[Run], notes: Sequence[str], projection: str) -> dict[str, Any]:
+    """What the leaderboard needs: rows and runs by number, and the figures that there are."""
+    number, bold = {id(run): i for i, run in enumerate(runs)}, best(rows)
+    n_data = len({row.data for row in rows})
+    listed = []
+    for i, row in enumerate(rows):
+        spent = [run.seconds for run in row.runs if run.seconds is not None]
+        figures = {name: _cell(row, name, (i, name) in bold) for name in TITLES if row.values(name)}
+        listed.append(
+            {"id": i, "data": row.data, "method": row.method, "setting": row.label, "n": len(row.runs)}
+            | {"seconds": median(spent) if spent else None, "cost": _range(spent), "figures": figures}
+            | {"runs": [number[id(run)] for run in row.runs]}
+        )
+    return {
+        "summary": f"{_count(len(runs), 'run')}, {_count(n_data, 'data set')}, {_count(len(rows), 'row')}",
+        "enough": ENOUGH,
+        "scores": BEST,
+        "projection": _PROJECTIONS[projection],
+        "notes": notes,
+        "figures": [{"key": name, "title": TITLES[name]} for name in present(rows)],
+        "rows": listed,
+        "runs": [_run(number[id(run)], row, run) for row in rows for run in row.runs],
+    }
+
+
+def _cell(row: Row, figure: str, is_best: bool) -> dict[str, Any]:
+    values, enough = row.values(figure), is_mean(row, figure)
+    place = rounded(mean(values) if enough else median(values))
+    return {"text": cell(row, figure), "mean": enough, "rank": place, "best": is_best}
+
+
+def _run(number: int, row: Row, run: Run) -> dict[str, Any]:
+    return {
+        "id": number,
+        "data": row.data,
+        "method": row.method,
+        "setting": row.label,
+        "seed": run.seed,
+        "figures": {name: rounded(value) for name, value in run.figures.items()},
+        "seconds": run.seconds,
+        "memory": run.memory,
+        "device": str(run.report.get("device", "")),
+        "commit": str(run.report.get("git_commit", "")),
+        "folder": str(run.folder),
+    }
+
+
+def _range(values: Sequence[float]) -> str | None:
+    """``56 to 76``."""
+    return " to ".join(dict.fromkeys(f"{end:.0f}" for end in (min(values), max(values)))) if values else None
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"

@@ -1,0 +1,118 @@
+"""What the figures show, read back from their axes."""
+
+import json
+from statistics import mean, stdev
+
+import pytest
+from PIL import Image
+
+from cmc.reporting.figures import bars, figures, sensitivity, slug, write_figures
+from tests.reporting.made import make_run
+from tests.reporting.test_tables import gathered
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    for lr in (1e-4, 1e-3, 1e-1):
+        for seed in range(5 if lr < 0.1 else 2):
+            make_run(root / f"{lr}-{seed}", seed, settings={"method.optimizer.lr": lr})
+    for seed in range(5):
+        make_run(root / f"birds{seed}", seed, data="a$b$ & c/d", holdout={"acc": 0.5})
+    return gathered(root)[0]
+
+
+def digits(rows):
+    return [row for row in rows if row.data == "digits"]
+
+
+def acc(row):
+    return [json.loads((run.folder / "metrics.json").read_text())["scores"]["acc"] for run in row.runs]
+
+
+def test_bars_are_means_with_deviations_and_points_are_runs(rows):
+    rows = digits(rows)
+    figure = bars(rows, ["p", "q", "r"], ["dmim"] * 3, ["acc", "nmi"], "title")
+    assert [axes.get_title() for axes in figure.axes] == ["ACC", "NMI"]
+    axes = figure.axes[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["p", "q", "r"]
+    assert [bar.get_width() for bar in axes.patches] == [pytest.approx(mean(acc(row))) for row in rows[:2]]
+    ends = [bar.errorbar.lines[2][0].get_segments()[0][:, 0] for bar in axes.containers if hasattr(bar, "errorbar")]
+    for (low, high), row in zip(ends, rows[:2], strict=True):
+        assert (low, high) == pytest.approx((mean(acc(row)) - stdev(acc(row)), mean(acc(row)) + stdev(acc(row))))
+    points = [line.get_xdata().tolist() for line in axes.lines if line.get_marker() == "o"]
+    assert points == [acc(row) for row in rows]
+
+
+def test_sensitivity_joins_means_within_a_band_over_single_runs(rows):
+    rows = digits(rows)
+    figure = sensitivity(rows, "method.optimizer.lr")
+    assert [axes.get_title() for axes in figure.axes] == ["ACC", "NMI", "ARI"]
+    axes = figure.axes[0]
+    assert axes.get_xscale() == "log"
+    assert axes.get_xlabel() == "optimizer.lr"
+    (line,) = [line for line in axes.lines if line.get_marker() == "s"]
+    assert line.get_xdata() == pytest.approx([1e-4, 1e-3])
+    assert line.get_ydata() == pytest.approx([mean(acc(row)) for row in rows[:2]])
+    (band,) = axes.collections
+    edges = {round(x, 6): [] for x, _ in band.get_paths()[0].vertices}
+    for x, y in band.get_paths()[0].vertices:
+        edges[round(x, 6)].append(y)
+    for x, row in zip((1e-4, 1e-3), rows[:2], strict=True):
+        assert min(edges[x]) == pytest.approx(mean(acc(row)) - stdev(acc(row)))
+        assert max(edges[x]) == pytest.approx(mean(acc(row)) + stdev(acc(row)))
+    singles = {line.get_xdata()[0]: line.get_ydata().tolist() for line in axes.lines if line.get_marker() == "o"}
+    assert singles == {row.setting["method.optimizer.lr"]: acc(row) for row in rows}
+
+
+def test_words_have_places_of_their_own_and_other_settings_lines_of_their_own(tmp_path):
+    for seed in range(5):
+        for scaling in ("l2", "none"):
+            for beta in (1, 2):
+                make_run(
+                    tmp_path / f"{seed}{scaling}{beta}", seed, settings={"data.scaling": scaling, "method.beta": beta}
+                )
+    figure = sensitivity(gathered(tmp_path)[0], "data.scaling")
+    axes = figure.axes[0]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["l2", "none"]
+    assert axes.get_xscale() == "linear"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["beta=1", "beta=2"]
+
+
+def test_every_figure_is_a_png_and_a_pdf_with_a_name_that_is_safe(rows, tmp_path):
+    done = []
+    written = write_figures(rows, tmp_path, lambda name, n: done.append(n), lambda name, n: None)
+    names = sorted(path.name for path in written)
+    assert names == [
+        "data-a-b-c-d-holdout",
+        "data-a-b-c-d-label-free",
+        "data-a-b-c-d-scores",
+        "data-digits-label-free",
+        "data-digits-scores",
+        "method-dmim-holdout",
+        "method-dmim-label-free",
+        "method-dmim-scores",
+        "sweep-digits-dmim-optimizer.lr",
+    ]
+    assert sum(done) == len(names)
+    for path in written:
+        with Image.open(f"{path}.png") as image:
+            assert image.width > 600
+        assert (path.parent / f"{path.name}.pdf").read_bytes().startswith(b"%PDF")
+    assert len(list(tmp_path.iterdir())) == 2 * len(names)
+
+
+def test_names_that_become_alike_do_not_overwrite_each_other(tmp_path):
+    for number, name in enumerate(("a b", "a/b")):
+        make_run(tmp_path / "runs" / str(number), data=name)
+    rows, _ = gathered(tmp_path / "runs")
+    assert len({row.data for row in rows}) == 2
+    written = write_figures(rows, tmp_path / "out", lambda name, n: None, lambda name, n: None)
+    assert len(written) == len(set(written)) == 6
+    assert slug("../..") == slug("") == "unnamed"
+
+
+def test_many_rows_are_spread_over_pages(rows):
+    many = [row for row in digits(rows) for _ in range(15)]
+    names = [name for name, _ in figures(many) if name.startswith("data-digits-scores")]
+    assert names == ["data-digits-scores-1", "data-digits-scores-2"]
