@@ -66,7 +66,7 @@ def _tsne(x: np.ndarray) -> np.ndarray:
 def _umap(x: np.ndarray) -> np.ndarray:
     from umap import UMAP
 
-    places: np.ndarray = UMAP(2, random_state=0, n_jobs=1).fit_transform(x)
+    places: np.ndarray = UMAP(n_components=2, random_state=0, n_jobs=1).fit_transform(x)
     return places
 
 

@@ -97,7 +97,7 @@ def test_umap_is_given_the_principal_components(monkeypatch):
     seen = []
 
     class UMAP:
-        def __init__(self, n_components, **settings):
+        def __init__(self, *, n_components, **settings):
             self.n_components = n_components
 
         def fit_transform(self, x):
