@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cmc.data.loader import Batch
 from cmc.data.module import DataModule
-from cmc.distributed import total
+from cmc.distributed import total, world_size
 from cmc.functional.separation import assignment_entropy, silhouette
 from cmc.methods.base import Method
 from cmc.metrics import ClusteringScores, LabelFree
@@ -88,7 +88,8 @@ class Tally:
         samples in the embedding, where there are two clusters among them.
         """
         measured = {} if self._measures is None else self._measures.compute()
-        entropy, count = total(self._entropy.to(self._method.device)).tolist()
+        sums = self._entropy.to(self._method.device) if world_size() > 1 else self._entropy
+        entropy, count = total(sums).tolist()
         batch = self._spaced(_POINTS)
         with self._method.evaluating():
             apart = silhouette(self._method.embed(batch), self._method.assign(batch).argmax(1))
