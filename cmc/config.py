@@ -123,6 +123,8 @@ _RULES: dict[str, Rule] = {
     "objective": Rule(lambda v: isinstance(v, str), "a key of metrics.json, such as label_free.quality"),
     "trainer.precision": Rule(lambda v: v in _PRECISIONS, f"one of {', '.join(_PRECISIONS[1:])}"),
     "method.batch_size": _SIZE,
+    "method.width": Rule(lambda v: v is None or _whole(v, 1), "a whole number of at least 1, or null"),
+    "method.components": Rule(lambda v: v is None or _whole(v, 1), "a whole number of at least 1, or null"),
     "method.phases.*.batch_size": _SIZE,
     "method.phases.*.chunk_size": _SIZE,
     "method.phases.*.epochs": Rule(lambda v: _whole(v, 0), "a whole number of at least 0"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,6 @@ from cmc.storage import replacing
 if TYPE_CHECKING:
     from cmc.callbacks.evaluation import Tally
     from cmc.data.incoming import Incoming
-    from cmc.data.loader import Batch
     from cmc.trained import Trained
 
 NAME = "evaluation.json"
@@ -86,7 +86,7 @@ def evaluate(trained: Trained, config: DictConfig, name: str) -> dict[str, Any]:
         "seed": trained.report["seed"],
         "scores": whole.scores(),
         **({"holdout": _tally(trained, data, held).scores()} if held is not None else {}),
-        "label_free": None if data.missing else whole.label_free(_spaced(trained, data, kept)),
+        "label_free": None if data.missing else whole.label_free(),
         "own_data": own,
         "source": data.source,
         "fingerprint": data.fingerprint,
@@ -101,24 +101,12 @@ def _tally(trained: Trained, data: Incoming, rows: Any) -> Tally:
 
     from cmc.callbacks.evaluation import Tally
 
-    tally = Tally(trained.method, data.n_classes)
+    tally = Tally(trained.method, data.n_classes, partial(trained.spaced, data.features, rows))
     labels = None if data.labels is None else torch.from_numpy(data.labels if rows is None else data.labels[rows])
     for batch, assignment in trained.assign(data.features, rows):
         with torch.no_grad():
             tally.add(batch, assignment, labels)
     return tally
-
-
-def _spaced(trained: Trained, data: Incoming, rows: Any) -> Batch:
-    """Evenly spaced samples among the given rows; None for all."""
-    import torch
-
-    from cmc.callbacks.evaluation import POINTS
-    from cmc.data.loader import spaced
-
-    index = spaced(data.n_samples if rows is None else len(rows), POINTS)
-    (seen,) = trained.batches(data.features, index if rows is None else rows[index])
-    return seen.batch._replace(index=torch.from_numpy(index))
 
 
 def _offer_saved(arguments: list[str]) -> None:

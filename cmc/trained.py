@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from cmc.callbacks.checkpoints import NAME
-from cmc.data.loader import Batch, InOrder, Mapped
+from cmc.data.loader import Batch, InOrder, Mapped, spaced
 from cmc.data.module import PASS
 from cmc.data.scaling import Scaler
 from cmc.device import pick
@@ -78,6 +78,14 @@ class Trained:
             with torch.no_grad():
                 assignment = self.method.assign_present(batch, present)
             yield batch, assignment
+
+    def spaced(
+        self, features: Mapping[str, NDArray[Any]], rows: NDArray[Any] | None = None, at_most: int = 1000
+    ) -> Batch:
+        """At most so many samples that lack nothing, evenly spaced; arguments as for `batches`."""
+        source = Mapped(features, rows, self.scaler).to(self.method.device)
+        index = torch.from_numpy(spaced(source.n_samples, at_most))
+        return Batch(source.take(index), index)
 
     def embed(self, features: Mapping[str, NDArray[Any]]) -> Iterator[Tensor]:
         """Embeddings, B x D a batch; arguments as for `batches`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from cmc.functional.separation import assignment_entropy, silhouette
 from cmc.methods.base import Method
 from cmc.metrics import ClusteringScores, LabelFree
 
-POINTS = 1000  # samples of which the silhouette is taken
+_POINTS = 1000  # samples of which the silhouette is taken
 
 
 class Evaluation(Callback):
@@ -41,12 +42,12 @@ class Evaluation(Callback):
 
 def measures(method: Method, data: DataModule) -> dict[str, float]:
     """Scores and label-free measures of the present assignments over all training samples."""
-    tally = Tally(method, data.n_classes)
+    tally = Tally(method, data.n_classes, data.spaced)
     with method.evaluating():
         method.settle(data.pass_over())
         for batch in data.pass_over():
             tally.add(batch, method.assign(batch), data.labels)
-    return {**(tally.scores() or {}), **tally.label_free(data.spaced(POINTS))}
+    return {**(tally.scores() or {}), **tally.label_free()}
 
 
 class Tally:
@@ -55,10 +56,11 @@ class Tally:
     Args:
         method: whose assignments they are.
         n_classes: of the labels; None without them.
+        spaced: gives at most so many of the samples, evenly spaced, the same ones on every process.
     """
 
-    def __init__(self, method: Method, n_classes: int | None) -> None:
-        self._method = method
+    def __init__(self, method: Method, n_classes: int | None, spaced: Callable[[int], Batch]) -> None:
+        self._method, self._spaced = method, spaced
         self._scores = ClusteringScores(method.n_clusters, n_classes) if n_classes is not None else None
         self._measures: LabelFree | None = LabelFree(len(method.modalities), method.n_clusters)
         self._entropy = torch.zeros(2, dtype=torch.float64)
@@ -78,19 +80,17 @@ class Tally:
         """``acc``, ``nmi``, ``ari``, ``purity``; None without labels."""
         return None if self._scores is None else {k: float(v) for k, v in self._scores.compute().items()}
 
-    def label_free(self, some: Batch) -> dict[str, float]:
+    def label_free(self) -> dict[str, float]:
         """What needs no labels; every process takes part.
 
         ``agreement``, ``balance`` and ``quality`` (`cmc.metrics.LabelFree`), where modalities have assignments of their
-        own; the mean ``entropy`` of the assignments, as a share of log K; the ``silhouette`` of some samples
-        in the embedding, where there are two clusters among them.
-
-        Args:
-            some: evenly spaced samples, at most `POINTS`, the same ones on every process.
+        own; the mean ``entropy`` of the assignments, as a share of log K; the ``silhouette`` of at most 1000
+        samples in the embedding, where there are two clusters among them.
         """
         measured = {} if self._measures is None else self._measures.compute()
         sums = self._entropy.to(self._method.device) if world_size() > 1 else self._entropy
         entropy, count = total(sums).tolist()
+        batch = self._spaced(_POINTS)
         with self._method.evaluating():
-            apart = silhouette(self._method.embed(some), self._method.assign(some).argmax(1))
+            apart = silhouette(self._method.embed(batch), self._method.assign(batch).argmax(1))
         return {**measured, "entropy": entropy / count, **({} if apart is None else {"silhouette": apart})}

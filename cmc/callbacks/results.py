@@ -21,7 +21,7 @@ from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
 from cmc import distributed
-from cmc.callbacks.evaluation import POINTS, Tally
+from cmc.callbacks.evaluation import Tally
 from cmc.data.module import DataModule
 from cmc.methods.base import Method
 from cmc.storage import replacing
@@ -85,7 +85,7 @@ class Results(Callback):
             **({"data": f"{self._run['data']} (surrogate)"} if data.surrogate else {}),
             "scores": whole.scores(),
             **({"holdout": held.scores()} if held is not None else {}),
-            "label_free": whole.label_free(data.spaced(POINTS)),
+            "label_free": whole.label_free(),
             "protocol": "assignments of the last epoch; labels used for scoring alone",
             **_facts(trainer, pl_module, data),
             "seconds": {name: round(s, 3) for name, s in {**self._seconds, "total": self._total()}.items()},
@@ -98,7 +98,7 @@ class Results(Callback):
     def _write(self, folder: Path, suffix: str, method: Method, data: DataModule, held: bool) -> Tally:
         """Write assignments and embeddings of the training samples, or of the held-out ones; return their tally."""
         labels, rows = (data.held_labels, data.held_rows) if held else (data.labels, data.rows)
-        tally = Tally(method, data.n_classes)
+        tally = Tally(method, data.n_classes, data.spaced)
         embeddings = _Rows(folder / f"embeddings{suffix}.npy") if self._embeddings else None
         n = len(rows) if rows is not None else data.n_samples
         first, done = distributed.rank() == 0, 0

@@ -15,6 +15,7 @@ from cmc.errors import UserError
 from cmc.progress import Step
 from cmc.reporting.blocks import collect, encode
 from cmc.reporting.details import Projection, rounded
+from cmc.reporting.figures import GROUPS
 from cmc.reporting.rows import Row
 from cmc.reporting.runs import Run
 from cmc.reporting.tables import BEST, ENOUGH, TITLES, best, cell, is_mean, present
@@ -22,6 +23,7 @@ from cmc.storage import replacing
 
 BUDGET = 25_000_000  # characters of the runs' details; plotly.js adds 5 million
 _SCRIPTS = ("common.js", "board.js", "charts.js", "run.js", "compare.js", "main.js")
+_DIGITS = 6  # of a score, of which the page shows 3 after the point
 _PROJECTIONS = {"tsne": "t-SNE", "pca": "two principal components"}
 
 
@@ -113,15 +115,20 @@ def _summary(rows: Sequence[Row], runs: Sequence[Run], notes: Sequence[str], pro
         "scores": BEST,
         "projection": _PROJECTIONS[projection],
         "notes": notes,
-        "figures": [{"key": name, "title": TITLES[name]} for name in present(rows)],
+        "figures": [{"key": name, "title": TITLES[name], "group": _group(name)} for name in present(rows)],
         "rows": listed,
         "runs": [_run(number[id(run)], row, run) for row in rows for run in row.runs],
     }
 
 
+def _group(figure: str) -> str:
+    """Which of the leaderboard's groups of columns a figure belongs to."""
+    return next((group for group, names in GROUPS.items() if figure in names), "label-free")
+
+
 def _cell(row: Row, figure: str, is_best: bool) -> dict[str, Any]:
     values, enough = row.values(figure), is_mean(row, figure)
-    place = rounded(mean(values) if enough else median(values))
+    place = rounded(mean(values) if enough else median(values), _DIGITS)
     return {"text": cell(row, figure), "mean": enough, "rank": place, "best": is_best}
 
 
@@ -132,7 +139,7 @@ def _run(number: int, row: Row, run: Run) -> dict[str, Any]:
         "method": row.method,
         "setting": row.label,
         "seed": run.seed,
-        "figures": {name: rounded(value) for name, value in run.figures.items()},
+        "figures": {name: rounded(value, _DIGITS) for name, value in run.figures.items()},
         "seconds": run.seconds,
         "memory": run.memory,
         "device": str(run.report.get("device", "")),

@@ -44,7 +44,8 @@ def folder(tmp_path_factory):
         make_run(root / "runs" / f"cmmc{seed}", seed, "cmmc", n=200)
         make_run(root / "runs" / f"dmim{seed}", seed, "dmim", n=200)
     for seed in range(2):
-        make_run(root / "runs" / f"wide{seed}", seed, "dmim", settings={"method.optimizer.lr": 0.5})
+        close = dict.fromkeys(("acc", "nmi", "ari", "purity"), 0.49953)
+        make_run(root / "runs" / f"wide{seed}", seed, "dmim", scores=close, settings={"method.optimizer.lr": 0.5})
         bare = make_run(root / "runs" / f"bare{seed}", seed, data="bare", labels=None)
         (bare / "embeddings.npy").unlink()
     strange = {"method.name": STRANGE, f"method.{STRANGE}": 1}
@@ -63,6 +64,7 @@ def page(chromium, folder):
     """The page, just opened; it must neither complain nor ask for anything but itself."""
     address = (folder / "out" / "report.html").as_uri()
     page = chromium.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(10_000)
     said, asked = [], []
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
@@ -252,6 +254,23 @@ def test_no_button_sends_a_chart_anywhere(page):
     buttons = page.locator("#run .plot").first.locator(".modebar-btn")
     titles = buttons.evaluate_all("buttons => buttons.map(button => button.dataset.title)")
     assert titles == ["Download plot as a PNG", "Zoom", "Pan", "Reset axes"]
+
+
+def test_groups_of_columns_come_and_go(page, folder):
+    def titles():
+        return [text.strip() for text in page.locator("#leaderboard thead th").all_inner_texts()]
+
+    assert "quality" in titles()
+    page.uncheck("#groups input[value=label-free]")
+    assert titles() == ["", "data", "method", "setting", "runs", "ACC", "NMI", "ARI", "purity", "seconds"]
+    page.uncheck("#groups input[value=scores]")
+    page.check("#groups input[value=label-free]")
+    assert titles()[5:] == ["agreement", "balance", "quality", "ARI of two seeds", "seconds"]
+
+
+def test_a_single_score_is_rounded_once(page):
+    open_run(page, "lr=0.5 seed 0")
+    assert page.locator("#run .tile dd").first.inner_text() == "0.500"
 
 
 def test_what_a_run_does_not_have_is_said(page):

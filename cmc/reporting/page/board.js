@@ -7,13 +7,16 @@ const board = {
   open: new Set(), // rows whose single runs are shown
   chosen: [], // at most two runs to compare
   order: [], // of the runs, as they are listed
+  groups: new Set(), // of measures whose columns are shown
 };
+const GROUPS = { scores: "scores", holdout: "held-out", "label-free": "without labels" };
+const ROOM = 9; // columns of measures that a common screen has room for
 
 /** Columns of the present mode: key, title, kind, and what a row's or run's cell holds. */
 function columns() {
   const swept = report.runs.some((run) => run.setting);
   const means = board.mode === "means";
-  const figures = report.figures.filter((figure) => means || figure.key !== "pairs");
+  const figures = report.figures.filter(({ key, group }) => board.groups.has(group) && (means || key !== "pairs"));
   return [
     { key: "data", title: "data" },
     { key: "method", title: "method" },
@@ -157,7 +160,23 @@ function toggle(id) {
   document.querySelector(`tr[data-row="${id}"] button`)?.focus();
 }
 
+/** A box for each group of measures; what needs no labels waits for its tick where there are too many columns. */
+function startGroups() {
+  const present = Object.keys(GROUPS).filter((name) => report.figures.some(({ group }) => group === name));
+  for (const name of present) {
+    const box = make("input", { type: "checkbox", value: name });
+    box.checked = name !== "label-free" || report.figures.length <= ROOM || present.length === 1;
+    if (box.checked) board.groups.add(name);
+    box.addEventListener("change", () => {
+      if (!board.groups.delete(name)) board.groups.add(name);
+      showBoard();
+    });
+    byId("groups").append(make("label", {}, box, ` ${GROUPS[name]}`));
+  }
+}
+
 function startBoard() {
+  startGroups();
   for (const run of report.runs) {
     run.words = [run.method, run.data, run.setting, `seed=${run.seed}`, run.folder, run.device, run.commit].join(" ").toLowerCase();
   }

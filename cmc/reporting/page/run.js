@@ -33,7 +33,7 @@ function embeddingCard(detail) {
 }
 
 function phasesLine(curves) {
-  const phases = curves?.phases.map(([name, first, last]) => `${name} ${first} to ${last}`) ?? [];
+  const phases = curves?.phases.map(([name, first, last]) => `${name} ${first}${last > first ? ` to ${last}` : ""}`) ?? [];
   return phases.length ? make("span", { class: "note" }, `epochs: ${phases.join(", ")}`) : null;
 }
 
@@ -52,7 +52,7 @@ function showRun(run) {
   const detail = detailOf(run.id);
   const { curves, confusion, missing } = detail;
   const scored = curves?.series.some(([, kind]) => kind !== "loss");
-  const noScores = missing.curves || (scored ? null : "The history has no scores: evaluate_every was 0.");
+  const noScores = missing.curves || (scored ? null : "The history has no scores.");
   const cards = [
     card("Loss terms", missing.curves, (place) => drawTerms(place, curves), phasesLine(curves)),
     card("Scores", noScores, (place) => drawScores(place, curves)),
