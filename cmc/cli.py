@@ -17,6 +17,12 @@ from omegaconf import DictConfig, OmegaConf
 from cmc.errors import Failed, Interrupted, UserError
 from cmc.launch import external_rank
 
+_ELSEWHERE = {
+    "config": "hydra.run.dir=FOLDER puts the run elsewhere",
+    "prepare": "data.root=FOLDER puts the features elsewhere",
+    "predict": "out=FILE writes elsewhere",
+    "evaluate": "out=FOLDER writes elsewhere",
+}
 _tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
@@ -75,7 +81,7 @@ def task(function: Callable[[DictConfig], object]) -> Callable[[DictConfig], obj
         try:
             return function(config)
         except (Exception, KeyboardInterrupt) as error:
-            if (end := _ending(error)) is None:
+            if (end := _ending(error, _configuration())) is None:
                 raise
             _note(end.line)
             if _is_sweep() and not isinstance(error, Interrupted | KeyboardInterrupt):
@@ -85,17 +91,21 @@ def task(function: Callable[[DictConfig], object]) -> Callable[[DictConfig], obj
     return told
 
 
-def command(hydra_main: Callable[[], object]) -> None:
+def command(hydra_main: Callable[[], object], name: str = "config") -> None:
     """Run a Hydra application; turn a user's mistake into one line on standard error and exit status 2.
 
     ``HYDRA_FULL_ERROR=1`` shows the traceback instead.
+
+    Args:
+        hydra_main: the application.
+        name: of its configuration in conf/.
     """
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them
     try:
         hydra_main()
     except (Exception, KeyboardInterrupt) as error:
-        if (end := _ending(error)) is None:
+        if (end := _ending(error, name)) is None:
             raise
         _leave(end)
     finally:
@@ -109,7 +119,7 @@ class _Ending(NamedTuple):
     status: int
 
 
-def _ending(error: BaseException) -> _Ending | None:
+def _ending(error: BaseException, name: str = "config") -> _Ending | None:
     """How a command ends; None for a defect of ours, which deserves its traceback, or when asked for."""
     if _tracebacks:
         return None
@@ -119,12 +129,17 @@ def _ending(error: BaseException) -> _Ending | None:
         return _Ending(str(error), 130)
     if isinstance(error, Failed):
         return _Ending(f"error: {error}", 1)
-    line = message(error)
+    line = message(error, name)
     return None if line is None else _Ending(f"error: {line}", 2)
 
 
-def message(error: BaseException) -> str | None:
-    """The one line for a mistake of the user's; None for what is none."""
+def message(error: BaseException, name: str = "config") -> str | None:
+    """The one line for a mistake of the user's; None for what is none.
+
+    Args:
+        error: what was raised.
+        name: of the command's configuration in conf/.
+    """
     from hydra.errors import HydraException, InstantiationException
     from omegaconf.errors import OmegaConfBaseException
 
@@ -135,14 +150,21 @@ def message(error: BaseException) -> str | None:
         if isinstance(root, UserError):
             return str(root)
         if isinstance(root, OSError) and not isinstance(root, HydraException):
-            return f"{root.filename or 'file'}: {root.strerror or root}; hydra.run.dir=FOLDER puts the run elsewhere"
+            return f"{root.filename or 'file'}: {root.strerror or root}; {_ELSEWHERE.get(name, _ELSEWHERE['config'])}"
         root = root.__cause__ or root.__context__
     if isinstance(error, InstantiationException):
         key = str(error).rpartition("full_key: ")[2] if "full_key: " in str(error) else "configuration"
         return f"{key}: {' '.join(str(error.__cause__ or error).split())} (HYDRA_FULL_ERROR=1 shows where)"
     if isinstance(error, HydraException | OmegaConfBaseException):
-        return explain(error, conf_dir(), sys.argv[1:])
+        return explain(error, conf_dir(), sys.argv[1:], name)
     return None
+
+
+def _configuration() -> str:
+    """The name of the configuration that the present task was given."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return HydraConfig.get().job.config_name or "config"
 
 
 def _is_sweep() -> bool:

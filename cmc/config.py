@@ -111,6 +111,10 @@ _RULES: dict[str, Rule] = {
     "data.labels": Rule(lambda v: v is None or isinstance(v, str), "the name of an array or file, or null"),
     "data.orientation": Rule(lambda v: v in _ORIENTATIONS, f"one of {', '.join(_ORIENTATIONS)}"),
     "data.root": Rule(lambda v: v is None or isinstance(v, str), "the path of a file or folder"),
+    "run": Rule(lambda v: v is None or isinstance(v, str), "the path of a run folder"),
+    "out": Rule(lambda v: v is None or isinstance(v, str), "a path"),
+    "missing": Rule(lambda v: v == [] or _names(v), "a list of names of modalities, such as [txt]"),
+    "trust": Rule(lambda v: v == [] or _names(v), "a list of names of packages, such as [my_methods]"),
     "trainer.devices": Rule(
         lambda v: _whole(v, 1) or (isinstance(v, list) and len(v) > 0 and all(_whole(x, 0) for x in v)),
         "a number of at least 1, or a list of devices' numbers",
@@ -119,6 +123,8 @@ _RULES: dict[str, Rule] = {
     "objective": Rule(lambda v: isinstance(v, str), "a key of metrics.json, such as label_free.quality"),
     "trainer.precision": Rule(lambda v: v in _PRECISIONS, f"one of {', '.join(_PRECISIONS[1:])}"),
     "method.batch_size": _SIZE,
+    "method.width": Rule(lambda v: v is None or _whole(v, 1), "a whole number of at least 1, or null"),
+    "method.components": Rule(lambda v: v is None or _whole(v, 1), "a whole number of at least 1, or null"),
     "method.phases.*.batch_size": _SIZE,
     "method.phases.*.chunk_size": _SIZE,
     "method.phases.*.epochs": Rule(lambda v: _whole(v, 0), "a whole number of at least 0"),
@@ -147,8 +153,8 @@ def check(config: DictConfig, schema: DictConfig) -> None:
         UserError: the first key that is unknown, missing, of another type or out of its range.
     """
     given, shipped = _container(config), _container(schema)
-    known = dict(_leaves(shipped))
-    for key, value in _leaves(given):
+    known = dict(leaves(shipped))
+    for key, value in leaves(given):
         if key not in known:
             _check_unknown(key, value, known, shipped)
             continue
@@ -158,7 +164,7 @@ def check(config: DictConfig, schema: DictConfig) -> None:
     for group in ("method", "data"):
         if group in shipped and f"{group}._target_" not in known:
             raise UserError(f"{group}: the chosen yaml names no class (_target_); it is one that others build on")
-    present = dict(_leaves(given))
+    present = dict(leaves(given))
     missing = [key for key in known if key not in present and not key.startswith(_OPTIONAL)]
     if missing:
         raise UserError(f"{missing[0]}: taken out; a run needs it: leave out the override that begins with ~")
@@ -216,22 +222,23 @@ def _container(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in container.items() if key != "hydra"}
 
 
-def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted keys and values; a mapping within is walked, a list is a value."""
     for key, value in tree.items():
         if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 
 
-def explain(error: Exception, conf: Path, arguments: list[str]) -> str:
+def explain(error: Exception, conf: Path, arguments: list[str], name: str = "config") -> str:
     """Say in one line what Hydra or OmegaConf says in many: which key, what is allowed, the nearest right spelling.
 
     Args:
         error: what was raised while the configuration was composed.
         conf: the folder of the shipped yaml.
         arguments: of the command line.
+        name: of the configuration in that folder.
     """
     text = str(error)
     if found := re.search(r"Could not (?:find|load) '([\w/]+)/([^/']+)'", text):
@@ -248,14 +255,14 @@ def explain(error: Exception, conf: Path, arguments: list[str]) -> str:
             return (
                 f"{key}: where {group} is swept over, write ++{key}=...; jobs whose {group} has no such key refuse it"
             )
-        return f"{key}: no such key{_nearest(key, _known_keys(conf, arguments))}"
+        return f"{key}: no such key{_nearest(key, _known_keys(conf, arguments, name))}"
     if type(error).__name__ == "OverrideParseException":
         wrong = next((a for a in arguments if not re.match(r"^[+~]*[\w./@:-]+(=.*)?$", a)), arguments[-1])
         return f"{wrong}: not understood; overrides are written key=value, quoted where they hold blanks or braces"
     return " ".join(text.split())
 
 
-def _known_keys(conf: Path, arguments: list[str]) -> list[str]:
+def _known_keys(conf: Path, arguments: list[str], name: str) -> list[str]:
     """Keys of the default configuration, with the chosen groups in place of its own where they exist."""
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
@@ -263,7 +270,8 @@ def _known_keys(conf: Path, arguments: list[str]) -> list[str]:
     chosen = [a for a in arguments if a.partition("=")[0] in (*GROUPS, "hydra.searchpath")]
     with initialize_config_dir(str(conf), version_base="1.3"):
         try:
-            composed = compose("config", overrides=chosen)
+            composed = compose(name, overrides=chosen)
         except HydraException:
-            composed = compose("config")
-    return [*GROUPS, "experiment", *(key for key, _ in _leaves(_container(composed)))]
+            composed = compose(name)
+    groups = (*GROUPS, "experiment") if name == "config" else ()
+    return [*groups, *(key for key, _ in leaves(_container(composed)))]

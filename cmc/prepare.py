@@ -50,7 +50,7 @@ def main() -> None:
     """Run the command; like ``python -m`` it finds classes in the folder that it is called from."""
     if (here := os.getcwd()) not in sys.path:
         sys.path.append(here)
-    command(_prepare)
+    command(_prepare, "prepare")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _report(arguments: Sequence[str]) -> None:
     options = _parser().parse_args(arguments)
-    from cmc.runs import find
+    from cmc.reporting.runs import find
 
     if (options.out / "metrics.json").exists() or (options.out.exists() and not options.out.is_dir()):
         raise UserError(f"--out: {options.out} is {'a run folder' if options.out.is_dir() else 'a file'}; give another")

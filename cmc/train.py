@@ -16,7 +16,6 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Checkpoint
 from rich.console import Console
-from rich.table import Table
 
 from cmc.callbacks.checkpoints import NAME
 from cmc.config import shorten
@@ -26,6 +25,7 @@ from cmc.errors import Interrupted, UserError
 from cmc.methods.base import Method
 from cmc.storage import replacing
 from cmc.strategy import Processes, quiet
+from cmc.summary import show
 
 log = logging.getLogger(__name__)
 
@@ -39,15 +39,28 @@ LOOP: dict[str, Any] = {
 
 
 def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -> dict[str, Any]:
+    """`fit`, and print the closing table."""
+    report = fit(config, folder, overrides)
+    if report:
+        show(report, f"see {folder}/assignments.csv")
+        seconds = report["seconds"]["total"]
+        Console().print(f"{seconds:.0f} s; the run's folder, pictures and all: {folder}", soft_wrap=True)
+    return report
+
+
+def fit(
+    config: DictConfig, folder: str, overrides: list[str] | None = None, data: DataModule | None = None
+) -> dict[str, Any]:
     """Train as ``config`` says, or go on with the run that ``config.resume`` names.
 
     Args:
         config: composed and checked.
         folder: the run folder; of a resumed run, its own.
         overrides: what the command line said, which a resumed run takes no more of.
+        data: what to train on; None for what ``config.data`` says.
 
     Returns:
-        What ``metrics.json`` holds.
+        What ``metrics.json`` holds; nothing on processes other than the first.
 
     Raises:
         UserError: what is wrong with the data, the method's settings or the run to go on with.
@@ -65,7 +78,8 @@ def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -
     shorten(config)
     seed_everything(config.seed, verbose=False)
     os.environ.pop("PL_GLOBAL_SEED", None)  # by which Lightning would seed anew where there are several processes
-    data: DataModule = instantiate(config.data)
+    data = data if data is not None else instantiate(config.data)
+    assert isinstance(data, DataModule)
     data.load()
     method: Method = instantiate(config.method, dims=data.dims, n_clusters=data.n_clusters)
     method.accept(data)
@@ -90,7 +104,6 @@ def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -
     if not trainer.is_global_zero:
         return {}
     report: dict[str, Any] = json.loads((run / "metrics.json").read_text())
-    _print(report, run)
     return report
 
 
@@ -135,22 +148,3 @@ def _resumed(run: Path, overrides: list[str]) -> tuple[DictConfig, Path]:
 def _write_config(config: DictConfig, run: Path) -> None:
     with replacing(run / "config.yaml") as path:
         OmegaConf.save(config, path, resolve=True)
-
-
-def _print(report: dict[str, Any], run: Path) -> None:
-    """The closing table."""
-    console = Console()
-    scored = {"all samples" if "holdout" not in report else "training samples": report["scores"]}
-    if "holdout" in report:
-        scored["held-out samples"] = report["holdout"]
-    names = [f"{key}={report[key]}" for key in ("method", "data", "seed")]
-    if report["scores"] is None:
-        console.print(f"{', '.join(names)}: no labels, nothing to score; see {run}/assignments.csv", soft_wrap=True)
-        return
-    table = Table(title=" ".join(names), title_justify="left")
-    for column in ("last epoch", "ACC", "NMI", "ARI", "purity"):
-        table.add_column(column, justify="left" if column == "last epoch" else "right")
-    for name, scores in scored.items():
-        table.add_row(name, *(f"{scores[key]:.4f}" for key in ("acc", "nmi", "ari", "purity")))
-    console.print(table)
-    console.print(f"{report['seconds']['total']:.0f} s; the run's folder, pictures and all: {run}", soft_wrap=True)

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmc.reporting.rows import Row, gather
+from cmc.reporting.runs import find, read_run
 from cmc.reporting.tables import markdown, run_records, write_csv
-from cmc.runs import find, read_run
 from cmc.storage import replacing
 
 HOME = Path(__file__).resolve().parents[1]
@@ -44,11 +44,11 @@ METHODS = (
 )
 TABLES = {
     "digits": (["data=digits"], ("left", "right")),
-    "synthetic": (["data=synthetic"], ("view_0", "view_1")),
+    "synthetic": (["data=synthetic"], ("modality_0", "modality_1")),
     "mnist_usps": (["data=files", "data.root={}/mnist_usps.mat"], ("X1", "X2")),
-    "youcook": (["data=files", "data.root={}/youcook"], ("view_0", "view_1")),
-    "event": (["data=files", "data.root={}/event.npz"], ("view_0", "view_1")),
-    "handwritten": (["data=files", "data.root={}/handwritten.mat"], ()),
+    "youcook": (["data=files", "data.root={}/youcook"], ("image", "text")),
+    "event": (["data=files", "data.root={}/event.npz"], ("view_0", "view_1", "view_2")),
+    "handwritten": (["data=files", "data.root={}/handwritten.mat"], ("X1", "X2", "X3", "X4", "X5", "X6")),
 }
 
 
@@ -107,8 +107,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", nargs="+", metavar="LINE", help="run these lines; the table has all that there are")
     given = parser.parse_args()
-    for entry in entries(given.name):
-        if given.only is None or entry.name in given.only:
+    lines = {entry.name: entry for entry in entries(given.name)}
+    if unknown := set(given.only or ()) - lines.keys():
+        parser.error(f"--only: no such line: {', '.join(sorted(unknown))}; there are {', '.join(lines)}")
+    for name, entry in lines.items():
+        if given.only is None or name in given.only:
             run(given.name, entry, given.runs.resolve(), given.data, given.seeds)
     rows = rows_of(given.runs / given.name)
     write(given.name, rows)

@@ -1,6 +1,7 @@
 """What tests share: small data, and runs as small as a run can be."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,23 +46,59 @@ def own_trackers(tmp_path_factory):
         yield place
 
 
+def compose_with(*overrides, searchpath=None):
+    """Compose conf/ with overrides, as the command line would."""
+    extra = [f"hydra.searchpath=[file://{searchpath}]"] if searchpath else []
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = compose("config", overrides=[*overrides, *extra], return_hydra_config=True)
+    OmegaConf.resolve(config.hydra.runtime.choices)
+    config.names.method = config.hydra.runtime.choices.method
+    config.names.data = config.hydra.runtime.choices.data
+    OmegaConf.set_struct(config, False)
+    del config["hydra"]
+    return config
+
+
 @pytest.fixture
 def composed():
-    """Compose conf/ with overrides, as the command line would."""
-
-    def compose_with(*overrides, searchpath=None):
-        extra = [f"hydra.searchpath=[file://{searchpath}]"] if searchpath else []
-        GlobalHydra.instance().clear()
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            config = compose("config", overrides=[*overrides, *extra], return_hydra_config=True)
-        OmegaConf.resolve(config.hydra.runtime.choices)
-        config.names.method = config.hydra.runtime.choices.method
-        config.names.data = config.hydra.runtime.choices.data
-        OmegaConf.set_struct(config, False)
-        del config["hydra"]
-        return config
-
+    """See `compose_with`."""
     return compose_with
+
+
+@pytest.fixture(scope="session")
+def finished_runs(tmp_path_factory):
+    """Method -> the folder of a very small finished run with held-out samples; to be read alone."""
+    from cmc.train import train
+
+    folders = {}
+    for method in ("cmmc", "dmim"):
+        folders[method] = tmp_path_factory.mktemp("finished") / method
+        folders[method].mkdir()
+        small = [*SMALL[method], *TINY, "data.holdout=0.2", "data.scaling=standard", "~callbacks.figures"]
+        train(compose_with(f"method={method}", *small), str(folders[method]))
+    return folders
+
+
+@pytest.fixture
+def commanded(monkeypatch, capsys, tmp_path):
+    """Run a command in this process and an empty folder: (exit status, what it printed, its last line of errors)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(module, *arguments):
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, arguments)])
+        status = 0
+        capsys.readouterr()
+        try:
+            module.main()
+        except SystemExit as stop:
+            status = stop.code
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err, printed.err
+        return status, printed.out, (printed.err.splitlines() or [""])[-1].removeprefix("cmc: error: ")
+
+    return call
 
 
 @pytest.fixture

@@ -259,7 +259,7 @@ def test_a_checkpoint_cut_short_is_named(tiny_run, composed, tmp_path):
 
 @pytest.mark.parametrize("written", ["~{}", "{}=null"])
 def test_callbacks_and_loggers_can_be_left_out(tiny_run, tmp_path, written):
-    tiny_run(*(written.format(f"callbacks.{name}") for name in ("figures", "checkpoints")), "~logger.csv")
+    tiny_run(*(written.format(f"callbacks.{name}") for name in ("figures", "checkpoints")), "~logger.csv", figures=True)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
         "assignments.csv",
         "config.yaml",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -39,7 +40,8 @@ class Checkpoints(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Start the clock; take over Ctrl-C."""
         self._written, self._stop = time.monotonic(), False
-        self._handler = signal.signal(signal.SIGINT, self._request_stop)
+        if threading.current_thread() is threading.main_thread():  # no other may
+            self._handler = signal.signal(signal.SIGINT, self._request_stop)
 
     def _request_stop(self, number: int, frame: FrameType | None) -> None:
         self._stop = True

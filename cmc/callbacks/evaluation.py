@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from cmc.data.loader import Batch
 from cmc.data.module import DataModule
-from cmc.distributed import total
+from cmc.distributed import total, world_size
 from cmc.functional.separation import assignment_entropy, silhouette
 from cmc.methods.base import Method
 from cmc.metrics import ClusteringScores, LabelFree
@@ -41,7 +42,7 @@ class Evaluation(Callback):
 
 def measures(method: Method, data: DataModule) -> dict[str, float]:
     """Scores and label-free measures of the present assignments over all training samples."""
-    tally = Tally(method, data)
+    tally = Tally(method, data.n_classes, data.spaced)
     with method.evaluating():
         method.settle(data.pass_over())
         for batch in data.pass_over():
@@ -50,12 +51,18 @@ def measures(method: Method, data: DataModule) -> dict[str, float]:
 
 
 class Tally:
-    """Counts assignments batch by batch, against labels where there are any, and between modalities."""
+    """Counts assignments batch by batch, against labels where there are any, and between modalities.
 
-    def __init__(self, method: Method, data: DataModule) -> None:
-        self._method, self._data = method, data
-        self._scores = ClusteringScores(method.n_clusters, data.n_classes) if data.n_classes is not None else None
-        self._measures: LabelFree | None = LabelFree(len(data.dims), method.n_clusters)
+    Args:
+        method: whose assignments they are.
+        n_classes: of the labels; None without them.
+        spaced: gives at most so many of the samples, evenly spaced, the same ones on every process.
+    """
+
+    def __init__(self, method: Method, n_classes: int | None, spaced: Callable[[int], Batch]) -> None:
+        self._method, self._spaced = method, spaced
+        self._scores = ClusteringScores(method.n_clusters, n_classes) if n_classes is not None else None
+        self._measures: LabelFree | None = LabelFree(len(method.modalities), method.n_clusters)
         self._entropy = torch.zeros(2, dtype=torch.float64)
 
     def add(self, batch: Batch, assignment: Tensor, labels: Tensor | None) -> None:
@@ -77,12 +84,13 @@ class Tally:
         """What needs no labels; every process takes part.
 
         ``agreement``, ``balance`` and ``quality`` (`cmc.metrics.LabelFree`), where modalities have assignments of their
-        own; the mean ``entropy`` of the assignments, as a share of log K; the ``silhouette`` of at most 1000 training
+        own; the mean ``entropy`` of the assignments, as a share of log K; the ``silhouette`` of at most 1000
         samples in the embedding, where there are two clusters among them.
         """
         measured = {} if self._measures is None else self._measures.compute()
-        entropy, count = total(self._entropy.to(self._method.device)).tolist()
-        batch = self._data.spaced(_POINTS)
+        sums = self._entropy.to(self._method.device) if world_size() > 1 else self._entropy
+        entropy, count = total(sums).tolist()
+        batch = self._spaced(_POINTS)
         with self._method.evaluating():
             apart = silhouette(self._method.embed(batch), self._method.assign(batch).argmax(1))
         return {**measured, "entropy": entropy / count, **({} if apart is None else {"silhouette": apart})}

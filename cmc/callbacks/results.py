@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import platform
 import resource
@@ -11,8 +9,8 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from cmc.callbacks.evaluation import Tally
 from cmc.data.module import DataModule
 from cmc.methods.base import Method
 from cmc.storage import replacing
+from cmc.tables import Columns, assignments, table
 
 _PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "torchmetrics", "numpy", "scipy", "scikit-learn")
 
@@ -78,15 +77,15 @@ class Results(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Write the files; ``metrics.json`` comes last and marks a finished run."""
         folder, data = Path(trainer.default_root_dir), trainer.datamodule  # type: ignore[attr-defined]
-        table = self._write(folder, "", pl_module, data, False)
+        whole = self._write(folder, "", pl_module, data, False)
         held = self._write(folder, "_holdout", pl_module, data, True) if data.held_out is not None else None
         report = {
             **self._run,
             **({"method": f"{self._run['method']} ({pl_module.variant})"} if pl_module.variant else {}),
             **({"data": f"{self._run['data']} (surrogate)"} if data.surrogate else {}),
-            "scores": table.scores(),
+            "scores": whole.scores(),
             **({"holdout": held.scores()} if held is not None else {}),
-            "label_free": table.label_free(),
+            "label_free": whole.label_free(),
             "protocol": "assignments of the last epoch; labels used for scoring alone",
             **_facts(trainer, pl_module, data),
             "seconds": {name: round(s, 3) for name, s in {**self._seconds, "total": self._total()}.items()},
@@ -99,12 +98,12 @@ class Results(Callback):
     def _write(self, folder: Path, suffix: str, method: Method, data: DataModule, held: bool) -> Tally:
         """Write assignments and embeddings of the training samples, or of the held-out ones; return their tally."""
         labels, rows = (data.held_labels, data.held_rows) if held else (data.labels, data.rows)
-        tally = Tally(method, data)
+        tally = Tally(method, data.n_classes, data.spaced)
         embeddings = _Rows(folder / f"embeddings{suffix}.npy") if self._embeddings else None
         n = len(rows) if rows is not None else data.n_samples
         first, done = distributed.rank() == 0, 0
-        with _table(folder / f"assignments{suffix}.csv" if first else None) as writer, method.evaluating():
-            writer.writerow(["index", "cluster", "confidence", *(["label"] if labels is not None else [])])
+        written = table(folder / f"assignments{suffix}.csv") if first else nullcontext(_nowhere)
+        with written as append, method.evaluating():
             for batch in data.pass_over(held):
                 assignment = method.assign(batch)
                 tally.add(batch, assignment, labels)
@@ -116,23 +115,15 @@ class Results(Callback):
                 index = torch.arange(done, done := done + batch.total)
                 if first:
                     shown = index if rows is None else torch.from_numpy(rows)[index]
-                    columns = [shown.tolist(), cluster.tolist(), (f"{c:.6f}" for c in confidence.tolist())]
-                    if labels is not None:
-                        columns.append(_names(labels[index], data))
-                    writer.writerows(zip(*columns, strict=True))
+                    named = None if labels is None else _names(labels[index], data)
+                    append(assignments(shown.tolist(), cluster.tolist(), confidence.tolist(), named))
         if embeddings is not None:
             embeddings.close()
         return tally
 
 
-@contextmanager
-def _table(path: Path | None) -> Iterator[Any]:
-    """A csv writer; without a path what is written goes nowhere."""
-    if path is None:
-        yield csv.writer(io.StringIO())
-        return
-    with replacing(path) as unfinished, unfinished.open("w", newline="") as file:
-        yield csv.writer(file)
+def _nowhere(columns: Columns) -> None:
+    """What processes other than the first append to."""
 
 
 class _Rows:

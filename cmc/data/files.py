@@ -34,12 +34,12 @@ class Files(DataModule):
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
-        self._root = root
-        self._told = {"features": features, "labels": labels, "orientation": orientation}
+        self.root = root
+        self.told: dict[str, Any] = {"features": features, "labels": labels, "orientation": orientation}
 
     def read(self) -> Modalities:
         """Read the data set."""
-        return load(self._root, **self._told)
+        return load(self.root, **self.told)
 
 
 def load(root: str | Path | None, **told: Any) -> Modalities:
@@ -56,14 +56,31 @@ def load(root: str | Path | None, **told: Any) -> Modalities:
     Raises:
         UserError: No root given, or nothing there that can be read.
     """
+    path = located(root)
+    return read_folder(path, **told) or formats.read(path, **told)
+
+
+def located(root: str | Path | None) -> Path:
+    """The file or folder that is meant.
+
+    Raises:
+        UserError: None is given.
+    """
     if not root:
         raise UserError(
             f"data.root is not given: name the file or folder of your features; what can be read: {formats.READABLE}"
         )
-    path = Path(root).expanduser()
-    if not any(value not in (None, "auto") for value in told.values()):
-        if is_store(path):
-            return read_store(path)
-        if is_released(path):
-            return read_released(path)
-    return formats.read(path, **told)
+    return Path(root).expanduser()
+
+
+def read_folder(path: Path, **told: Any) -> Modalities | None:
+    """Read a feature folder or released features; None where it is neither, or the user told what is what.
+
+    Raises:
+        UserError: The folder is damaged.
+    """
+    if any(value not in (None, "auto") for value in told.values()):
+        return None
+    if is_store(path):
+        return read_store(path)
+    return read_released(path) if is_released(path) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -47,7 +47,7 @@ class Modalities:
         """Check everything; recode the labels."""
         try:
             _check_features(self.features)
-            labels, classes = _recode(self.labels, self.classes, self.n_samples)
+            labels, classes = recode(self.labels, self.classes, self.n_samples)
         except UserError as mistake:
             raise UserError(f"{self.source}: {mistake}" if self.source else str(mistake)) from None
         object.__setattr__(self, "features", dict(self.features))
@@ -75,18 +75,25 @@ class Modalities:
         return 4 * self.n_samples * sum(self.dims.values())
 
     def fingerprint(self) -> str:
-        """Return 32 hexadecimal digits (blake2b) that change with names, order, shapes, dtypes, numbers or labels.
+        """See the function of this name."""
+        return fingerprint(self.features, self.labels, self.classes)
 
-        An array of up to 256 MiB is hashed completely; of a larger one evenly spaced row blocks of about 1 MiB each,
-        256 MiB in all, the first and the last rows included. Memory order and memory mapping make no difference.
-        """
-        digest = blake2b(digest_size=16)
-        arrays = dict(self.features) if self.labels is None else {**self.features, "": self.labels}
-        digest.update(repr((self.classes, [(k, a.shape, a.dtype.str) for k, a in arrays.items()])).encode())
-        for array in arrays.values():
-            for block in _hashed_blocks(array):
-                digest.update(np.ascontiguousarray(block).data)
-        return digest.hexdigest()
+
+def fingerprint(
+    features: Mapping[str, NDArray[Any]], labels: NDArray[Any] | None, classes: tuple[str, ...] | None
+) -> str:
+    """Return 32 hexadecimal digits (blake2b) that change with names, order, shapes, dtypes, numbers or labels.
+
+    An array of up to 256 MiB is hashed completely; of a larger one evenly spaced row blocks of about 1 MiB each,
+    256 MiB in all, the first and the last rows included. Memory order and memory mapping make no difference.
+    """
+    digest = blake2b(digest_size=16)
+    arrays = dict(features) if labels is None else {**features, "": labels}
+    digest.update(repr((classes, [(k, a.shape, a.dtype.str) for k, a in arrays.items()])).encode())
+    for array in arrays.values():
+        for block in _hashed_blocks(array):
+            digest.update(np.ascontiguousarray(block).data)
+    return digest.hexdigest()
 
 
 def shape_text(array: NDArray[Any]) -> str:
@@ -141,10 +148,10 @@ def _check_finite(name: str, array: NDArray[Any]) -> None:
             )
 
 
-def _recode(
+def recode(
     labels: NDArray[Any] | None, classes: tuple[str, ...] | None, n_samples: int
 ) -> tuple[NDArray[np.int64] | None, tuple[str, ...] | None]:
-    """Turn labels into int64 codes 0..n_classes-1, and name the classes."""
+    """Turn labels into int64 codes 0..n_classes-1, and name the classes; see `Modalities`."""
     if labels is None:
         if classes is not None:
             raise UserError(f"{len(classes)} classes are named, but there are no labels: give both or neither")

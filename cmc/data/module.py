@@ -19,7 +19,7 @@ from cmc.distributed import check_same
 from cmc.errors import UserError
 
 log = logging.getLogger(__name__)
-_PASS = 4096
+PASS = 4096  # samples of a batch where all of them are passed over
 
 
 class DataModule(LightningDataModule):
@@ -72,7 +72,7 @@ class DataModule(LightningDataModule):
         self.source, self.fingerprint, self.classes = data.source, data.fingerprint(), data.classes
         self.dims, self.n_classes = data.dims, data.n_classes
         self.n_clusters = _check_n_clusters(self._n_clusters, data)
-        train, held = _split(data.n_samples, self.holdout, self.seed)
+        train, held = split(data.n_samples, self.holdout, self.seed)
         if self.n_clusters > (n_train := data.n_samples if train is None else len(train)):
             raise UserError(
                 f"data.n_clusters: {self.n_clusters} clusters for {n_train} training samples; "
@@ -138,7 +138,7 @@ class DataModule(LightningDataModule):
         """
         source = self.held_out if held_out else self.samples
         assert source is not None
-        return InOrder(source, _PASS)
+        return InOrder(source, PASS)
 
     def spaced(self, at_most: int) -> Batch:
         """At most so many training samples, evenly spaced, the same ones on every process."""
@@ -182,7 +182,7 @@ def _check_n_clusters(given: int | None, data: Modalities) -> int:
     return n_clusters
 
 
-def _split(n: int, holdout: float, seed: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+def split(n: int, holdout: float, seed: int) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Rows to train on and rows kept out, both ascending; (None, None) when nothing is kept out."""
     kept_out = round(n * holdout)
     if holdout and not kept_out:

@@ -65,9 +65,15 @@ class Scaler:
         """Plain strings and tensors."""
         return {"kinds": dict(self.kinds), "affine": dict(self._affine)}
 
+    @property
+    def widths(self) -> dict[str, int]:
+        """Modality -> width, of those whose columns are scaled."""
+        return {name: len(shift) for name, (shift, _) in self._affine.items()}
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what ``state_dict`` gave."""
-        self.kinds, self._affine = dict(state["kinds"]), dict(state["affine"])
+        self.kinds = dict(state["kinds"])
+        self._affine = {name: (shift.clone(), spread.clone()) for name, (shift, spread) in state["affine"].items()}
 
 
 def blocks(x: np.ndarray, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:

@@ -27,7 +27,7 @@ def silhouette(points: Tensor, clusters: Tensor) -> float | None:
     if not 1 < len(set(clusters.tolist())) < len(points):
         return None
     with threadpool_limits(limits=1):  # sums are then added in one order
-        return float(silhouette_score(points.double().cpu().numpy(), clusters.cpu().numpy()))
+        return float(silhouette_score(points.cpu().double().numpy(), clusters.cpu().numpy()))
 
 
 def assignment_entropy(assignments: Tensor) -> Tensor:

@@ -99,8 +99,36 @@ class Method(LightningModule, ABC):
         """
 
     def assign_each(self, batch: Batch) -> Tensor | None:
-        """Every modality's own assignment, M x B x K, in common cluster numbers; None where a method has none."""
+        """Every modality's own assignment, M x B x K, in common cluster numbers; None where a method has none.
+
+        The assignment of a modality is a function of that modality alone.
+        """
         return None
+
+    def assign_present(self, batch: Batch, present: Tensor) -> Tensor:
+        """Assignment probabilities, B x K, of samples that lack modalities: the mean over those that are there.
+
+        Args:
+            batch: finite numbers stand in the place of what is not there; they change nothing.
+            present: M x B, true where a sample has a modality; every sample has one.
+
+        Returns:
+            Of a sample with all modalities what `assign` says, of another the mean of `assign_each`.
+
+        Raises:
+            UserError: something is missing, and the method has no assignments of each modality.
+        """
+        whole = present.all(0)
+        if whole.all():
+            return self.assign(batch)
+        each = self.assign_each(batch)
+        if each is None:
+            raise UserError(
+                f"{type(self).__name__} assigns from all modalities together ({', '.join(self.modalities)}); "
+                "give data that lack none of them"
+            )
+        mean = each.masked_fill(~present[:, :, None], 0).sum(0) / present.sum(0)[:, None]
+        return torch.where(whole[:, None], self.assign(batch), mean)
 
     def embed(self, batch: Batch) -> Tensor:
         """The common representation of the samples, B x D; the assignments where a method has no other."""

@@ -7,7 +7,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ class Baseline(Method):
         UserError: other phases; an input that is no modality.
     """
 
-    way_out: ClassVar[str] = ""
+    way_out = ""  # where `memory` is short
     reached: Tensor
 
     def __init__(

@@ -183,8 +183,6 @@ class Spectral(Transductive):
         shared: see `Baseline`.
     """
 
-    way_out = "give method.affinity=nearest_neighbors, method=kmeans, or fewer samples"
-
     def __init__(
         self,
         affinity: str = "nearest_neighbors",
@@ -199,11 +197,14 @@ class Spectral(Transductive):
         at_least(1, n_neighbors=n_neighbors, restarts=restarts)
         at_least(0, gamma=gamma)
         self.n_neighbors, self.gamma = n_neighbors, gamma
+        self.way_out = (
+            f"give {'method.affinity=nearest_neighbors, ' * (affinity == 'rbf')}method=kmeans, or fewer samples"
+        )
         self.settings = {"affinity": affinity, "n_neighbors": n_neighbors, "n_init": restarts, "random_state": seed}
 
     def memory(self, n_samples: int) -> float:
-        """Measured: matrices of all pairs, or the factors of the sparse graph."""
-        return (35 if self.settings["affinity"] == "rbf" else 2) * n_samples**2
+        """Measured: matrices of all pairs, or factors of the graph, which fill up where features are many."""
+        return (35 if self.settings["affinity"] == "rbf" else 8) * n_samples**2
 
     def accept(self, data: DataModule) -> None:
         """Refuse more neighbours than there are samples."""

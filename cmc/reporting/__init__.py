@@ -10,8 +10,8 @@ from cmc.errors import UserError
 from cmc.progress import Step, bars
 from cmc.reporting.details import Projection
 from cmc.reporting.rows import gather
+from cmc.reporting.runs import Run, noting, read_run
 from cmc.reporting.tables import markdown, write_tables
-from cmc.runs import Run, noting, read_run
 
 
 def write(folders: Sequence[Path], out: Path, projection: Projection) -> None:

@@ -11,7 +11,7 @@ from cmc.errors import UserError
 from cmc.progress import Step
 from cmc.reporting.details import Projection, confusion, curves, embedding, facts
 from cmc.reporting.rows import shown
-from cmc.runs import Run
+from cmc.reporting.runs import Run
 
 _NAMES = {"curves": "curves", "confusion": "confusion matrices", "embedding": "embeddings"}
 _NONE = {

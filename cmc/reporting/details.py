@@ -11,7 +11,8 @@ import numpy as np
 
 from cmc.errors import UserError
 from cmc.reporting.rows import shown
-from cmc.runs import LABEL_FREE, SCORES, Run, read_assignments, read_history
+from cmc.reporting.runs import Run, read_assignments
+from cmc.runs import LABEL_FREE, SCORES, read_history
 
 Projection = Literal["tsne", "pca"]
 _POINTS = 300  # of a curve

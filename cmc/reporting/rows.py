@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cmc.progress import Step
-from cmc.runs import Assignments, Run, noting, read_assignments
+from cmc.reporting.runs import Assignments, Run, noting, read_assignments
 
 ABSENT = "absent"  # of a key that other runs have
 _SILENT = (  # keys that change nothing in what a run computes, or that the data's fingerprint answers for

@@ -10,7 +10,8 @@ from statistics import mean, stdev
 from typing import Any
 
 from cmc.reporting.rows import Row, shown
-from cmc.runs import LABEL_FREE, SCORES, Run
+from cmc.reporting.runs import Run
+from cmc.runs import LABEL_FREE, SCORES
 from cmc.storage import replacing
 
 ENOUGH = 5  # runs for a mean; fewer are listed one by one

@@ -17,8 +17,8 @@ from cmc.reporting.blocks import collect, encode
 from cmc.reporting.details import Projection, rounded
 from cmc.reporting.figures import GROUPS
 from cmc.reporting.rows import Row
+from cmc.reporting.runs import Run
 from cmc.reporting.tables import BEST, ENOUGH, TITLES, best, cell, is_mean, present
-from cmc.runs import Run
 from cmc.storage import replacing
 
 BUDGET = 25_000_000  # characters of the runs' details; plotly.js adds 5 million

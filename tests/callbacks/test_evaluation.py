@@ -36,17 +36,17 @@ def tallied(kind, **settings):
     data = ToyData(n_clusters=3, **settings)
     data.load()
     method = kind(data.dims, 3, {"second": {"epochs": 1}})
-    tally, each = Tally(method, data), []
+    tally, each = Tally(method, data.n_classes, data.spaced), []
     for batch in data.pass_over():
         for part in batch.chunks(7):
             tally.add(part, method.assign(part), data.labels)
             each.append(method.assign_each(part))
-    return tally, each
+    return tally, each, data
 
 
 @pytest.mark.parametrize("labelled", [True, False])
 def test_agreement_and_balance_need_no_labels(labelled):
-    tally, each = tallied(Split, labelled=labelled)
+    tally, each, _ = tallied(Split, labelled=labelled)
     clusters = torch.cat([x.argmax(2) for x in each], 1).numpy()
     shares = [np.bincount(x, minlength=3) / 30 for x in clusters]
     balance = np.mean([-sum(s * math.log(s) for s in x if s) / math.log(3) for x in shares])
@@ -65,8 +65,8 @@ def test_a_method_without_assignments_of_each_modality_has_no_agreement():
 @pytest.mark.parametrize("labelled", [True, False])
 def test_silhouette_and_entropy_need_no_labels(labelled, monkeypatch):
     """Against scikit-learn and SciPy, on all samples and on evenly spaced ones."""
-    tally, _ = tallied(Spread, labelled=labelled)
-    (batch,) = tally._data.pass_over()
+    tally, _, data = tallied(Spread, labelled=labelled)
+    (batch,) = data.pass_over()
     with tally._method.evaluating():
         p = tally._method.assign(batch).numpy().astype(np.float64)
         points = tally._method.embed(batch).numpy()
@@ -80,7 +80,7 @@ def test_silhouette_and_entropy_need_no_labels(labelled, monkeypatch):
 
 
 def test_one_cluster_has_no_silhouette(monkeypatch):
-    tally, _ = tallied(Toy)
+    tally, *_ = tallied(Toy)
     monkeypatch.setattr(Toy, "assign", lambda self, batch: torch.eye(3)[torch.zeros(batch.size, dtype=torch.long)])
     assert set(tally.label_free()) == {"entropy"}
 

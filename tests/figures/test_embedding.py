@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
+from sklearn.neighbors import KNeighborsClassifier
 
 from cmc import figures
 from cmc.figures import Points
@@ -86,8 +87,10 @@ def test_tsne_keeps_neighbourhoods_and_repeats_itself():
 
 
 @pytest.mark.slow
-def test_umap_keeps_neighbourhoods():
-    assert trustworthiness(blobs(), figures.project(blobs(), "umap")) > 0.9
+def test_umap_keeps_blobs_apart():
+    places, blob = figures.project(blobs(), "umap"), np.arange(200) % 5
+    neighbours = KNeighborsClassifier(5).fit(places, blob)
+    assert neighbours.score(places, blob) > 0.98
 
 
 def test_umap_is_given_the_principal_components(monkeypatch):

@@ -258,5 +258,6 @@ def test_two_processes_assign_as_one(run, composed, tmp_path, method):
     assert done.returncode == 0, done.stderr
     two = json.loads((tmp_path / "two" / "metrics.json").read_text())
     assert (two["processes"], two["scores"]) == (2, report["scores"])
+    assert two["label_free"] == pytest.approx(report["label_free"])
     for name in ("assignments.csv", "embeddings.npy"):
         assert (tmp_path / "two" / name).read_bytes() == (folder / name).read_bytes()

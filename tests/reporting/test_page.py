@@ -16,7 +16,7 @@ from playwright.sync_api import sync_playwright
 from cmc import report
 from cmc.reporting import webpage
 from cmc.reporting.blocks import collect
-from cmc.runs import read_run
+from cmc.reporting.runs import read_run
 from tests.reporting.made import make_run
 from tests.reporting.test_tables import gathered
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from cmc.reporting.rows import gather, swept
+from cmc.reporting.runs import find, read_run
 from cmc.reporting.tables import latex, markdown, write_tables
-from cmc.runs import find, read_run
 from tests.reporting.made import FINGERPRINT, make_run
 
 OTHER = "a" * 32

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cmc.device import pick
 from cmc.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class ImageModel:
 
             self.name = _name(model, folder)
             self._processor = AutoImageProcessor.from_pretrained(folder, backend="pil", **LOCAL)
-            self._model, self._pooled = _load(folder, "Vision", precision, _device(device))
+            self._model, self._pooled = _load(folder, "Vision", precision, pick(device))
             self.width: int = self([new("RGB", (64, 64))]).shape[1]
 
     @torch.inference_mode()
@@ -107,7 +108,7 @@ class TextModel:
             self.name = _name(model, folder)
             self._first = _pooling("features.text", model, folder) == "cls"
             self._tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
-            self._model, _ = _load(folder, "Text", precision, _device(device))
+            self._model, _ = _load(folder, "Text", precision, pick(device))
             self._longest = _longest(folder, self._tokenizer, self._model)
             self._padding = "max_length" if self._model.config.model_type in PADDED else "longest"
             self.width: int = self(["short", "a little longer"]).shape[1]
@@ -242,15 +243,6 @@ def _load(folder: Path, tower: str, precision: str, device: torch.device) -> tup
     if untrained:
         raise ValueError(f"no weights for {untrained[0]} and {len(untrained) - 1} more")
     return model.eval().to(device), not report["missing_keys"]
-
-
-def _device(device: str) -> torch.device:
-    if device == "auto":
-        device = str(torch.accelerator.current_accelerator()) if torch.accelerator.is_available() else "cpu"
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError):
-        raise UserError(f"device {device!r} is not there: give auto, cpu, or one that torch sees here") from None
 
 
 def _moved(inputs: Any, model: Any) -> dict[str, Tensor]:

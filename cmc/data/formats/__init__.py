@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmc.data.formats.arrays import Arrays
-from cmc.data.formats.assemble import ORIENTATIONS, assemble
+from cmc.data.formats.assemble import ORIENTATIONS, Found, assemble, sort_out
 from cmc.data.formats.hdf5 import read_hdf5
 from cmc.data.formats.matlab import read_mat
 from cmc.data.formats.numpy_files import read_npy_folder, read_npz
@@ -31,7 +31,7 @@ from cmc.data.formats.tables import read_csv_folder
 from cmc.data.modalities import Modalities
 from cmc.errors import UserError
 
-__all__ = ["FORMS", "ORIENTATIONS", "READABLE", "Arrays", "Form", "read", "read_arrays"]
+__all__ = ["FORMS", "ORIENTATIONS", "READABLE", "Arrays", "Form", "Found", "read", "read_arrays", "sort_out"]
 
 Sniffer = Callable[[Path, bytes], bool]  # (path, its first kilobyte; nothing of a folder) -> is it this form?
 
@@ -83,8 +83,9 @@ def read(
         orientation: Samples are ``rows`` (matrices are N x d), ``columns`` (d x N), or ``auto``.
 
     Returns:
-        The modalities in their stored dtypes (of ``.csv`` float64); of a folder of ``.npy`` files they are
-        memory-mapped. ``source`` is the path, with what was transposed and the names of the arrays that were not used.
+        The modalities in their stored dtypes (of ``.csv`` float64); of a folder of ``.npy`` files, and of HDF5 where
+        arrays lie there uncompressed and in one piece, they are memory-mapped. ``source`` is the path, with what was
+        transposed and the names of the arrays that were not used.
 
     Raises:
         UserError: Nothing there; a form that is not read; a damaged file; Python objects in it; a name that it does

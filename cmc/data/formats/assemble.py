@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,15 @@ from cmc.errors import UserError
 ORIENTATIONS = ("auto", "rows", "columns")
 
 
+class Found(NamedTuple):
+    """What a file holds, before `Modalities` checks it; its fields are those of `Modalities`."""
+
+    features: Arrays
+    labels: NDArray[Any] | None
+    classes: tuple[str, ...] | None
+    source: str
+
+
 def assemble(
     path: Path,
     arrays: Arrays,
@@ -25,6 +34,17 @@ def assemble(
     orientation: str = "auto",
 ) -> Modalities:
     """Make the modalities out of a file's arrays; `cmc.data.formats.read` says by which rules."""
+    return Modalities(*sort_out(path, arrays, features, labels, orientation))
+
+
+def sort_out(
+    path: Path,
+    arrays: Arrays,
+    features: Sequence[str] | None = None,
+    labels: str | None = None,
+    orientation: str = "auto",
+) -> Found:
+    """Tell modalities, N x d each, and labels among a file's arrays; see `cmc.data.formats.read`."""
     if orientation not in ORIENTATIONS:
         raise UserError(f"data.orientation: {orientation!r} given; it must be one of {', '.join(ORIENTATIONS)}")
     chosen = list(map(str, features or ()))
@@ -41,7 +61,7 @@ def assemble(
     if orientation == "auto":
         transposed = _samples_are_columns(path, matrices, None if codes is None else len(codes))
     unused = sorted(arrays.keys() - matrices.keys() - {*label_names, "n_views"})
-    return Modalities(_upright(matrices, transposed), codes, classes, _source(path, transposed, unused))
+    return Found(_upright(matrices, transposed), codes, classes, _source(path, transposed, unused))
 
 
 def _check_there(path: Path, arrays: Arrays, key: str, name: str) -> None:

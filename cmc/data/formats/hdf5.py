@@ -20,7 +20,8 @@ def read_hdf5(path: Path) -> Arrays:
 
     MATLAB stores every matrix with its axes reversed; they are turned back, and named by
     `cmc.data.formats.matlab.name_variables`. In any other file arrays are as they lie, in groups too; each is named by
-    its last name, or by its whole path where two share that. Links that lead elsewhere are not followed.
+    its last name, or by its whole path where two share that. Links that lead elsewhere are not followed. Matrices that
+    lie in one piece and uncompressed, which is how h5py writes them unless told otherwise, are memory-mapped.
 
     Raises:
         UserError: The file is damaged.
@@ -60,6 +61,9 @@ def _as_it_lies(dataset: Any) -> NDArray[Any]:
         return np.array(dataset.asstr()[()], dtype=str)
     if dataset.shape is None or dataset.dtype.kind == "O":
         return _OTHER
+    start = dataset.id.get_offset()
+    if dataset.ndim == 2 and start is not None and dataset.id.get_storage_size() == dataset.nbytes:
+        return np.memmap(dataset.file.filename, dataset.dtype, "r", start, dataset.shape)
     return np.asarray(dataset[()])
 
 

@@ -237,3 +237,23 @@ def test_a_signature_and_nothing_else(tmp_path: Path, before: bytes) -> None:
 def test_no_array(tmp_path: Path) -> None:
     h5py.File(tmp_path / "p.h5", "w").close()
     assert "no 2-d array in it (it holds nothing)" in refusal(tmp_path / "p.h5")
+
+
+@pytest.mark.parametrize("userblock", [0, 512])
+def test_matrices_in_one_piece_stay_on_disk(tmp_path: Path, userblock: int) -> None:
+    with h5py.File(tmp_path / "x.h5", "w", userblock_size=userblock) as file:
+        file["img"], file["labels"] = IMG, CODES
+        file.create_dataset("txt", data=TXT, chunks=True, compression="gzip")
+    held = formats.read(tmp_path / "x.h5")
+    assert type(held.features["img"]) is np.memmap
+    assert type(held.features["txt"]) is np.ndarray
+    with h5py.File(tmp_path / "x.h5") as file:
+        for name, x in held.features.items():
+            np.testing.assert_array_equal(x, file[name][()])
+
+
+def test_a_matrix_kept_in_another_file_is_read(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["img"] = IMG
+        file.create_dataset("txt", data=TXT, external=[(str(tmp_path / "raw"), 0, TXT.nbytes)])
+    np.testing.assert_array_equal(formats.read(tmp_path / "x.h5").features["txt"], TXT)

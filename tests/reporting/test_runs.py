@@ -5,7 +5,8 @@ import json
 import pytest
 
 from cmc.errors import UserError
-from cmc.runs import find, read_assignments, read_history, read_run
+from cmc.reporting.runs import find, read_assignments, read_run
+from cmc.runs import read_history
 from tests.reporting.made import make_run
 
 

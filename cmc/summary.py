@@ -1,0 +1,32 @@
+"""The closing table of a command that scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def show(report: dict[str, Any], unlabelled: str, samples: str = "all samples") -> None:
+    """Print the scores of a report as a table; without labels, one line.
+
+    Args:
+        report: ``method``, ``data``, ``seed``, ``scores``, and ``holdout`` where samples were held out.
+        unlabelled: ends the line that says that there is nothing to score.
+        samples: what the first row is called, where no samples were held out.
+    """
+    console = Console()
+    names = [f"{key}={report[key]}" for key in ("method", "data", "seed")]
+    if report["scores"] is None:
+        console.print(f"{', '.join(names)}: no labels, nothing to score; {unlabelled}", soft_wrap=True)
+        return
+    scored = {samples if "holdout" not in report else "training samples": report["scores"]}
+    if "holdout" in report:
+        scored["held-out samples"] = report["holdout"]
+    table = Table(title=" ".join(names), title_justify="left")
+    for column in ("last epoch", "ACC", "NMI", "ARI", "purity"):
+        table.add_column(column, justify="left" if column == "last epoch" else "right")
+    for name, scores in scored.items():
+        table.add_row(name, *(f"{scores[key]:.4f}" for key in ("acc", "nmi", "ari", "purity")))
+    console.print(table)

@@ -1,0 +1,50 @@
+"""The committed tables: means of their CSV's runs, seeds 0 to 4, and what the README shows."""
+
+import csv
+import re
+
+import numpy as np
+import pytest
+
+from experiments.reproduce import IN_README, METHODS, README, RESULTS, entries, with_tables
+
+TABLES = sorted(path.stem for path in RESULTS.glob("*.md"))
+
+
+def cells(table):
+    """Rows of a Markdown table as column -> text."""
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:1] == "|"]
+    return [dict(zip(lines[0], row, strict=True)) for row in lines[2:]]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_the_mean_and_deviation_of_its_runs(name):
+    runs = list(csv.DictReader((RESULTS / f"{name}.csv").open(newline="")))
+    rows = cells((RESULTS / f"{name}.md").read_text())
+    assert {row["method"] for row in rows} == {run["method"] for run in runs}
+    for row in rows:
+        group = [run for run in runs if run["method"] == row["method"]]
+        assert sorted(int(run["seed"]) for run in group) == list(range(len(group)))
+        assert int(row["runs"]) == len(group) >= 5
+        for column in ("acc", "nmi", "ari"):
+            values = [float(run[column]) for run in group]
+            expected = f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
+            assert row[column.upper()] == expected, (row["method"], column)
+
+
+@pytest.mark.parametrize("name", IN_README)
+def test_the_readmes_tables_have_every_method_and_preset(name):
+    shown = {row["method"].split()[0] for row in cells((RESULTS / f"{name}.md").read_text())}
+    assert shown == {entry.name for entry in METHODS}
+
+
+def test_the_readme_shows_the_committed_tables():
+    text = README.read_text(encoding="utf-8")
+    assert with_tables(text, IN_README) == text
+    for name in IN_README:
+        (shown,) = re.findall(rf"<!-- {name} -->\n(.*?)<!-- end {name} -->", text, re.DOTALL)
+        assert shown == (RESULTS / f"{name}.md").read_text(encoding="utf-8")
+
+
+def test_a_table_names_its_lines():
+    assert [entry.name for entry in entries("digits")][-2:] == ["kmeans-left", "kmeans-right"]
