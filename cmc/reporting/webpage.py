@@ -149,8 +149,11 @@ def _run(number: int, row: Row, run: Run) -> dict[str, Any]:
 
 
 def _range(values: Sequence[float]) -> str | None:
-    """``56 to 76``."""
-    return " to ".join(dict.fromkeys(f"{end:.0f}" for end in (min(values), max(values)))) if values else None
+    """``8.2 to 9.1``."""
+    if not values:
+        return None
+    ends = (f"{end:.{1 if end < 100 else 0}f}" for end in (min(values), max(values)))
+    return " to ".join(dict.fromkeys(ends))
 
 
 def _count(n: int, what: str) -> str:

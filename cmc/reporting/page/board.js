@@ -141,7 +141,7 @@ function showBoard() {
   const ready = board.chosen.length === 2;
   link.classList.toggle("ready", ready);
   link.setAttribute("aria-disabled", String(!ready));
-  link.textContent = ready ? "Compare two runs" : `Compare two runs (${board.chosen.length} ticked)`;
+  link.textContent = `Compare (${board.chosen.length} of 2 ticked)`;
   if (ready) link.href = `#compare=${board.chosen.join(",")}`;
   else link.removeAttribute("href");
   if (focused) document.querySelector(`[data-sort="${focused}"]`)?.focus();
