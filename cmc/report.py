@@ -43,7 +43,7 @@ def _report(arguments: Sequence[str]) -> None:
             f"{', '.join(map(str, options.paths))}: no run below; a run folder has config.yaml and metrics.json"
         )
 
-    from cmc.reporting import write
+    from cmc.reporting.writing import write
 
     try:
         write(folders, options.out, options.projection)

@@ -6,14 +6,16 @@ import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from cmc.errors import UserError
 from cmc.storage import replacing
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SCORES = ("acc", "nmi", "ari", "purity")
 LABEL_FREE = ("agreement", "balance", "quality", "silhouette", "entropy")
@@ -111,6 +113,8 @@ def read_rows(run: Path) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]
     Returns:
         N clusters, and N x D; None in place of these where the run wrote none.
     """
+    import numpy as np
+
     tables = [path for part in _PARTS if (path := run / f"assignments{part}.csv").is_file()]
     parts = [path for part in _PARTS if (path := run / f"embeddings{part}.npy").is_file()]
     rows = np.array([row[:2] for path in tables for row in _table(path)], dtype=np.int64)

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from cmc.progress import bars
 from cmc.reporting.rows import Row, gather
 from cmc.reporting.runs import find, read_run
 from cmc.reporting.tables import markdown, run_records, write_csv
@@ -70,8 +71,10 @@ def run(name: str, entry: Entry, runs: Path, data: str, seeds: int) -> None:
 
 def rows_of(folder: Path) -> list[Row]:
     """The finished runs below a folder, in the order of `METHODS`."""
-    rows, lines = gather([read_run(path) for path in find([folder])])
-    print(*lines, sep="\n", file=sys.stderr)
+    with bars() as (advance, begin):
+        rows, lines = gather([read_run(path) for path in find([folder])], advance, begin)
+    for line in lines:
+        print(line, file=sys.stderr)
     order = [entry.name for entry in METHODS]
     return sorted(rows, key=lambda row: (order.index(row.method.partition(" ")[0]), row.method))
 
