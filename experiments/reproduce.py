@@ -4,7 +4,7 @@
     python -m experiments.reproduce mnist_usps --data FOLDER      # the folder of the development sets' files
 
 Runs go to ``multirun/NAME/METHOD``; those that are finished there are not run again. ``results/NAME.csv`` has a row a
-run and ``results/NAME.md`` the table; the README shows those of digits and synthetic. CMMC trains in bf16-mixed
+run and ``results/NAME.md`` the table; the README shows that of digits. CMMC trains in bf16-mixed
 precision here, the other methods in float32.
 """
 
@@ -27,7 +27,7 @@ from cmc.storage import replacing
 HOME = Path(__file__).resolve().parents[1]
 RESULTS = HOME / "experiments" / "results"
 README = HOME / "README.md"
-IN_README = ("digits", "synthetic")
+IN_README = ("digits",)
 LEAN = ["~callbacks.figures", "callbacks.results.embeddings=false", "evaluate_every=0"]
 
 

@@ -209,7 +209,6 @@ def test_other_data_on_another_rank_are_refused(tmp_path):
 SEARCH = ["method=cmmc", *SMALL["cmmc"], *TINY, *LEAN, "trainer.accelerator=cpu", "hydra.sweep.dir=out"]
 
 
-@pytest.mark.slow
 def test_an_optuna_search_over_temperatures_maximises_what_needs_no_labels(tmp_path):
     search = ["hydra/sweeper=optuna", "+sweep=cmmc", "hydra.sweeper.n_trials=6", "hydra.sweeper.sampler.seed=0"]
     digits = [x for x in SEARCH if not x.startswith("data")]
