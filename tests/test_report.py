@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import resource
 import subprocess
 import sys
@@ -17,8 +18,10 @@ FILES = {"runs.csv", "table.csv", "table.md", "table.tex", "report.html", "figur
 
 @pytest.fixture
 def command(monkeypatch, capsys, tmp_path):
-    """Run the command in this process; returns its output and the lines on standard error."""
+    """Run the command as if it began this process; returns its output and the lines on standard error."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logging.root, "handlers", [])
+    monkeypatch.setattr(logging.root, "level", logging.WARNING)
 
     def call(*arguments):
         monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
