@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from cmc.progress import bars
 from cmc.reporting.rows import Row, gather
-from cmc.reporting.runs import find, read_run
+from cmc.reporting.runs import Run, find, noting, read_run
 from cmc.reporting.tables import markdown, run_records, write_csv
 from cmc.storage import replacing
 
@@ -71,9 +71,14 @@ def run(name: str, entry: Entry, runs: Path, data: str, seeds: int) -> None:
 
 def rows_of(folder: Path) -> list[Row]:
     """The finished runs below a folder, in the order of `METHODS`."""
+    runs: list[Run] = []
+    skipped: list[str] = []
+    for path in find([folder]):
+        with noting(skipped, path):
+            runs.append(read_run(path))
     with bars() as (advance, begin):
-        rows, lines = gather([read_run(path) for path in find([folder])], advance, begin)
-    for line in lines:
+        rows, lines = gather(runs, advance, begin)
+    for line in [*skipped, *lines]:
         print(line, file=sys.stderr)
     order = [entry.name for entry in METHODS]
     return sorted(rows, key=lambda row: (order.index(row.method.partition(" ")[0]), row.method))
