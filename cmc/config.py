@@ -42,7 +42,7 @@ _OWN = (
     "num_sanity_val_steps",
     "reload_dataloaders_every_n_epochs",
 )
-_PRECISIONS = (32, "32", "32-true", "16-mixed", "bf16-mixed")
+_PRECISIONS = ("auto", 32, "32", "32-true", "16-mixed", "bf16-mixed")
 _SCALINGS = ("auto", "none", "l2", "standard", "minmax")
 _PROJECTIONS = ("pca", "tsne", "umap")
 _FORMATS = ("png", "pdf", "svg")
@@ -121,7 +121,7 @@ _RULES: dict[str, Rule] = {
     ),
     "trainer.num_nodes": Rule(lambda v: _whole(v, 1), "a whole number of at least 1"),
     "objective": Rule(lambda v: isinstance(v, str), "a key of metrics.json, such as label_free.quality"),
-    "trainer.precision": Rule(lambda v: v in _PRECISIONS, f"one of {', '.join(_PRECISIONS[1:])}"),
+    "trainer.precision": Rule(lambda v: v in _PRECISIONS, "one of auto, 32-true, 16-mixed, bf16-mixed"),
     "method.batch_size": _SIZE,
     "method.width": Rule(lambda v: v is None or _whole(v, 1), "a whole number of at least 1, or null"),
     "method.components": Rule(lambda v: v is None or _whole(v, 1), "a whole number of at least 1, or null"),

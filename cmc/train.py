@@ -17,12 +17,14 @@ from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Checkpoint
 from rich.console import Console
 
+from cmc.allocator import reuse
 from cmc.callbacks.checkpoints import NAME
 from cmc.config import shorten
 from cmc.data.module import DataModule
 from cmc.distributed import first_process
 from cmc.errors import Interrupted, UserError
 from cmc.methods.base import Method
+from cmc.precision import resolve
 from cmc.storage import replacing
 from cmc.strategy import Processes, quiet
 from cmc.summary import show
@@ -83,6 +85,7 @@ def fit(
     data.load()
     method: Method = instantiate(config.method, dims=data.dims, n_clusters=data.n_clusters)
     method.accept(data)
+    config.trainer.precision = resolve(config.trainer.precision, _device(config.trainer), method.is_trained)
     callbacks = [instantiate(callback) for callback in config.callbacks.values() if callback is not None]
     trainer = _trainer(
         config,
@@ -97,7 +100,8 @@ def fit(
         _write_config(config, run)
     log.info("run folder: %s", run)
     try:
-        trainer.fit(method, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        with reuse():
+            trainer.fit(method, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:  # what Lightning makes of a Ctrl-C that `Checkpoints` has not caught
         onward = f"go on with: python -m cmc.run resume={run}" if (run / NAME).exists() else "no checkpoint is written"
         raise Interrupted(f"stopped at once; {onward}") from None
@@ -126,6 +130,12 @@ def _trainer(config: DictConfig, **settings: Any) -> Trainer:
             raise UserError(f"trainer: {' '.join(str(error.__cause__).split())}") from None
         raise
     return trainer
+
+
+def _device(settings: DictConfig) -> torch.device:
+    """What the Trainer will train on, as far as its precision depends on it."""
+    cpu = settings.accelerator == "cpu" or not torch.accelerator.is_available()
+    return torch.device("cpu" if cpu else str(torch.accelerator.current_accelerator()))
 
 
 def _resumed(run: Path, overrides: list[str]) -> tuple[DictConfig, Path]:

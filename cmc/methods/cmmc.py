@@ -19,6 +19,9 @@ from cmc.functional.kmeans import kmeans, scale_columns
 from cmc.functional.matching import rename
 from cmc.methods.base import Method, at_least, total
 from cmc.networks import AutoEncoder
+from cmc.precision import full, objectives
+
+_PHASES = ("reconstruct", "contrast", "align")
 
 
 class CMMC(Method):
@@ -57,6 +60,7 @@ class CMMC(Method):
         imbalance_per: count the size term of L_Q once a ``modality``, or, as the authors' release does, in every
             ``pair`` that the modality is part of (the same for two modalities).
         seed: of k-means.
+        compile: see `cmc.methods.base.Method`.
 
     Raises:
         UserError: a value outside its range, or a phase that is not one of the three.
@@ -64,6 +68,7 @@ class CMMC(Method):
 
     warmup = frozenset({"reconstruct"})
     chunkable = frozenset({"align"})
+    compilable = tuple(f"_{phase}" for phase in _PHASES)
     pseudo_labels: Tensor
 
     def __init__(
@@ -83,11 +88,11 @@ class CMMC(Method):
         align_input: str = "logits",
         imbalance_per: str = "modality",
         seed: int = 0,
+        compile: bool = False,
     ) -> None:
-        super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last)
+        super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, compile=compile)
         at_least(1, latent_dim=latent_dim, feature_dim=feature_dim, kmeans_restarts=kmeans_restarts)
         at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
-        self._objectives = {"reconstruct": self._reconstruct, "contrast": self._contrast, "align": self._align}
         self._check(feature_temperature, label_temperature, align_input, imbalance_per)
         self.feature_temperature, self.label_temperature = feature_temperature, label_temperature
         self.align_input, self.imbalance_per = align_input, imbalance_per
@@ -99,8 +104,8 @@ class CMMC(Method):
 
     def _check(self, feature_temperature: float, label_temperature: float, align_input: str, per: str) -> None:
         for phase in self.schedule.phases:
-            if phase.name not in self._objectives:
-                raise UserError(f"method.phases.{phase.name}: CMMC's phases are {', '.join(self._objectives)}")
+            if phase.name not in _PHASES:
+                raise UserError(f"method.phases.{phase.name}: CMMC's phases are {', '.join(_PHASES)}")
         for key, temperature in (("feature", feature_temperature), ("label", label_temperature)):
             if not temperature > 0:
                 raise UserError(f"method.{key}_temperature: {temperature} given; it must be above 0")
@@ -111,7 +116,8 @@ class CMMC(Method):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The terms of the present phase."""
-        return self._objectives[self.phase.name](batch)
+        objective: Callable[[Batch], dict[str, Tensor]] = getattr(self, f"_{self.phase.name}")
+        return objective(batch)
 
     def _reconstruct(self, batch: Batch) -> dict[str, Tensor]:
         _, error = self._autoencode(batch)
@@ -120,17 +126,20 @@ class CMMC(Method):
     def _contrast(self, batch: Batch) -> dict[str, Tensor]:
         codes, error = self._autoencode(batch)
         h = [self._feature(z) for z in codes]
-        q = [self.cluster_head(z).softmax(1) for z in codes]
+        q = [self._logits(z).softmax(1) for z in codes]
         times = 1 if self.imbalance_per == "modality" else len(q) - 1
-        return {
-            "reconstruction": error,
-            "feature_contrast": self._feature_contrast(h, batch.offset),
-            "label_contrast": total(
+        with objectives(self.device):
+            contrasts = [
                 cluster_contrast(distributed.total(cluster_products(a, b)), self.label_temperature)
                 for a, b in combinations(q, 2)
-            ),
-            "imbalance": times * total(cluster_imbalance(distributed.total(x.sum(0, True)) / batch.total) for x in q),
-        }
+            ]
+            sizes = [distributed.total(x.sum(0, True)) / batch.total for x in q]
+            return {
+                "reconstruction": error,
+                "feature_contrast": self._feature_contrast(h, batch.offset),
+                "label_contrast": total(contrasts),
+                "imbalance": times * total(cluster_imbalance(size) for size in sizes),
+            }
 
     def _feature_contrast(self, h: list[Tensor], offset: int) -> Tensor:
         """Over pairs, this process's rows among those of the global batch."""
@@ -142,7 +151,7 @@ class CMMC(Method):
 
     def _align(self, batch: Batch) -> dict[str, Tensor]:
         targets = self.pseudo_labels[:, batch.index.to(self.device)]
-        logits = [self.cluster_head(z) for z in self._encode(batch)]
+        logits = [self._logits(z) for z in self._encode(batch)]
         inputs = logits if self.align_input == "logits" else [x.softmax(1) for x in logits]
         return {"alignment": total(F.cross_entropy(x, y) for x, y in zip(inputs, targets, strict=True))}
 
@@ -155,7 +164,7 @@ class CMMC(Method):
         for batch in batches:
             for m, z in enumerate(self._encode(batch)):
                 features[m].append(distributed.gather(self._feature(z)))
-                clusters[m].append(distributed.gather(self.cluster_head(z).argmax(1)))
+                clusters[m].append(distributed.gather(self._logits(z).argmax(1)))
         labels = [self._pseudo_labels(torch.cat(h), torch.cat(q)) for h, q in zip(features, clusters, strict=True)]
         self.pseudo_labels = distributed.from_first(torch.stack(labels))
 
@@ -168,7 +177,7 @@ class CMMC(Method):
 
     def assign_each(self, batch: Batch) -> Tensor:
         """q^m of every modality, M x B x K."""
-        return torch.stack([self.cluster_head(z).softmax(1) for z in self._encode(batch)])
+        return torch.stack([self._logits(z).softmax(1) for z in self._encode(batch)])
 
     def assign(self, batch: Batch) -> Tensor:
         """The mean over modalities of q^m, B x K."""
@@ -184,11 +193,14 @@ class CMMC(Method):
     def _autoencode(self, batch: Batch) -> tuple[list[Tensor], Tensor]:
         """Codes, and the sum over modalities of the mean squared error."""
         outputs = [net(x) for net, x in zip(self._networks(), batch.modalities, strict=True)]
-        errors = (F.mse_loss(decoded, x) for (_, decoded), x in zip(outputs, batch.modalities, strict=True))
+        errors = (F.mse_loss(full(decoded), x) for (_, decoded), x in zip(outputs, batch.modalities, strict=True))
         return [code for code, _ in outputs], total(errors)
 
     def _networks(self) -> list[AutoEncoder]:
         return list(self.autoencoders)  # type: ignore[arg-type]
 
     def _feature(self, z: Tensor) -> Tensor:
-        return F.normalize(self.feature_head(z), dim=1)
+        return F.normalize(full(self.feature_head(z)), dim=1)
+
+    def _logits(self, z: Tensor) -> Tensor:
+        return full(self.cluster_head(z))

@@ -23,9 +23,11 @@ from cmc.functional.sinkhorn import sinkhorn_labels
 from cmc.functional.variational import gaussian_kl, softmax_kl
 from cmc.methods.base import Method, at_least, one_of, total
 from cmc.networks import Bottleneck, BottleneckNetwork, PrincipalComponents, initialise_normal
+from cmc.precision import objectives
 
 log = logging.getLogger(__name__)
 
+_TERMS = ("shared_information", "superfluous_information", "uniform_distribution")
 _CHOICES = {
     "alignment": ("projection", "pca", "none"),
     "joint": ("plain", "symmetric"),
@@ -95,12 +97,14 @@ class DMIM(Method):
         released: the rest of what the release does otherwise: weights from N(0, 0.02^2) and biases 0; one set of batch
             norm statistics for all modalities; L2 as the divergence of softmaxes averaged over elements; L3's
             cross-entropy fed probabilities (a second softmax); clusters from the first modality alone.
+        compile: see `cmc.methods.base.Method`.
 
     Raises:
         UserError: a value outside its range; widths that differ under ``alignment=none``.
     """
 
     chosen: Tensor
+    compilable = ("_terms",)
     names: Tensor
     pseudo: Tensor
     scale: Tensor
@@ -131,8 +135,9 @@ class DMIM(Method):
         pseudo_labels: str = "each",
         restarts: int = 5,
         released: bool = False,
+        compile: bool = False,
     ) -> None:
-        super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, scheduler)
+        super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, scheduler, compile)
         given = {"alignment": alignment, "joint": joint, "head_input": head_input, "pseudo_labels": pseudo_labels}
         for key, value in given.items():
             one_of(key, value, _CHOICES[key])
@@ -146,13 +151,14 @@ class DMIM(Method):
         self.joint, self.pseudo_labels, self.released = joint, pseudo_labels, released
         self.beta, self.beta_warmup, self.gamma, self.power = beta, beta_warmup, gamma, power
         self.input_noise, self.refresh_every, self.unit_rows = input_noise, refresh_every, unit_rows
-        kept, width = _aligned(dims, alignment, components, width)
+        kept, self.width = _aligned(dims, alignment, components, width)
+        self.restarts = restarts
         fronts = [PrincipalComponents(d, kept) for d in dims.values()]
         self.fronts = nn.ModuleList(fronts)
         self.networks = nn.ModuleList(
             BottleneckNetwork(
                 widths=[front.width for front in fronts],
-                width=width,
+                width=self.width,
                 n_clusters=n_clusters,
                 n_over=overcluster_factor * n_clusters,
                 depth=depth,
@@ -177,36 +183,46 @@ class DMIM(Method):
     def pieces(self, batch: Batch) -> Iterator[tuple[dict[str, Tensor], float]]:
         """One piece a network."""
         share, rows = self._share_of_run(), self._front(batch)
-        for r, network in self._numbered():
-            draw = partial(distributed.normal_like, n=batch.total, offset=batch.offset)
-            outputs = [network(x, m, draw) for m, x in enumerate(self._noisy(rows, share, draw))]
-            yield self._terms(r, outputs, batch, share), 1 / len(self.networks)
-
-    def _terms(self, r: int, outputs: list[Bottleneck], batch: Batch, share: float) -> dict[str, Tensor]:
-        """L1, beta L2 and gamma L3 of network r."""
         beta = self.beta * (min(1.0, share / self.beta_warmup) if self.beta_warmup else 1.0)
-        symmetric = self.joint == "symmetric"
-        shared = [
-            mutual_information(distributed.total(joint_table(a, b, symmetric) * batch.share))
-            for logits in ([o.cluster for o in outputs], [o.overcluster for o in outputs])
-            for a, b in combinations([x.softmax(1) for x in logits], 2)
-        ]
-        return {
-            "shared_information": -total(shared) / (len(outputs) - 1),
-            "superfluous_information": beta * total(self._superfluous(o, batch) for o in outputs),
-            "uniform_distribution": self.gamma * self._uniform(r, outputs, batch),
-        }
+        draw = partial(distributed.normal, n=batch.total, offset=batch.offset)
+        for r, network in self._numbered():
+            seen = self._noisy(rows, share, draw)
+            noise = [draw(x, self.width) for x in seen]
+            reference = [draw(x, self.width) for x in seen] if self.released else None
+            terms = self._terms(network, seen, noise, reference, self._targets(r, batch), batch.share)
+            yield dict(zip(_TERMS, (terms[0], beta * terms[1], self.gamma * terms[2]), strict=True)), 1 / self.restarts
 
-    def _superfluous(self, output: Bottleneck, batch: Batch) -> Tensor:
-        if self.released:
-            return softmax_kl(output.z, distributed.normal_like(output.z, batch.total, batch.offset))
-        return gaussian_kl(output.mean, output.deviation)
+    def _terms(
+        self,
+        network: BottleneckNetwork,
+        rows: list[Tensor],
+        noise: list[Tensor],
+        reference: list[Tensor] | None,
+        targets: Tensor | None,
+        share: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """L1, L2 and L3 of one network, not weighted."""
+        outputs = [network(x, m, noise[m]) for m, x in enumerate(rows)]
+        with objectives(self.device):
+            shared = [
+                mutual_information(distributed.total(joint_table(a, b, self.joint == "symmetric") * share))
+                for logits in ([o.cluster for o in outputs], [o.overcluster for o in outputs])
+                for a, b in combinations([x.softmax(1) for x in logits], 2)
+            ]
+            if reference is None:
+                superfluous = [gaussian_kl(o.mean, o.deviation) for o in outputs]
+            else:
+                superfluous = [softmax_kl(o.z, x) for o, x in zip(outputs, reference, strict=True)]
+            return -total(shared) / (len(outputs) - 1), total(superfluous), self._uniform(outputs, targets)
 
-    def _uniform(self, r: int, outputs: list[Bottleneck], batch: Batch) -> Tensor:
-        """Cross-entropy of the cluster heads against the pseudo labels of network r; 0 where its weight is 0."""
-        if not self.gamma:
+    def _targets(self, r: int, batch: Batch) -> Tensor | None:
+        """Pseudo labels of network r, M x B; None where their weight is 0."""
+        return self.pseudo[r][:, batch.index.to(self.device)].long() if self.gamma else None
+
+    def _uniform(self, outputs: list[Bottleneck], targets: Tensor | None) -> Tensor:
+        """Cross-entropy of the cluster heads against pseudo labels; 0 without any."""
+        if targets is None:
             return outputs[0].cluster.new_zeros(())
-        targets = self.pseudo[r][:, batch.index.to(self.device)].long()
         taught = outputs[:1] if self.pseudo_labels == "first" else outputs
         inputs = [o.cluster.softmax(1) if self.released else o.cluster for o in taught]
         return total(F.cross_entropy(x, targets[m]) for m, x in enumerate(inputs))
@@ -220,11 +236,11 @@ class DMIM(Method):
         rows = [F.normalize(x, dim=1) if self.unit_rows else x for x in batch.modalities]
         return [front(x) for front, x in zip(self.fronts, rows, strict=True)]
 
-    def _noisy(self, rows: list[Tensor], share: float, draw: Callable[[Tensor], Tensor]) -> list[Tensor]:
+    def _noisy(self, rows: list[Tensor], share: float, draw: Callable[[Tensor, int], Tensor]) -> list[Tensor]:
         noise = self.input_noise * (1 - share)
         if not noise:
             return rows
-        return [x + noise * scale * draw(x) for x, scale in zip(rows, self.scale, strict=True)]
+        return [x + noise * scale * draw(x, x.shape[1]) for x, scale in zip(rows, self.scale, strict=True)]
 
     def refresh(self, phase: str, epoch: int, batches: Iterable[Batch]) -> None:
         """Before the first epoch: principal components. Every ``refresh_every`` epochs: pseudo labels, R x M x N."""

@@ -179,10 +179,10 @@ def test_input_noise_is_relative_and_falls_to_zero():
     method.scale = torch.tensor([2.0, 0.1])
     rows = [torch.zeros(4000, 6), torch.zeros(4000, 5)]
     for share, factor in ((0.0, 1.0), (0.5, 0.5)):
-        noisy = method._noisy(rows, share, torch.randn_like)
+        noisy = method._noisy(rows, share, lambda x, width: torch.randn(len(x), width))
         assert noisy[0].std().item() == pytest.approx(0.5 * 2.0 * factor, rel=0.05)
         assert noisy[1].std().item() == pytest.approx(0.5 * 0.1 * factor, rel=0.05)
-    assert method._noisy(rows, 1.0, torch.randn_like) is rows
+    assert method._noisy(rows, 1.0, None) is rows
 
 
 def test_pseudo_labels_are_refreshed_at_their_interval(tmp_path):
