@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from cmc import distributed
-from cmc.data.loader import Batch
+from cmc.data.loader import Batch, InOrder
 from cmc.data.module import DataModule
 from cmc.errors import UserError
 from cmc.methods.schedule import Phase, Schedule
@@ -138,10 +138,10 @@ class Method(LightningModule, ABC):
         """The common representation of the samples, B x D; the assignments where a method has no other."""
         return self.assign(batch)
 
-    def refresh(self, phase: str, epoch: int, batches: Iterable[Batch]) -> None:
+    def refresh(self, phase: str, epoch: int, batches: InOrder) -> None:
         """Called before epoch ``epoch`` (from 0) of a phase, in evaluation mode, with passes over all samples."""
 
-    def settle(self, batches: Iterable[Batch]) -> None:
+    def settle(self, batches: InOrder) -> None:
         """Called before assignments are read: at evaluations, and at the end of the last epoch, as `refresh` is.
 
         The place to decide what all samples must be seen for; the decision lives in buffers.
@@ -206,8 +206,8 @@ class Method(LightningModule, ABC):
         with self.evaluating():
             self.refresh(phase.name, epoch, self._passes())
 
-    def _passes(self) -> Iterable[Batch]:
-        passes: Iterable[Batch] = self.trainer.datamodule.pass_over()  # type: ignore[attr-defined]
+    def _passes(self) -> InOrder:
+        passes: InOrder = self.trainer.datamodule.pass_over()  # type: ignore[attr-defined]
         return passes
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:

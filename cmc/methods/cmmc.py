@@ -12,16 +12,19 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from cmc import distributed
-from cmc.data.loader import Batch
+from cmc.data.loader import Batch, InOrder
 from cmc.errors import UserError
+from cmc.functional.contingency import contingency_table
 from cmc.functional.contrastive import cluster_contrast, cluster_imbalance, cluster_products, nt_xent
-from cmc.functional.kmeans import kmeans, scale_columns
-from cmc.functional.matching import rename
+from cmc.functional.kmeans import column_range, kmeans_centres, nearest
+from cmc.functional.matching import match
 from cmc.methods.base import Method, at_least, total
 from cmc.networks import AutoEncoder
 from cmc.precision import full, objectives
 
 _PHASES = ("reconstruct", "contrast", "align")
+_KMEANS_ROWS = 100_000  # that k-means is run on: evenly spaced ones, where there are more
+_CHUNK = 4096
 
 
 class CMMC(Method):
@@ -36,7 +39,8 @@ class CMMC(Method):
        batch mean of q: it keeps clusters from emptying.
     3. ``align``: cross-entropy of q^m against pseudo labels: k-means on h^m, min-max scaled a dimension, once at the
        start, renamed to q's cluster numbers by the maximum matching with argmax q^m. One step an epoch on all
-       samples, its gradient summed over chunks.
+       samples, its gradient summed over chunks. Of more than 100,000 samples, so many evenly spaced ones give the
+       centres, and every sample takes the nearest.
 
     A sample's cluster is the argmax of the mean over modalities of q^m.
 
@@ -100,7 +104,7 @@ class CMMC(Method):
         self.autoencoders = nn.ModuleList(AutoEncoder([d, *hidden, latent_dim]) for d in dims.values())
         self.feature_head = nn.Linear(latent_dim, feature_dim)
         self.cluster_head = nn.Linear(latent_dim, n_clusters)
-        self.register_buffer("pseudo_labels", torch.empty(len(dims), 0, dtype=torch.long))
+        self.register_buffer("pseudo_labels", torch.empty(len(dims), 0, dtype=torch.int16))
 
     def _check(self, feature_temperature: float, label_temperature: float, align_input: str, per: str) -> None:
         for phase in self.schedule.phases:
@@ -150,30 +154,41 @@ class CMMC(Method):
         )
 
     def _align(self, batch: Batch) -> dict[str, Tensor]:
-        targets = self.pseudo_labels[:, batch.index.to(self.device)]
+        targets = self.pseudo_labels[:, batch.index.to(self.device)].long()
         logits = [self._logits(z) for z in self._encode(batch)]
         inputs = logits if self.align_input == "logits" else [x.softmax(1) for x in logits]
         return {"alignment": total(F.cross_entropy(x, y) for x, y in zip(inputs, targets, strict=True))}
 
-    def refresh(self, phase: str, epoch: int, batches: Iterable[Batch]) -> None:
+    def refresh(self, phase: str, epoch: int, batches: InOrder) -> None:
         """At the start of ``align``: pseudo labels, M x N."""
         if phase != "align" or epoch:
             return
-        features: list[list[Tensor]] = [[] for _ in self.modalities]
-        clusters: list[list[Tensor]] = [[] for _ in self.modalities]
+        k, found = self.n_clusters, self._kmeans(batches.spaced(_KMEANS_ROWS))
+        tables = torch.zeros(len(found), k, k, dtype=torch.long, device=self.device)
+        labels = torch.empty(len(found), batches.n_samples, dtype=torch.int16, device=self.device)
+        done = 0
         for batch in batches:
-            for m, z in enumerate(self._encode(batch)):
-                features[m].append(distributed.gather(self._feature(z)))
-                clusters[m].append(distributed.gather(self._logits(z).argmax(1)))
-        labels = [self._pseudo_labels(torch.cat(h), torch.cat(q)) for h, q in zip(features, clusters, strict=True)]
-        self.pseudo_labels = distributed.from_first(torch.stack(labels))
+            for m, (z, (low, spread, centres)) in enumerate(zip(self._encode(batch), found, strict=True)):
+                own = nearest((self._feature(z) - low) / spread, centres)
+                tables[m] += contingency_table(own, self._logits(z).argmax(1), k, k)
+                labels[m, done : done + batch.total] = distributed.gather(own)
+            done += batch.total
+        names = [match(table) for table in distributed.total(tables)]
+        self.pseudo_labels = torch.stack([name.short()[own.int()] for name, own in zip(names, labels, strict=True)])
 
-    def _pseudo_labels(self, features: Tensor, clusters: Tensor) -> Tensor:
-        """k-means of one modality's features, N, in the numbers of its clusters; on the first process alone."""
-        if distributed.rank():
-            return torch.empty_like(clusters)
-        found = kmeans(scale_columns(features), self.n_clusters, self.kmeans_restarts, self.seed)
-        return rename(found, clusters, self.n_clusters)
+    def _kmeans(self, batch: Batch) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Of every modality: its features' least value and spread a dimension, and k-means' centres of them, scaled."""
+        chunks = [self._encode(chunk) for chunk in batch.chunks(_CHUNK)]
+        found = []
+        for codes in zip(*chunks, strict=True):
+            h = torch.cat([self._feature(z) for z in codes])
+            low, spread = column_range(h)
+            centres = h.new_empty(self.n_clusters, h.shape[1])
+            if distributed.rank() == 0:
+                scaled = (h - low) / spread
+                centres = kmeans_centres(scaled, self.n_clusters, self.kmeans_restarts, self.seed)[0]
+            found.append((distributed.from_first(low), distributed.from_first(spread), distributed.from_first(centres)))
+        return found
 
     def assign_each(self, batch: Batch) -> Tensor:
         """q^m of every modality, M x B x K."""

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from cmc import distributed
-from cmc.data.loader import Batch
+from cmc.data.loader import Batch, InOrder
 from cmc.errors import UserError
 from cmc.functional.agreement import agreement, agreement_tables, match_modalities
 from cmc.functional.mutual_information import joint_table, mutual_information
@@ -28,6 +28,7 @@ from cmc.precision import objectives
 log = logging.getLogger(__name__)
 
 _TERMS = ("shared_information", "superfluous_information", "uniform_distribution")
+_LABELLING_BYTES = 2**28  # of assignments that pseudo labels are made from at once
 _CHOICES = {
     "alignment": ("projection", "pca", "none"),
     "joint": ("plain", "symmetric"),
@@ -242,20 +243,41 @@ class DMIM(Method):
             return rows
         return [x + noise * scale * draw(x, x.shape[1]) for x, scale in zip(rows, self.scale, strict=True)]
 
-    def refresh(self, phase: str, epoch: int, batches: Iterable[Batch]) -> None:
+    def refresh(self, phase: str, epoch: int, batches: InOrder) -> None:
         """Before the first epoch: principal components. Every ``refresh_every`` epochs: pseudo labels, R x M x N."""
         if epoch == 0:
             self._fit_front(batches)
         if self.gamma and epoch % self.refresh_every == 0:
-            assigned: list[list[Tensor]] = [[] for _ in self.networks]
-            for batch in batches:
-                rows = self._front(batch)
-                for r, network in self._numbered():
-                    own = self._log_assignments(network, rows)
-                    assigned[r].append(distributed.gather(own.transpose(0, 1)).transpose(0, 1))
-            self.pseudo = torch.stack([self._balanced(torch.cat(parts, 1)) for parts in assigned]).short()
+            self._label(batches)
 
-    def _fit_front(self, batches: Iterable[Batch]) -> None:
+    def _label(self, batches: InOrder) -> None:
+        """New pseudo labels, in as many passes as the memory for assignments asks for."""
+        n, k, n_modalities = batches.n_samples, self.n_clusters, len(self.fronts)
+        if self.pseudo.shape[2] != n:
+            self.pseudo = self.pseudo.new_empty(self.restarts, n_modalities, n)
+        together = n_modalities if self.pseudo_labels == "matched" else 1
+        sets = [(r, m) for r in range(self.restarts) for m in range(n_modalities)]
+        at_once = max(together, _LABELLING_BYTES // (4 * n * k) // together * together)
+        for first in range(0, len(sets), at_once):
+            part = sets[first : first + at_once]
+            log_assignments = self._collected(part, batches)
+            for i in range(0, len(part), together):
+                r, m = part[i]
+                self.pseudo[r, m : m + together] = self._balanced(log_assignments[i : i + together]).short()
+
+    def _collected(self, sets: list[tuple[int, int]], batches: InOrder) -> Tensor:
+        """Log assignments of all samples by pairs of network and modality, len(sets) x N x K."""
+        networks, done = dict(self._numbered()), 0
+        collected = self.scale.new_empty(len(sets), batches.n_samples, self.n_clusters)
+        for batch in batches:
+            rows = self._front(batch)
+            for i, (r, m) in enumerate(sets):
+                own = networks[r](rows[m], m).cluster.log_softmax(1)
+                collected[i, done : done + batch.total] = distributed.gather(own)
+            done += batch.total
+        return collected
+
+    def _fit_front(self, batches: InOrder) -> None:
         """Principal components and root mean square of every modality, from sums over samples in double precision."""
         fronts: list[PrincipalComponents] = list(self.fronts)  # type: ignore[arg-type]
         for m, front in enumerate(fronts):
@@ -274,7 +296,7 @@ class DMIM(Method):
         return torch.stack([network(x, m).cluster.log_softmax(1) for m, x in enumerate(rows)])
 
     def _balanced(self, log_assignments: Tensor) -> Tensor:
-        """Pseudo labels of one network, M x N, from its log assignments, M x N x K."""
+        """Pseudo labels of one network, M x N, from its log assignments, M x N x K; modalities may come one by one."""
         if self.pseudo_labels != "matched":
             return torch.stack([sinkhorn_labels(x, self.power) for x in log_assignments])
         p = log_assignments.exp()
@@ -282,7 +304,7 @@ class DMIM(Method):
         common = sinkhorn_labels(_matched(p, names).mean(0).log(), self.power)
         return torch.stack([name[common] for name in names])
 
-    def settle(self, batches: Iterable[Batch]) -> None:
+    def settle(self, batches: InOrder) -> None:
         """Match the modalities' clusters; keep the network whose modalities agree best on clusters of equal size."""
         n, m, k = len(self.networks), len(self.fronts), self.n_clusters
         soft = torch.zeros(n, m, m, k, k, dtype=torch.float64, device=self.device)

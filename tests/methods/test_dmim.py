@@ -10,8 +10,9 @@ from torch.nn import functional as F
 from cmc.data.loader import Batch
 from cmc.errors import UserError
 from cmc.functional.variational import gaussian_kl
+from cmc.methods import dmim
 from cmc.methods.dmim import DMIM
-from tests.methods.toy import ToyData, fit
+from tests.methods.toy import ToyData, fit, passes
 
 PHASES = {"train": {"epochs": 10}}
 PLAIN = {"width": 6, "components": None, "unit_rows": False, "input_noise": 0.0, "restarts": 1, "overcluster_factor": 2}
@@ -153,6 +154,24 @@ def test_with_heads_on_z_a_larger_beta_lowers_what_z_keeps(tmp_path):
             outputs = [method.networks[0](x, m) for m, x in enumerate(batch.modalities)]
         kept.append(sum(gaussian_kl(o.mean, o.deviation).item() for o in outputs))
     assert kept[0] > kept[1] > kept[2]
+
+
+@pytest.mark.parametrize("kind", ["each", "matched", "first"])
+def test_pseudo_labels_do_not_depend_on_how_many_are_made_at_once(monkeypatch, kind):
+    batch = batch_of((6, 5), n=50)
+    made = []
+    for memory in (2**28, 1):
+        monkeypatch.setattr(dmim, "_LABELLING_BYTES", memory)
+        method = build((6, 5), restarts=3, gamma=0.5, pseudo_labels=kind).double()
+        with method.evaluating():
+            method.refresh("train", 0, passes(batch, 15))
+        made.append(method.pseudo.clone())
+    assert made[0].shape == (3, 2, 50)
+    assert torch.equal(*made)
+    with method.evaluating():
+        rows = method._front(batch)
+        logs = [method._log_assignments(network, rows) for network in method.networks]
+    assert torch.equal(made[0], torch.stack([method._balanced(log).short() for log in logs]))
 
 
 def test_without_l3_no_pseudo_labels_are_needed(tmp_path):
