@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from cmc import distributed
-from cmc.data.loader import Batch, InOrder
+from cmc.data.loader import Batch, InOrder, Span
 from cmc.data.module import DataModule
 from cmc.errors import UserError
 from cmc.methods.schedule import Phase, Schedule
@@ -210,7 +210,7 @@ class Method(LightningModule, ABC):
         passes: InOrder = self.trainer.datamodule.pass_over()  # type: ignore[attr-defined]
         return passes
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def training_step(self, batch: Batch | Span, batch_idx: int) -> None:
         """One optimiser step; the gradient is the sum over the pieces of the objective."""
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
@@ -227,7 +227,7 @@ class Method(LightningModule, ABC):
             distributed.sum_gradients(self.parameters())
         optimizer.step()
 
-    def pieces(self, batch: Batch) -> Iterator[tuple[dict[str, Tensor], float]]:
+    def pieces(self, batch: Batch | Span) -> Iterator[tuple[dict[str, Tensor], float]]:
         """The objective as a weighted sum whose gradients are taken one piece after the other, to spare memory.
 
         By default the pieces are the chunks that the phase asks for.
