@@ -21,7 +21,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from cmc.errors import Failed, Interrupted, UserError
+from cmc.errors import Failed, Interrupted, Preempted, UserError
+from cmc.runs import onward
+from cmc.stopping import PREEMPTION
 
 REQUEST = "launch.json"
 _POLL = 0.1
@@ -68,7 +70,7 @@ def external_rank() -> int:
     return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", os.environ.get("LOCAL_RANK", 0))))
 
 
-def launch(config: DictConfig, folder: str, overrides: list[str], n: int) -> dict[str, Any]:
+def launch(config: DictConfig, folder: str, overrides: list[str], n: int, lock: int | None = None) -> dict[str, Any]:
     """Train in n processes on this machine.
 
     Args:
@@ -76,6 +78,7 @@ def launch(config: DictConfig, folder: str, overrides: list[str], n: int) -> dic
         folder: the run folder.
         overrides: what the command line said.
         n: how many.
+        lock: a file descriptor that the first process, which writes the run folder, keeps open.
 
     Returns:
         What ``metrics.json`` holds.
@@ -89,10 +92,12 @@ def launch(config: DictConfig, folder: str, overrides: list[str], n: int) -> dic
     run.mkdir(parents=True, exist_ok=True)
     (run / REQUEST).write_text(json.dumps(request))
     meeting = _meeting(config)
-    ranks = [_start(run, rank, n, meeting) for rank in range(n)]
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    ranks = [_start(run, rank, n, meeting, lock) for rank in range(n)]
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *PREEMPTION)}
+    asked: list[int] = []
 
     def forward(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
         for process in ranks:
             if process.poll() is None:
                 process.send_signal(number)
@@ -105,7 +110,7 @@ def launch(config: DictConfig, folder: str, overrides: list[str], n: int) -> dic
         for number, handler in before.items():
             signal.signal(number, handler)
         (run / REQUEST).unlink(missing_ok=True)
-    _judge(run, codes)
+    _judge(run, codes, asked)
     report: dict[str, Any] = json.loads((run / "metrics.json").read_text())
     return report
 
@@ -119,7 +124,7 @@ def _meeting(config: DictConfig) -> dict[str, str]:
         return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "NODE_RANK": "0"}
 
 
-def _start(run: Path, rank: int, n: int, meeting: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _start(run: Path, rank: int, n: int, meeting: Mapping[str, str], lock: int | None) -> subprocess.Popen[bytes]:
     """Start a rank in a session of its own, so that a Ctrl-C reaches it through the parent alone."""
     threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // n))}
     environment = {**threads, **os.environ, **meeting, "WORLD_SIZE": str(n), "LOCAL_RANK": str(rank)}
@@ -127,7 +132,8 @@ def _start(run: Path, rank: int, n: int, meeting: Mapping[str, str]) -> subproce
     own = None if rank == 0 else (run / f"rank{rank}.log").open("wb")
     command = [sys.executable, "-m", "cmc.worker", str(run)]
     try:
-        return subprocess.Popen(command, env=environment, stdout=own, stderr=own, start_new_session=True)
+        kept = () if lock is None or rank else (lock,)
+        return subprocess.Popen(command, env=environment, stdout=own, stderr=own, start_new_session=True, pass_fds=kept)
     finally:
         if own is not None:
             own.close()
@@ -158,28 +164,36 @@ def _end(ranks: list[subprocess.Popen[bytes]]) -> None:
         process.wait()
 
 
-def _judge(run: Path, codes: list[int]) -> None:
-    """Tell the cause of a failure: what a process said, else a process that was killed."""
+def _judge(run: Path, codes: list[int], asked: list[int]) -> None:
+    """Tell the cause of an early end: what a process said that ended by itself, else a process that was killed.
+
+    Args:
+        run: the run folder.
+        codes: of the processes; see `_watch`.
+        asked: signals that the run got.
+    """
     endings = {}
-    for rank in range(len(codes)):
+    for rank, code in enumerate(codes):
         if (path := ending(run, rank)).exists():
-            endings[rank] = json.loads(path.read_text())
+            if code:
+                endings[rank] = json.loads(path.read_text())
             path.unlink()
-    for kind, error in (("UserError", UserError), ("Interrupted", Interrupted)):
+    for error in (UserError, Preempted, Interrupted):
         for told in endings.values():
-            if told["kind"] == kind:
+            if told["kind"] == error.__name__:
                 _tidy(run, len(codes))
                 raise error(told["line"])
-    onward = f"; go on with: python -m cmc.run resume={run}" if (run / "checkpoints").exists() else ""
     for rank, code in enumerate(codes):
         if code < 0:
             name = signal.Signals(-code).name
-            raise Failed(f"rank {rank} was killed ({name}); the other processes were ended{onward}")
+            if -code in asked:  # before the process could listen
+                raise Preempted(f"stopped at once ({name}); {onward(run)}")
+            raise Failed(f"rank {rank} was killed ({name}); the other processes were ended; {onward(run)}")
     for rank, told in endings.items():
-        raise Failed(f"rank {rank} failed: {told['line']}; {run / 'run.log'} has more{onward}")
+        raise Failed(f"rank {rank} failed: {told['line']}; {run / 'run.log'} has more; {onward(run)}")
     if any(codes):
         rank = next(rank for rank, code in enumerate(codes) if code)
-        raise Failed(f"rank {rank} ended with status {codes[rank]}; see {run / f'rank{rank}.log'}{onward}")
+        raise Failed(f"rank {rank} ended with status {codes[rank]}; see {run / f'rank{rank}.log'}; {onward(run)}")
     _tidy(run, len(codes))
 
 

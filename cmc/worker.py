@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from cmc.cli import message
 from cmc.errors import Interrupted
 from cmc.launch import REQUEST, ending
+from cmc.stopping import preemptible
 
 
 def main() -> None:
@@ -27,7 +28,8 @@ def main() -> None:
     from cmc.train import train
 
     try:
-        train(OmegaConf.create(request["config"]), str(run), request["overrides"])
+        with preemptible():
+            train(OmegaConf.create(request["config"]), str(run), request["overrides"])
     except (Exception, KeyboardInterrupt) as error:
         kind, line, status = _told(error)
         if status == 1:
@@ -41,7 +43,7 @@ def main() -> None:
 def _told(error: BaseException) -> tuple[str, str, int]:
     """The kind of an ending, its line, and the exit status."""
     if isinstance(error, Interrupted):
-        return "Interrupted", str(error), 130
+        return type(error).__name__, str(error), error.status
     if (line := message(error)) is not None:
         return "UserError", line, 2
     return "Failed", " ".join(f"{type(error).__name__}: {error}".split())[:300], 1
