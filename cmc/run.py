@@ -68,7 +68,8 @@ def main() -> None:
     """The ``cmc`` command; like ``python -m cmc.run`` it finds classes in the folder that it is called from."""
     if (here := os.getcwd()) not in sys.path:
         sys.path.append(here)
-    command(_run)
+    with preemptible():
+        command(_run)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``python -m cmc.worker FOLDER``: one process of a run that `cmc.launch` started."""
+"""``python -m cmc.worker FOLDER NOTES``: one process of a run that `cmc.launch` started."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -21,10 +22,10 @@ from cmc.stopping import preemptible
 
 def main() -> None:
     """Train; leave a note of how it ended where it did not end well."""
-    run, rank = Path(sys.argv[1]), int(os.environ["LOCAL_RANK"])
+    run, notes, rank = Path(sys.argv[1]), Path(sys.argv[2]), int(os.environ["LOCAL_RANK"])
     _watch_parent()
     _log_to(run, rank)
-    request = json.loads((run / REQUEST).read_text())
+    request = json.loads((notes / REQUEST).read_text())
     from cmc.train import train
 
     try:
@@ -33,9 +34,9 @@ def main() -> None:
     except (Exception, KeyboardInterrupt) as error:
         kind, line, status = _told(error)
         if status == 1:
-            with (run / "run.log").open("a") as log:
+            with suppress(OSError), (run / "run.log").open("a") as log:
                 log.write(f"rank {rank}:\n{traceback.format_exc()}")
-        ending(run, rank).write_text(json.dumps({"kind": kind, "line": line}))
+        ending(notes, rank).write_text(json.dumps({"kind": kind, "line": line}))
         sys.stdout.flush()
         os._exit(status)  # not by way of the interpreter's end: a thread may hang in a collective
 
@@ -52,6 +53,7 @@ def _told(error: BaseException) -> tuple[str, str, int]:
 def _log_to(run: Path, rank: int) -> None:
     """The first process writes the run's log and the terminal, the others warn of what they alone see."""
     form = "[%(asctime)s] %(message)s"
+    logging.raiseExceptions = False  # see `cmc.cli.command`
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if rank == 0:
         handlers.append(logging.FileHandler(run / "run.log"))
