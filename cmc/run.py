@@ -64,12 +64,16 @@ def _objective(report: dict[str, Any], key: str) -> float | None:
     return None if value is None else float(value)
 
 
+def _preemptible_run() -> None:
+    with preemptible():
+        _run()
+
+
 def main() -> None:
     """The ``cmc`` command; like ``python -m cmc.run`` it finds classes in the folder that it is called from."""
     if (here := os.getcwd()) not in sys.path:
         sys.path.append(here)
-    with preemptible():
-        command(_run)
+    command(_preemptible_run)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,10 @@ from cmc.errors import Preempted
 PREEMPTION = (signal.SIGTERM, signal.SIGUSR1)
 
 
+class StoppedAtOnce(BaseException):
+    """A signal of pre-emption came while nothing could be saved; passes by what handles mere exceptions."""
+
+
 @contextmanager
 def preemptible() -> Iterator[None]:
     """Let the signals of pre-emption end the block with `Preempted`: at once, but for what `Requests` puts off.
@@ -27,13 +31,15 @@ def preemptible() -> Iterator[None]:
     before = {number: signal.signal(number, _stop_at_once) for number in PREEMPTION}
     try:
         yield
+    except StoppedAtOnce as stop:
+        raise Preempted(str(stop)) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def _stop_at_once(number: int, frame: FrameType | None) -> NoReturn:
-    raise Preempted(f"stopped at once ({signal.Signals(number).name})")
+    raise StoppedAtOnce(f"stopped at once ({signal.Signals(number).name})")
 
 
 class Requests:

@@ -22,9 +22,10 @@ from cmc.checkpoint import find, restore
 from cmc.config import shorten
 from cmc.data.module import DataModule
 from cmc.distributed import first_process
-from cmc.errors import Interrupted, UserError
+from cmc.errors import Interrupted, Preempted, UserError
 from cmc.methods.base import Method
 from cmc.runs import LAST, PREVIOUS, has_checkpoint, onward, read_config
+from cmc.stopping import StoppedAtOnce
 from cmc.storage import FULL, replacing
 from cmc.strategy import Processes, quiet
 from cmc.summary import show
@@ -117,6 +118,8 @@ def _ending(run: Path) -> Iterator[None]:
     """
     try:
         yield
+    except StoppedAtOnce as stop:
+        raise Preempted(f"{stop}; {onward(run)}") from None
     except Interrupted as stop:
         raise type(stop)(f"{stop}; {onward(run)}") from None
     except SystemExit:  # what Lightning makes of a Ctrl-C that `Checkpoints` has not caught

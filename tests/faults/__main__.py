@@ -25,9 +25,6 @@ def main():
     text = table(counts)
     print(text)
     print(f"{time.monotonic() - began:.0f} s")
-    for count in counts:
-        for line in count.lost:
-            print(f"LOST: {count.fault}: {line}")
     if given.out:
         shown = json.dumps([asdict(count) for count in counts], indent=2) if given.out.suffix == ".json" else text
         given.out.write_text(shown + "\n")
@@ -61,6 +58,8 @@ def inject(folder, seed, quick):
         began = time.monotonic()
         counts.append(count := fault())
         print(f"{count.fault}: {count.injected}, lost {len(count.lost)} ({time.monotonic() - began:.0f} s)", flush=True)
+        for line in count.lost:
+            print(f"  LOST: {line}", flush=True)
         if count.met:
             print("  met:", ", ".join(f"{name} {times}" for name, times in sorted(count.met.items())), flush=True)
     return counts

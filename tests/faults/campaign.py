@@ -157,8 +157,8 @@ class Campaign:
     def both_damaged(self, n) -> Count:
         """Both checkpoints cut short: the run must refuse in one line."""
         count = Count("both checkpoints cut short")
-        folder = self.stopped("cmmc") if n else None
         for i in range(n):
+            folder = self.stopped("cmmc")
             for name in ("last", "previous"):
                 _damage(folder / "checkpoints" / f"{name}.ckpt", "cut", self.chance)
             count.injected += 1
