@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,16 @@ from pytorch_lightning.callbacks import Checkpoint
 from rich.console import Console
 
 from cmc.allocator import reuse
-from cmc.callbacks.checkpoints import NAME
+from cmc.checkpoint import find, restore
 from cmc.config import shorten
 from cmc.data.module import DataModule
 from cmc.distributed import first_process
-from cmc.errors import Interrupted, UserError
+from cmc.errors import Interrupted, Preempted, UserError
 from cmc.methods.base import Method
 from cmc.precision import resolve
-from cmc.storage import replacing
+from cmc.runs import LAST, PREVIOUS, has_checkpoint, onward, read_config
+from cmc.stopping import StoppedAtOnce
+from cmc.storage import FULL, replacing
 from cmc.strategy import Processes, quiet
 from cmc.summary import show
 
@@ -74,7 +78,8 @@ def fit(
     first = first_process()
     if config.resume:
         config, checkpoint = _resumed(run, overrides or [])
-        (run / "metrics.json").unlink(missing_ok=True)
+        if first:
+            (run / "metrics.json").unlink(missing_ok=True)
     elif first and (run / "config.yaml").exists():
         raise UserError(f"{run}: holds a run already; give another hydra.run.dir, or resume={run} to go on with it")
     shorten(config)
@@ -96,19 +101,37 @@ def fit(
         default_root_dir=str(run),
         **LOOP,
     )
-    if first:
-        _write_config(config, run)
-    log.info("run folder: %s", run)
-    try:
-        with reuse():
-            trainer.fit(method, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit:  # what Lightning makes of a Ctrl-C that `Checkpoints` has not caught
-        onward = f"go on with: python -m cmc.run resume={run}" if (run / NAME).exists() else "no checkpoint is written"
-        raise Interrupted(f"stopped at once; {onward}") from None
+    with _ending(run), reuse():
+        if first:
+            _write_config(config, run)
+        log.info("run folder: %s", run)
+        trainer.fit(method, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if not trainer.is_global_zero:
         return {}
     report: dict[str, Any] = json.loads((run / "metrics.json").read_text())
     return report
+
+
+@contextmanager
+def _ending(run: Path) -> Iterator[None]:
+    """Where a run ends early, say how to go on with it.
+
+    Raises:
+        Interrupted: it was asked to stop.
+        UserError: the disk is full.
+    """
+    try:
+        yield
+    except StoppedAtOnce as stop:
+        raise Preempted(f"{stop}; {onward(run)}") from None
+    except Interrupted as stop:
+        raise type(stop)(f"{stop}; {onward(run)}") from None
+    except SystemExit:  # what Lightning makes of a Ctrl-C that `Checkpoints` has not caught
+        raise Interrupted(f"stopped at once; {onward(run)}") from None
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise UserError(f"{error.filename or run}: {error.strerror}; make room, and {onward(run)}") from None
 
 
 def _trainer(config: DictConfig, **settings: Any) -> Trainer:
@@ -140,19 +163,17 @@ def _device(settings: DictConfig) -> torch.device:
 
 def _resumed(run: Path, overrides: list[str]) -> tuple[DictConfig, Path]:
     """The configuration and the checkpoint of a run to go on with."""
-    if not (run / NAME).exists():
-        raise UserError(f"resume: {run} has no {NAME} to go on from; start the run again")
+    if not has_checkpoint(run):
+        raise UserError(f"resume: {run} has no {LAST} to go on from; start the run again")
     if others := [o for o in overrides if not o.startswith(("resume=", "data.root="))]:
         raise UserError(f"resume: a run goes on as it was configured; leave out {' '.join(others)}")
-    try:
-        config = OmegaConf.load(run / "config.yaml")
-        torch.load(run / NAME, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:
-        raise UserError(f"resume: {run} cannot be gone on with: {' '.join(str(error).split())[:200]}") from None
-    assert isinstance(config, DictConfig)
+    config = read_config(run)
+    path = find(run).path
+    if path == run / PREVIOUS and first_process():
+        restore(run)
     for moved in (o for o in overrides if o.startswith("data.root=")):
         OmegaConf.update(config, "data.root", moved.partition("=")[2])
-    return config, run / NAME
+    return config, path
 
 
 def _write_config(config: DictConfig, run: Path) -> None:

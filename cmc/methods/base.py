@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from cmc import distributed
+from cmc import distributed, random_states
 from cmc.data.loader import Batch, InOrder, Span
 from cmc.data.module import DataModule
 from cmc.errors import UserError
@@ -194,9 +194,7 @@ class Method(LightningModule, ABC):
         for name in self.compilable if self._compile else ():
             setattr(self, name, torch.compile(getattr(self, name)))
         if self._random_state:
-            torch.set_rng_state(self._random_state["cpu"])
-            if torch.cuda.is_available() and self._random_state["cuda"] is not None:
-                torch.cuda.set_rng_state(self._random_state["cuda"])
+            random_states.put_back(self._random_state)
             self._random_state = {}
 
     def on_train_epoch_start(self) -> None:
@@ -273,8 +271,7 @@ class Method(LightningModule, ABC):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the random states and the unfinished means."""
-        cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
-        checkpoint["random_state"] = {"cpu": torch.get_rng_state(), "cuda": cuda}
+        checkpoint["random_state"] = random_states.taken()
         sums = {name: torch.tensor(value) for name, value in self._global_sums().items()}
         checkpoint["means"] = {"sums": sums, "n_seen": self._n_seen, "notes": self._notes}
 
