@@ -110,6 +110,7 @@ class Results(Callback):
                 confidence, cluster = (distributed.gather(x).cpu() for x in assignment.float().max(1))
                 if embeddings is not None:
                     block = distributed.gather(method.embed(batch))
+                    method.require_finite("embeddings", block)
                     if first:
                         embeddings.append(block, n)
                 index = torch.arange(done, done := done + batch.total)

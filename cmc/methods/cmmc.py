@@ -57,6 +57,7 @@ class CMMC(Method):
         imbalance_per: count the size term of L_Q once a ``modality``, or, as the authors' release does, in every
             ``pair`` that the modality is part of (the same for two modalities).
         seed: of k-means.
+        gradient_clip: a bound on the norm of the gradient.
 
     Raises:
         UserError: a value outside its range, or a phase that is not one of the three.
@@ -83,8 +84,9 @@ class CMMC(Method):
         align_input: str = "logits",
         imbalance_per: str = "modality",
         seed: int = 0,
+        gradient_clip: float | None = None,
     ) -> None:
-        super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last)
+        super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, gradient_clip=gradient_clip)
         at_least(1, latent_dim=latent_dim, feature_dim=feature_dim, kmeans_restarts=kmeans_restarts)
         at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
         self._objectives = {"reconstruct": self._reconstruct, "contrast": self._contrast, "align": self._align}
@@ -156,6 +158,7 @@ class CMMC(Method):
             for m, z in enumerate(self._encode(batch)):
                 features[m].append(distributed.gather(self._feature(z)))
                 clusters[m].append(distributed.gather(self.cluster_head(z).argmax(1)))
+        self.require_finite("features", torch.stack([torch.cat(h) for h in features]))
         labels = [self._pseudo_labels(torch.cat(h), torch.cat(q)) for h, q in zip(features, clusters, strict=True)]
         self.pseudo_labels = distributed.from_first(torch.stack(labels))
 

@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from cmc import distributed
 from cmc.data.loader import Batch
+from cmc.data.module import DataModule
 from cmc.errors import UserError
 from cmc.functional.agreement import agreement, agreement_tables, match_modalities
 from cmc.functional.mutual_information import joint_table, mutual_information
@@ -95,6 +96,7 @@ class DMIM(Method):
         released: the rest of what the release does otherwise: weights from N(0, 0.02^2) and biases 0; one set of batch
             norm statistics for all modalities; L2 as the divergence of softmaxes averaged over elements; L3's
             cross-entropy fed probabilities (a second softmax); clusters from the first modality alone.
+        gradient_clip: a bound on the norm of the gradient.
 
     Raises:
         UserError: a value outside its range; widths that differ under ``alignment=none``.
@@ -131,8 +133,9 @@ class DMIM(Method):
         pseudo_labels: str = "each",
         restarts: int = 5,
         released: bool = False,
+        gradient_clip: float | None = None,
     ) -> None:
-        super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, scheduler)
+        super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, scheduler, gradient_clip)
         given = {"alignment": alignment, "joint": joint, "head_input": head_input, "pseudo_labels": pseudo_labels}
         for key, value in given.items():
             one_of(key, value, _CHOICES[key])
@@ -168,6 +171,15 @@ class DMIM(Method):
         self.register_buffer("pseudo", torch.empty(restarts, len(dims), 0, dtype=torch.int16))
         self.register_buffer("names", torch.arange(n_clusters).repeat(restarts, len(dims), 1))
         self.register_buffer("chosen", torch.tensor(0))
+
+    def accept(self, data: DataModule) -> None:
+        """Refuse a last batch of one sample, which batch normalisation can do nothing with."""
+        for phase in self.schedule.phases:
+            if phase.batch_size is not None and not self.drop_last and data.n_samples % phase.batch_size == 1:
+                raise UserError(
+                    f"method.batch_size: {phase.batch_size} given; of {data.n_samples} samples that leaves one for the "
+                    "last batch: give another size, or method.drop_last=true"
+                )
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """L1, beta L2 and gamma L3, the mean over the networks side by side."""
@@ -237,6 +249,7 @@ class DMIM(Method):
                 for r, network in self._numbered():
                     own = self._log_assignments(network, rows)
                     assigned[r].append(distributed.gather(own.transpose(0, 1)).transpose(0, 1))
+                    self.require_finite("assignments", assigned[r][-1].exp())
             self.pseudo = torch.stack([self._balanced(torch.cat(parts, 1)) for parts in assigned]).short()
 
     def _fit_front(self, batches: Iterable[Batch]) -> None:
@@ -278,6 +291,7 @@ class DMIM(Method):
                 soft[r] += torch.einsum("ank,bnl->abkl", p, p)
                 hard[r] += agreement_tables(p.argmax(2), k)
         soft, hard = distributed.total(soft), distributed.total(hard)
+        self.require_finite("assignments", soft)
         self.names = torch.stack([match_modalities(tables) for tables in soft])
         measures = [agreement(tables) for tables in hard.cpu()]
         chosen = max(range(n), key=lambda r: measures[r][0] * measures[r][1])
