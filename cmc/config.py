@@ -42,8 +42,8 @@ _OWN = (
     "reload_dataloaders_every_n_epochs",
 )
 _ELSEWHERE = {  # keys of Lightning's Trainer that stand elsewhere here
-    "gradient_clip_val": "method.gradient_clip bounds the gradient's norm",
-    "gradient_clip_algorithm": "method.gradient_clip bounds the gradient's norm; there is no other way",
+    "trainer.gradient_clip_val": "method.gradient_clip bounds the gradient's norm",
+    "trainer.gradient_clip_algorithm": "method.gradient_clip bounds the gradient's norm; there is no other way",
 }
 _PRECISIONS = (32, "32", "32-true", "16-mixed", "bf16-mixed")
 _SCALINGS = ("auto", "none", "l2", "standard", "minmax")
@@ -191,8 +191,8 @@ def _check_unknown(key: str, value: Any, known: Mapping[str, Any], shipped: Mapp
     """
     group, _, rest = key.partition(".")
     name = rest.partition(".")[0]
-    if group == "trainer" and name in _ELSEWHERE:
-        raise UserError(f"{key}: is not taken; {_ELSEWHERE[name]}")
+    if key in _ELSEWHERE:
+        raise UserError(f"{key}: is not taken; {_ELSEWHERE[key]}")
     if group == "trainer" and name in _OWN:
         raise UserError(f"{key}: is set by CMC itself; phases and their lengths are method.phases.*.epochs")
     if group == "trainer" or key.startswith(("method.optimizer.", "method.scheduler.")):
@@ -258,6 +258,8 @@ def explain(error: Exception, conf: Path, arguments: list[str], name: str = "con
         return f"{group}={choice}: no such {group}; there are {', '.join(options)}{hint}"
     if found := re.search(r"Could not override '([^']+)'", text):
         key = found[1]
+        if key in _ELSEWHERE:
+            return f"{key}: is not taken; {_ELSEWHERE[key]}"
         group = key.partition(".")[0]
         if any(re.match(rf"{group}=[^\[].*,", argument) for argument in arguments):
             return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,16 @@ from cmc.callbacks.checkpoints import NAME
 from cmc.config import shorten
 from cmc.data.module import DataModule
 from cmc.distributed import first_process
-from cmc.errors import Interrupted, UserError
+from cmc.errors import Diverged, Interrupted, UserError
 from cmc.methods.base import Method
+from cmc.methods.baseline import Baseline
 from cmc.storage import replacing
 from cmc.strategy import Processes, quiet
 from cmc.summary import show
 
 log = logging.getLogger(__name__)
 
+CLIP = "method.gradient_clip"  # which a resumed run may change
 LOOP: dict[str, Any] = {
     "reload_dataloaders_every_n_epochs": 1,
     "enable_progress_bar": False,
@@ -64,6 +67,7 @@ def fit(
 
     Raises:
         UserError: what is wrong with the data, the method's settings or the run to go on with.
+        Diverged: a loss or a parameter is no finite number; the line names it and the last good checkpoint.
         Interrupted: the user stopped the run; the message says how to go on.
     """
     quiet()
@@ -71,7 +75,7 @@ def fit(
     checkpoint = None
     first = first_process()
     if config.resume:
-        config, checkpoint = _resumed(run, overrides or [])
+        config, checkpoint = _resumed(run, overrides or [], config)
         (run / "metrics.json").unlink(missing_ok=True)
     elif first and (run / "config.yaml").exists():
         raise UserError(f"{run}: holds a run already; give another hydra.run.dir, or resume={run} to go on with it")
@@ -101,6 +105,8 @@ def fit(
     except SystemExit:  # what Lightning makes of a Ctrl-C that `Checkpoints` has not caught
         onward = f"go on with: python -m cmc.run resume={run}" if (run / NAME).exists() else "no checkpoint is written"
         raise Interrupted(f"stopped at once; {onward}") from None
+    except Diverged as error:
+        raise Diverged(f"{error}; {_after_divergence(run, method)}") from None
     if not trainer.is_global_zero:
         return {}
     report: dict[str, Any] = json.loads((run / "metrics.json").read_text())
@@ -128,11 +134,30 @@ def _trainer(config: DictConfig, **settings: Any) -> Trainer:
     return trainer
 
 
-def _resumed(run: Path, overrides: list[str]) -> tuple[DictConfig, Path]:
+def _after_divergence(run: Path, method: Method) -> str:
+    """What is left of a run whose numbers are none, and what its user may do."""
+    clips = "gradient_clip" in signature(type(method)).parameters
+    clip = f"{CLIP}={1 if method.gradient_clip is None else method.gradient_clip / 10:g}"
+    anew = "start again with another data.scaling"
+    if not isinstance(method, Baseline):
+        anew = f"{anew}, or with a smaller method.optimizer.lr{f' or {clip}' if clips else ''}"
+    if not (run / NAME).exists():
+        return f"no checkpoint was written before; {anew}"
+    saved = torch.load(run / NAME, map_location="cpu", weights_only=True, mmap=True)
+    phase, epoch = method.schedule.at(saved["epoch"])
+    good = f"the last good checkpoint, {run / NAME}, is of {phase.name}, epoch {epoch + 1}"
+    return (
+        f"{good}: go on from there with python -m cmc.run resume={run} {clip}, or {anew}"
+        if clips
+        else f"{good}; {anew}"
+    )
+
+
+def _resumed(run: Path, overrides: list[str], given: DictConfig) -> tuple[DictConfig, Path]:
     """The configuration and the checkpoint of a run to go on with."""
     if not (run / NAME).exists():
         raise UserError(f"resume: {run} has no {NAME} to go on from; start the run again")
-    if others := [o for o in overrides if not o.startswith(("resume=", "data.root="))]:
+    if others := [o for o in overrides if not o.startswith(("resume=", "data.root=", f"{CLIP}="))]:
         raise UserError(f"resume: a run goes on as it was configured; leave out {' '.join(others)}")
     try:
         config = OmegaConf.load(run / "config.yaml")
@@ -142,7 +167,19 @@ def _resumed(run: Path, overrides: list[str]) -> tuple[DictConfig, Path]:
     assert isinstance(config, DictConfig)
     for moved in (o for o in overrides if o.startswith("data.root=")):
         OmegaConf.update(config, "data.root", moved.partition("=")[2])
+    if any(o.startswith(f"{CLIP}=") for o in overrides):
+        _clip_from_here(config, OmegaConf.select(given, CLIP))
     return config, run / NAME
+
+
+def _clip_from_here(config: DictConfig, longest: float | None) -> None:
+    """Bound the gradients of a run that goes on; its configuration keeps that it began otherwise."""
+    if "optimizer" not in config.method:
+        raise UserError(f"{CLIP}: {longest} given, but the method of this run has no gradients")
+    OmegaConf.update(config, CLIP, longest, force_add=True)
+    changes = [*(config.get("resumed_with") or []), f"{CLIP}={longest}"]
+    OmegaConf.update(config, "resumed_with", changes, force_add=True)
+    log.info("resume: %s from here on", changes[-1])
 
 
 def _write_config(config: DictConfig, run: Path) -> None:
