@@ -17,6 +17,8 @@ from cmc.config import check, shorten
 from cmc.errors import UserError
 from cmc.launch import launch, n_local
 from cmc.preflight import check_figures, check_loggers
+from cmc.runs import read_yaml
+from cmc.trust import named_packages
 
 register_resolvers()
 log = logging.getLogger(__name__)
@@ -41,7 +43,7 @@ def _run(config: DictConfig) -> float | None:
 def _trained(config: DictConfig, folder: str, overrides: list[str]) -> dict[str, Any]:
     """Train here, or in as many processes as the trainer asks for."""
     saved = Path(folder, "config.yaml")
-    begun = OmegaConf.load(saved) if config.resume and saved.exists() else config
+    begun = read_yaml(saved) if config.resume and saved.exists() else config
     n = 1
     if isinstance(begun, DictConfig):
         check_loggers(begun.get("logger"))
@@ -64,8 +66,8 @@ def _taken_up(
     """
     if not (folder / "config.yaml").exists():
         return config, overrides, None
-    told = ("resume", "resume_sweep")
-    saved, present = (OmegaConf.to_container(c, resolve=True) for c in (OmegaConf.load(folder / "config.yaml"), config))
+    told = ("resume", "resume_sweep", "trust")
+    saved, present = (OmegaConf.to_container(c, resolve=True) for c in (read_yaml(folder / "config.yaml"), config))
     assert isinstance(saved, dict)
     assert isinstance(present, dict)
     if differing := [str(key) for key in present if key not in told and present[key] != saved.get(key)]:
@@ -77,6 +79,7 @@ def _taken_up(
         (folder / "config.yaml").unlink()
         return config, overrides, None
     config.resume = str(folder)
+    config.trust = named_packages(present)  # of the user's own configuration, which the saved one equals
     return config, [], None
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from cmc.errors import UserError
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCORES = ("acc", "nmi", "ari", "purity")
+_LARGEST = 2**20  # characters of a config.yaml
 LABEL_FREE = ("agreement", "balance", "quality", "silhouette", "entropy")
 _PARTS = ("", "_holdout")
 _FILES = (
@@ -55,17 +59,42 @@ def read_config(run: Path) -> DictConfig:
     """
     path = run / "config.yaml"
     try:
-        config = OmegaConf.load(path)
-        OmegaConf.resolve(config)
+        config: DictConfig = read_yaml(path)
         whole = isinstance(config, DictConfig) and all(
             isinstance(config.get(key), DictConfig) for key in ("method", "data", "names")
         )
+        whole = whole and "defaults" not in config.data  # by which Hydra would take up other files
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(f"{path}: cannot be read; damaged? ({' '.join(str(error).split())[:200]})") from None
     if not whole:
         raise UserError(f"{path}: names no method or no data; it is no configuration of a run")
-    assert isinstance(config, DictConfig)
     return config
+
+
+def read_yaml(path: Path, interpolations: bool = False) -> Any:
+    """A ``config.yaml`` as data: no tags of Python, nothing that stands for anything else.
+
+    A run writes its configuration without interpolations, which could read a user's environment, and without aliases,
+    which could grow without bounds.
+
+    Args:
+        path: the file.
+        interpolations: let them pass, as the text that they are.
+
+    Raises:
+        UserError: it holds either, or is too large.
+    """
+    with path.open(encoding="utf-8") as file:
+        text = file.read(_LARGEST + 1)
+    if len(text) > _LARGEST:
+        raise UserError(f"{path}: more than {_LARGEST} characters are no configuration of a run")
+    if "&" in text and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+        raise UserError(f"{path}: holds an alias of yaml (*name); a run's files hold plain values")
+    if (found := re.search(r"\$\{.{0,60}", text)) and not interpolations:
+        raise UserError(f"{path}: holds {found[0]!r}; a run's files hold plain values, no interpolations")
+    return OmegaConf.load(StringIO(text))
 
 
 def read_report(run: Path) -> dict[str, Any]:

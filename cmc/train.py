@@ -25,9 +25,11 @@ from cmc.distributed import first_process
 from cmc.errors import Diverged, Interrupted, UserError
 from cmc.methods.base import Method
 from cmc.methods.baseline import Baseline
+from cmc.runs import read_config
 from cmc.storage import replacing
 from cmc.strategy import Processes, quiet
 from cmc.summary import show
+from cmc.trust import check_run
 
 log = logging.getLogger(__name__)
 
@@ -157,14 +159,14 @@ def _resumed(run: Path, overrides: list[str], given: DictConfig) -> tuple[DictCo
     """The configuration and the checkpoint of a run to go on with."""
     if not (run / NAME).exists():
         raise UserError(f"resume: {run} has no {NAME} to go on from; start the run again")
-    if others := [o for o in overrides if not o.startswith(("resume=", "data.root=", f"{CLIP}="))]:
+    if others := [o for o in overrides if not o.startswith(("resume=", "data.root=", "trust=", f"{CLIP}="))]:
         raise UserError(f"resume: a run goes on as it was configured; leave out {' '.join(others)}")
+    config = read_config(run)
+    check_run(str(run / "config.yaml"), OmegaConf.to_container(config), given.get("trust") or ())  # type: ignore[arg-type]
     try:
-        config = OmegaConf.load(run / "config.yaml")
         torch.load(run / NAME, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:
         raise UserError(f"resume: {run} cannot be gone on with: {' '.join(str(error).split())[:200]}") from None
-    assert isinstance(config, DictConfig)
     for moved in (o for o in overrides if o.startswith("data.root=")):
         OmegaConf.update(config, "data.root", moved.partition("=")[2])
     if any(o.startswith(f"{CLIP}=") for o in overrides):

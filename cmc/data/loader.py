@@ -225,5 +225,5 @@ def _scaled(scaler: Scaler, name: str, x: np.ndarray, device: torch.device | str
 
 
 def _tensor(x: np.ndarray, dtype: type) -> Tensor:
-    array = np.ascontiguousarray(x, dtype=dtype)
+    array: np.ndarray = np.ascontiguousarray(x, dtype=dtype)
     return torch.from_numpy(array if array.flags.writeable else array.copy())

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmc.errors import UserError
-from cmc.runs import LABEL_FREE, SCORES
+from cmc.runs import LABEL_FREE, SCORES, read_yaml
 
 if TYPE_CHECKING:
     import numpy as np
@@ -199,7 +199,9 @@ def read_config(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise UserError("no config.yaml: nothing tells the run's settings")
     try:
-        tree = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+        tree = OmegaConf.to_container(read_yaml(path, interpolations=True), resolve=False)
+    except UserError as error:
+        raise UserError(f"config.yaml cannot be read: {str(error).removeprefix(f'{path}: ')}") from None
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         raise UserError(f"config.yaml cannot be read: {_line(error)}") from None
     if not isinstance(tree, dict):
