@@ -58,17 +58,11 @@ def read_config(run: Path) -> DictConfig:
         UserError: its ``config.yaml`` cannot be read, or is none of a run.
     """
     path = run / "config.yaml"
-    try:
-        config: DictConfig = read_yaml(path)
-        whole = isinstance(config, DictConfig) and all(
-            isinstance(config.get(key), DictConfig) for key in ("method", "data", "names")
-        )
-        whole = whole and "defaults" not in config.data  # by which Hydra would take up other files
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"{path}: cannot be read; damaged? ({' '.join(str(error).split())[:200]})") from None
-    if not whole:
+    config: DictConfig = read_yaml(path)
+    whole = isinstance(config, DictConfig) and all(
+        isinstance(config.get(key), DictConfig) for key in ("method", "data", "names")
+    )
+    if not whole or "defaults" in config.data:  # by which Hydra would take up other files
         raise UserError(f"{path}: names no method or no data; it is no configuration of a run")
     return config
 
@@ -84,17 +78,23 @@ def read_yaml(path: Path, interpolations: bool = False) -> Any:
         interpolations: let them pass, as the text that they are.
 
     Raises:
-        UserError: it holds either, or is too large.
+        UserError: it holds either, is too large, or cannot be read.
     """
-    with path.open(encoding="utf-8") as file:
-        text = file.read(_LARGEST + 1)
-    if len(text) > _LARGEST:
-        raise UserError(f"{path}: more than {_LARGEST} characters are no configuration of a run")
-    if "&" in text and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-        raise UserError(f"{path}: holds an alias of yaml (*name); a run's files hold plain values")
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_LARGEST + 1)
+        if len(text) > _LARGEST:
+            raise UserError(f"{path}: more than {_LARGEST} characters are no configuration of a run")
+        if "&" in text and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise UserError(f"{path}: holds an alias of yaml (*name); a run's files hold plain values")
+        config = OmegaConf.load(StringIO(text))
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{path}: cannot be read; damaged? ({' '.join(str(error).split())[:200]})") from None
     if (found := re.search(r"\$\{.{0,60}", text)) and not interpolations:
         raise UserError(f"{path}: holds {found[0]!r}; a run's files hold plain values, no interpolations")
-    return OmegaConf.load(StringIO(text))
+    return config
 
 
 def read_report(run: Path) -> dict[str, Any]:
@@ -141,14 +141,22 @@ def read_rows(run: Path) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]
 
     Returns:
         N clusters, and N x D; None in place of these where the run wrote none.
+
+    Raises:
+        UserError: they cannot be read, or do not belong together.
     """
     import numpy as np
 
     tables = [path for part in _PARTS if (path := run / f"assignments{part}.csv").is_file()]
     parts = [path for part in _PARTS if (path := run / f"embeddings{part}.npy").is_file()]
-    rows = np.array([row[:2] for path in tables for row in _table(path)], dtype=np.int64)
-    order = rows[:, 0].argsort()
-    return rows[order, 1], np.concatenate([np.load(path) for path in parts])[order] if parts else None
+    try:
+        rows = np.array([row[:2] for path in tables for row in _table(path)], dtype=np.int64)
+        order = rows[:, 0].argsort()
+        embeddings = np.concatenate([np.load(path, allow_pickle=False) for path in parts])[order] if parts else None
+        return rows[order, 1], embeddings
+    except (ValueError, IndexError, EOFError, csv.Error) as error:
+        names = ", ".join(path.name for path in (*tables, *parts))
+        raise UserError(f"{run}: {names} cannot be read, or differ in length: {' '.join(str(error).split())}") from None
 
 
 def _table(path: Path) -> list[list[str]]:

@@ -193,17 +193,13 @@ def read_config(path: Path) -> dict[str, Any]:
         UserError: it is missing or cannot be read.
     """
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
 
     if not path.exists():
         raise UserError("no config.yaml: nothing tells the run's settings")
     try:
         tree = OmegaConf.to_container(read_yaml(path, interpolations=True), resolve=False)
     except UserError as error:
-        raise UserError(f"config.yaml cannot be read: {str(error).removeprefix(f'{path}: ')}") from None
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
-        raise UserError(f"config.yaml cannot be read: {_line(error)}") from None
+        raise UserError(f"config.yaml: {str(error).removeprefix(f'{path}: ')}") from None
     if not isinstance(tree, dict):
         raise UserError("config.yaml cannot be read: it holds no mapping")
     return dict(_leaves(tree))
