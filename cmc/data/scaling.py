@@ -73,7 +73,9 @@ class Scaler:
         """Whether a modality is to be scaled in double precision."""
         if name not in self._affine:
             return False
-        shift, spread = self._affine[name]
+        shift, spread = (vector[self._affine[name][1].isfinite()] for vector in self._affine[name])
+        if not len(shift):
+            return False
         far = (shift.abs() > _FAR * spread).any() or shift.abs().max() > _MOST
         return bool(far or spread.min() < _LEAST or spread.max() > _MOST)
 
@@ -153,7 +155,7 @@ def _check_unscaled(name: str, scaling: str, low: np.ndarray, high: np.ndarray) 
 
 
 def _affine(shift: np.ndarray, spread: np.ndarray, dtype: np.dtype[Any]) -> tuple[Tensor, Tensor]:
-    """As tensors, with a spread of 1 for a column whose differences are rounding errors of its type."""
-    rounding = np.finfo(np.float32).eps if dtype.kind == "f" and dtype.itemsize <= 4 else _ROUNDING
+    """As tensors, with an endless spread for a column whose differences are rounding errors of its type."""
+    rounding = (np.finfo(np.float32).eps if dtype.itemsize <= 4 else _ROUNDING) if dtype.kind == "f" else 0.0
     constant = spread <= rounding * np.abs(shift)
-    return torch.from_numpy(shift), torch.from_numpy(np.where(constant, 1.0, spread))
+    return torch.from_numpy(shift), torch.from_numpy(np.where(constant, np.inf, spread))
