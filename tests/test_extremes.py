@@ -184,8 +184,10 @@ def test_the_command_names_a_number_that_is_none(commanded, tmp_path, value):
 @pytest.mark.parametrize("scaling", ["minmax", "standard", "l2"])
 def test_scaled_features_are_those_of_exact_arithmetic(name, scaling):
     """Against the same formula in long double, in memory and from disk."""
-    if (scaling, name) in REFUSED:
-        pytest.skip("refused")
+    if said := REFUSED.get((scaling, name)):
+        with pytest.raises(UserError, match=said):
+            Scaler().fit(INPUTS[name], None, scaling)
+        return
     scaler = Scaler().fit(INPUTS[name], None, scaling)
     rows = torch.arange(len(INPUTS[name]["a"]))
     for kind in (Resident, Mapped):
