@@ -45,7 +45,7 @@ _ELSEWHERE = {  # keys of Lightning's Trainer that stand elsewhere here
     "trainer.gradient_clip_val": "method.gradient_clip bounds the gradient's norm",
     "trainer.gradient_clip_algorithm": "method.gradient_clip bounds the gradient's norm; there is no other way",
 }
-_PRECISIONS = (32, "32", "32-true", "16-mixed", "bf16-mixed")
+_PRECISIONS = ("auto", 32, "32", "32-true", "16-mixed", "bf16-mixed")
 _SCALINGS = ("auto", "none", "l2", "standard", "minmax")
 _PROJECTIONS = ("pca", "tsne", "umap")
 _FORMATS = ("png", "pdf", "svg")
@@ -124,7 +124,7 @@ _RULES: dict[str, Rule] = {
     ),
     "trainer.num_nodes": Rule(lambda v: _whole(v, 1), "a whole number of at least 1"),
     "objective": Rule(lambda v: isinstance(v, str), "a key of metrics.json, such as label_free.quality"),
-    "trainer.precision": Rule(lambda v: v in _PRECISIONS, f"one of {', '.join(_PRECISIONS[1:])}"),
+    "trainer.precision": Rule(lambda v: v in _PRECISIONS, "one of auto, 32-true, 16-mixed, bf16-mixed"),
     "method.batch_size": _SIZE,
     "method.gradient_clip": Rule(
         lambda v: v is None or (_number(v) and 0 < v < float("inf")), "a number above 0, or null"

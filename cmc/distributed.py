@@ -67,15 +67,16 @@ def anywhere(flag: bool, device: torch.device) -> bool:
     return bool(total(torch.tensor(float(flag), device=device)) > 0)
 
 
-def normal_like(x: Tensor, n: int, offset: int) -> Tensor:
+def normal(like: Tensor, width: int, n: int, offset: int) -> Tensor:
     """Standard normal numbers for this process's rows of a batch: the same for a row on any number of processes.
 
     Args:
-        x: B x d, whose shape, dtype and device the result has.
+        like: B rows, whose number, dtype and device the result has.
+        width: of the result.
         n: rows of all processes together.
         offset: of this process's first row.
     """
-    return torch.randn(n, *x.shape[1:], dtype=x.dtype, device=x.device)[offset : offset + len(x)]
+    return torch.randn(n, width, dtype=like.dtype, device=like.device)[offset : offset + len(like)]
 
 
 def sum_gradients(parameters: Iterable[Tensor]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cmc import distributed
+from cmc.precision import full
 
 _EPS = 1e-5  # batch norm's
 
@@ -23,7 +24,7 @@ def mlp(widths: Sequence[int]) -> nn.Sequential:
     """
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(widths):
-        layers += [nn.ReLU(), nn.Linear(n_in, n_out)]
+        layers += [nn.ReLU(inplace=True), nn.Linear(n_in, n_out)]
     return nn.Sequential(*layers[1:])
 
 
@@ -149,7 +150,7 @@ class PrincipalComponents(nn.Module):
 
 
 class Bottleneck(NamedTuple):
-    """What the network makes of one modality: z's distribution, z, and the logits of both heads."""
+    """What the network makes of one modality, in full precision: z's distribution, z, and the logits of both heads."""
 
     mean: Tensor
     deviation: Tensor
@@ -190,16 +191,13 @@ class BottleneckNetwork(nn.Module):
         self.mean, self.rho = nn.Linear(width, width), nn.Linear(width, width)
         self.cluster_head, self.overcluster_head = nn.Linear(width, n_clusters), nn.Linear(width, n_over)
 
-    def forward(self, x: Tensor, modality: int, draw: Callable[[Tensor], Tensor] = torch.randn_like) -> Bottleneck:
-        """Pass a modality (B x its width) through; z is drawn in training and its mean in evaluation.
-
-        ``draw`` gives standard normal numbers of a tensor's shape.
-        """
+    def forward(self, x: Tensor, modality: int, noise: Tensor | None = None) -> Bottleneck:
+        """Pass a modality (B x its width) through; z is its mean, or drawn by standard normal ``noise``, B x width."""
         trunk = self.encoder(self.projections[modality](x), modality)
-        mean, deviation = self.mean(trunk), F.softplus(self.rho(trunk)) + 1e-7
-        z = mean + deviation * draw(mean) if self.training else mean
+        mean, deviation = full(self.mean(trunk)), F.softplus(full(self.rho(trunk))) + 1e-7
+        z = mean if noise is None else mean + deviation * noise
         read = z if self.head_input == "z" else trunk
-        return Bottleneck(mean, deviation, z, self.cluster_head(read), self.overcluster_head(read))
+        return Bottleneck(mean, deviation, z, full(self.cluster_head(read)), full(self.overcluster_head(read)))
 
 
 def initialise_normal(module: nn.Module) -> None:

@@ -18,13 +18,14 @@ from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Checkpoint
 from rich.console import Console
 
+from cmc.allocator import reuse
 from cmc.callbacks.checkpoints import NAME
 from cmc.config import shorten
 from cmc.data.module import DataModule
 from cmc.distributed import first_process
 from cmc.errors import Diverged, Interrupted, UserError
 from cmc.methods.base import Method
-from cmc.methods.baseline import Baseline
+from cmc.precision import resolve
 from cmc.runs import read_config
 from cmc.storage import replacing
 from cmc.strategy import Processes, quiet
@@ -89,6 +90,7 @@ def fit(
     data.load()
     method: Method = instantiate(config.method, dims=data.dims, n_clusters=data.n_clusters)
     method.accept(data)
+    config.trainer.precision = resolve(config.trainer.precision, _device(config.trainer), method.is_trained)
     callbacks = [instantiate(callback) for callback in config.callbacks.values() if callback is not None]
     trainer = _trainer(
         config,
@@ -103,7 +105,8 @@ def fit(
         _write_config(config, run)
     log.info("run folder: %s", run)
     try:
-        trainer.fit(method, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        with reuse():
+            trainer.fit(method, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:  # what Lightning makes of a Ctrl-C that `Checkpoints` has not caught
         onward = f"go on with: python -m cmc.run resume={run}" if (run / NAME).exists() else "no checkpoint is written"
         raise Interrupted(f"stopped at once; {onward}") from None
@@ -141,7 +144,7 @@ def _after_divergence(run: Path, method: Method) -> str:
     clips = "gradient_clip" in signature(type(method)).parameters
     clip = f"{CLIP}={1 if method.gradient_clip is None else method.gradient_clip / 10:g}"
     anew = "start again with another data.scaling"
-    if not isinstance(method, Baseline):
+    if method.is_trained:
         anew = f"{anew}, or with a smaller method.optimizer.lr{f' or {clip}' if clips else ''}"
     if not (run / NAME).exists():
         return f"no checkpoint was written before; {anew}"
@@ -153,6 +156,12 @@ def _after_divergence(run: Path, method: Method) -> str:
         if clips
         else f"{good}; {anew}"
     )
+
+
+def _device(settings: DictConfig) -> torch.device:
+    """What the Trainer will train on, as far as its precision depends on it."""
+    cpu = settings.accelerator == "cpu" or not torch.accelerator.is_available()
+    return torch.device("cpu" if cpu else str(torch.accelerator.current_accelerator()))
 
 
 def _resumed(run: Path, overrides: list[str], given: DictConfig) -> tuple[DictConfig, Path]:

@@ -28,6 +28,7 @@ TINY = [
     "data.n_clusters=3",
     "experiment=smoke",
     "trainer.accelerator=cpu",
+    "trainer.precision=32-true",
 ]
 
 

@@ -66,7 +66,7 @@ def refused(monkeypatch, capsys, tmp_path):
         ("data.holdout=1.0", r"^data\.holdout: 1\.0 given; it must be a share of at least 0 and below 1$"),
         ("data.n_clusters=1", r"^data\.n_clusters: 1 given; it must be a whole number of at least 2, or null$"),
         ("data.n_clusters=1798", r"^data\.n_clusters: 1798 clusters for 1797 training samples"),
-        ("trainer.precision=half", r"^trainer\.precision: 'half' given; it must be one of 32, 32-true, 16-mixed"),
+        ("trainer.precision=half", r"^trainer\.precision: 'half' given; it must be one of auto, 32-true, 16-mixed"),
         ("trainer.precision=64-true", r"^trainer\.precision: '64-true' given"),
         ("trainer.devices=auto", r"^trainer\.devices: 'auto' given; it must be a number of at least 1"),
         ("+trainer.max_epochs=3", r"^trainer\.max_epochs: is set by CMC itself; .*method\.phases"),

@@ -131,10 +131,16 @@ class InOrder:
 
     def __init__(self, source: Source, size: int) -> None:
         self._source, self._size = source, size
+        self.n_samples = source.n_samples
+
+    def spaced(self, at_most: int) -> Batch:
+        """At most so many samples, evenly spaced, the same ones on every process."""
+        index = torch.from_numpy(spaced(self.n_samples, at_most))
+        return Batch(self._source.take(index), index)
 
     def __iter__(self) -> Iterator[Batch]:
         """One pass."""
-        n = self._source.n_samples
+        n = self.n_samples
         for start in range(0, n, self._size):
             first, last = distributed.shard(start, stop := min(start + self._size, n))
             yield Batch(self._source.span(first, last), torch.arange(first, last), stop - start, first - start)
@@ -194,14 +200,17 @@ class Batches:
             if order is None:
                 yield Batch(self._source.span(start, stop), torch.arange(start, stop), *place)
             else:
-                index = order[start:stop]
+                index = order[start:stop].long()
                 yield Batch(self._source.take(index), index, *place)
         self._position = 0
 
     def _order(self) -> Tensor | None:
         if self._size == self._source.n_samples:
             return None
-        return torch.from_numpy(np.random.default_rng([self._seed, self._epoch]).permutation(self._source.n_samples))
+        n = self._source.n_samples
+        order = np.arange(n, dtype=np.int32 if n < 2**31 else np.int64)  # the same order in either
+        np.random.default_rng([self._seed, self._epoch]).shuffle(order)
+        return torch.from_numpy(order)
 
     def state_dict(self) -> dict[str, Any]:
         """The number of the next batch."""

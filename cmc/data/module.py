@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
-from cmc.data.loader import Batch, Batches, InOrder, Mapped, Resident, spaced
+from cmc.data.loader import Batch, Batches, InOrder, Mapped, Resident
 from cmc.data.modalities import Modalities
 from cmc.data.scaling import Scaler
 from cmc.distributed import check_same
@@ -142,8 +142,7 @@ class DataModule(LightningDataModule):
 
     def spaced(self, at_most: int) -> Batch:
         """At most so many training samples, evenly spaced, the same ones on every process."""
-        index = torch.from_numpy(spaced(self.n_samples, at_most))
-        return Batch(self.samples.take(index), index)
+        return self.pass_over().spaced(at_most)
 
     def state_dict(self) -> dict[str, Any]:
         """The scaling and the fingerprint, kept in checkpoints."""

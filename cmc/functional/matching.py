@@ -1,12 +1,10 @@
-"""One-to-one matching of clusters: to classes when they are scored, to earlier clusters when they are renamed."""
+"""One-to-one matching of clusters: to classes when they are scored, to other clusters when they are renamed."""
 
 from __future__ import annotations
 
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
-
-from cmc.functional.contingency import contingency_table
 
 
 def match(table: Tensor) -> Tensor:
@@ -35,26 +33,3 @@ def match(table: Tensor) -> Tensor:
     partners = torch.full((table.shape[0],), -1, dtype=torch.int64)
     partners[torch.from_numpy(rows)] = torch.from_numpy(columns)
     return partners.to(table.device)
-
-
-def rename(labels: Tensor, reference: Tensor, n_clusters: int) -> Tensor:
-    """Rename clusters so that they agree with a reference labelling on as many samples as possible.
-
-    The clusters stay the same sets of samples: their names are permuted.
-
-    Args:
-        labels: (N,) integer labels in 0..K-1.
-        reference: (N,) integer labels in 0..K-1 of the same samples.
-        n_clusters: K.
-
-    Returns:
-        (N,) int64 labels in 0..K-1.
-
-    Raises:
-        ValueError: if the two differ in length, are not integer vectors, or leave 0..K-1.
-
-    Example:
-        >>> rename(torch.tensor([0, 0, 1, 2]), torch.tensor([2, 2, 0, 0]), n_clusters=3)
-        tensor([2, 2, 0, 1])
-    """
-    return match(contingency_table(labels, reference, n_clusters, n_clusters))[labels.long()]

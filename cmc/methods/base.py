@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from cmc import distributed
-from cmc.data.loader import Batch
+from cmc.data.loader import Batch, InOrder
 from cmc.data.module import DataModule
 from cmc.errors import Diverged, UserError
 from cmc.methods.means import Means
@@ -41,15 +41,18 @@ class Method(LightningModule, ABC):
         drop_last: leave the incomplete last batch of an epoch out.
         scheduler: a function of the optimiser, stepped once an epoch; None keeps the learning rate.
         gradient_clip: a bound on the norm of the gradient of all parameters together; None leaves it as it is.
+        compile: train through ``torch.compile``: begins a minute later, then runs faster (docs/speed.md).
 
     Attributes:
         warmup: phases in which the assignment head is not trained yet; no scores are computed in them.
+        compilable: names of the functions that ``compile`` is about; they use no state that changes with the epoch.
         chunkable: phases whose losses are means over samples, so that a batch may be processed chunk by chunk.
         variant: what tables add to the method's name in parentheses; empty for nothing.
     """
 
     warmup: ClassVar[frozenset[str]] = frozenset()
     chunkable: ClassVar[frozenset[str]] = frozenset()
+    compilable: ClassVar[tuple[str, ...]] = ()
     variant: str = ""
 
     def __init__(
@@ -62,6 +65,7 @@ class Method(LightningModule, ABC):
         drop_last: bool = False,
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         gradient_clip: float | None = None,
+        compile: bool = False,
     ) -> None:
         super().__init__()
         if gradient_clip is not None and not gradient_clip > 0:
@@ -73,7 +77,7 @@ class Method(LightningModule, ABC):
         self.n_clusters = n_clusters
         self.schedule = Schedule(phases, batch_size)
         self.drop_last = drop_last
-        self._optimizer, self._scheduler = optimizer, scheduler
+        self._optimizer, self._scheduler, self._compile = optimizer, scheduler, compile
         self.gradient_clip = gradient_clip
         self._means = Means()
         self._notes: dict[str, float] = {}
@@ -140,10 +144,10 @@ class Method(LightningModule, ABC):
         """The common representation of the samples, B x D; the assignments where a method has no other."""
         return self.assign(batch)
 
-    def refresh(self, phase: str, epoch: int, batches: Iterable[Batch]) -> None:
+    def refresh(self, phase: str, epoch: int, batches: InOrder) -> None:
         """Called before epoch ``epoch`` (from 0) of a phase, in evaluation mode, with passes over all samples."""
 
-    def settle(self, batches: Iterable[Batch]) -> None:
+    def settle(self, batches: InOrder) -> None:
         """Called before assignments are read: at evaluations, and at the end of the last epoch, as `refresh` is.
 
         The place to decide what all samples must be seen for; the decision lives in buffers.
@@ -153,6 +157,11 @@ class Method(LightningModule, ABC):
     def phase(self) -> Phase:
         """The phase that the present epoch belongs to."""
         return self.schedule.at(self.current_epoch)[0]
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the method is trained by gradients."""
+        return self._optimizer is not None
 
     @property
     def is_assigning(self) -> bool:
@@ -185,9 +194,11 @@ class Method(LightningModule, ABC):
         return optimizer if self._scheduler is None else ([optimizer], [self._scheduler(optimizer)])
 
     def on_train_start(self) -> None:
-        """Take up the random numbers where the checkpoint left them; begin with one set of parameters."""
+        """Begin with one set of parameters and compiled; take up the random numbers where the checkpoint left them."""
         for parameter in self.parameters():
             distributed.from_first(parameter.data)
+        for name in self.compilable if self._compile else ():
+            setattr(self, name, torch.compile(getattr(self, name)))
         if self._random_state:
             torch.set_rng_state(self._random_state["cpu"])
             if torch.cuda.is_available() and self._random_state["cuda"] is not None:
@@ -201,8 +212,8 @@ class Method(LightningModule, ABC):
         with self.evaluating():
             self.refresh(phase.name, epoch, self._passes())
 
-    def _passes(self) -> Iterable[Batch]:
-        passes: Iterable[Batch] = self.trainer.datamodule.pass_over()  # type: ignore[attr-defined]
+    def _passes(self) -> InOrder:
+        passes: InOrder = self.trainer.datamodule.pass_over()  # type: ignore[attr-defined]
         return passes
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:

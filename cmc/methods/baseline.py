@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cmc import distributed
-from cmc.data.loader import Batch
+from cmc.data.loader import Batch, InOrder
 from cmc.data.module import DataModule, free_memory
 from cmc.errors import UserError
 from cmc.methods.base import Method, one_of
@@ -83,7 +83,7 @@ class Baseline(Method):
         """What is clustered, B x D."""
         return torch.cat(batch.modalities, 1) if self.chosen is None else batch.modalities[self.chosen]
 
-    def refresh(self, phase: str, epoch: int, batches: Iterable[Batch]) -> None:
+    def refresh(self, phase: str, epoch: int, batches: InOrder) -> None:
         """Fit all samples."""
         parts, n_samples = [], 0
         for batch in batches:

@@ -12,13 +12,19 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from cmc import distributed
-from cmc.data.loader import Batch
+from cmc.data.loader import Batch, InOrder
 from cmc.errors import UserError
+from cmc.functional.contingency import contingency_table
 from cmc.functional.contrastive import cluster_contrast, cluster_imbalance, cluster_products, nt_xent
-from cmc.functional.kmeans import kmeans, scale_columns
-from cmc.functional.matching import rename
+from cmc.functional.kmeans import column_range, kmeans_centres, nearest
+from cmc.functional.matching import match
 from cmc.methods.base import Method, at_least, total
 from cmc.networks import AutoEncoder
+from cmc.precision import full, objectives
+
+_PHASES = ("reconstruct", "contrast", "align")
+_KMEANS_ROWS = 100_000  # that k-means is run on: evenly spaced ones, where there are more
+_CHUNK = 4096
 
 
 class CMMC(Method):
@@ -33,7 +39,8 @@ class CMMC(Method):
        batch mean of q: it keeps clusters from emptying.
     3. ``align``: cross-entropy of q^m against pseudo labels: k-means on h^m, min-max scaled a dimension, once at the
        start, renamed to q's cluster numbers by the maximum matching with argmax q^m. One step an epoch on all
-       samples, its gradient summed over chunks.
+       samples, its gradient summed over chunks. Of more than 100,000 samples, so many evenly spaced ones give the
+       centres, and every sample takes the nearest.
 
     A sample's cluster is the argmax of the mean over modalities of q^m.
 
@@ -58,6 +65,7 @@ class CMMC(Method):
             ``pair`` that the modality is part of (the same for two modalities).
         seed: of k-means.
         gradient_clip: a bound on the norm of the gradient.
+        compile: see `cmc.methods.base.Method`.
 
     Raises:
         UserError: a value outside its range, or a phase that is not one of the three.
@@ -65,6 +73,7 @@ class CMMC(Method):
 
     warmup = frozenset({"reconstruct"})
     chunkable = frozenset({"align"})
+    compilable = tuple(f"_{phase}" for phase in _PHASES)
     pseudo_labels: Tensor
 
     def __init__(
@@ -85,11 +94,13 @@ class CMMC(Method):
         imbalance_per: str = "modality",
         seed: int = 0,
         gradient_clip: float | None = None,
+        compile: bool = False,
     ) -> None:
-        super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, gradient_clip=gradient_clip)
+        super().__init__(
+            dims, n_clusters, phases, optimizer, batch_size, drop_last, gradient_clip=gradient_clip, compile=compile
+        )
         at_least(1, latent_dim=latent_dim, feature_dim=feature_dim, kmeans_restarts=kmeans_restarts)
         at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
-        self._objectives = {"reconstruct": self._reconstruct, "contrast": self._contrast, "align": self._align}
         self._check(feature_temperature, label_temperature, align_input, imbalance_per)
         self.feature_temperature, self.label_temperature = feature_temperature, label_temperature
         self.align_input, self.imbalance_per = align_input, imbalance_per
@@ -97,12 +108,12 @@ class CMMC(Method):
         self.autoencoders = nn.ModuleList(AutoEncoder([d, *hidden, latent_dim]) for d in dims.values())
         self.feature_head = nn.Linear(latent_dim, feature_dim)
         self.cluster_head = nn.Linear(latent_dim, n_clusters)
-        self.register_buffer("pseudo_labels", torch.empty(len(dims), 0, dtype=torch.long))
+        self.register_buffer("pseudo_labels", torch.empty(len(dims), 0, dtype=torch.int16))
 
     def _check(self, feature_temperature: float, label_temperature: float, align_input: str, per: str) -> None:
         for phase in self.schedule.phases:
-            if phase.name not in self._objectives:
-                raise UserError(f"method.phases.{phase.name}: CMMC's phases are {', '.join(self._objectives)}")
+            if phase.name not in _PHASES:
+                raise UserError(f"method.phases.{phase.name}: CMMC's phases are {', '.join(_PHASES)}")
         for key, temperature in (("feature", feature_temperature), ("label", label_temperature)):
             if not temperature > 0:
                 raise UserError(f"method.{key}_temperature: {temperature} given; it must be above 0")
@@ -113,7 +124,8 @@ class CMMC(Method):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The terms of the present phase."""
-        return self._objectives[self.phase.name](batch)
+        objective: Callable[[Batch], dict[str, Tensor]] = getattr(self, f"_{self.phase.name}")
+        return objective(batch)
 
     def _reconstruct(self, batch: Batch) -> dict[str, Tensor]:
         _, error = self._autoencode(batch)
@@ -122,17 +134,20 @@ class CMMC(Method):
     def _contrast(self, batch: Batch) -> dict[str, Tensor]:
         codes, error = self._autoencode(batch)
         h = [self._feature(z) for z in codes]
-        q = [self.cluster_head(z).softmax(1) for z in codes]
+        q = [self._logits(z).softmax(1) for z in codes]
         times = 1 if self.imbalance_per == "modality" else len(q) - 1
-        return {
-            "reconstruction": error,
-            "feature_contrast": self._feature_contrast(h, batch.offset),
-            "label_contrast": total(
+        with objectives(self.device):
+            contrasts = [
                 cluster_contrast(distributed.total(cluster_products(a, b)), self.label_temperature)
                 for a, b in combinations(q, 2)
-            ),
-            "imbalance": times * total(cluster_imbalance(distributed.total(x.sum(0, True)) / batch.total) for x in q),
-        }
+            ]
+            sizes = [distributed.total(x.sum(0, True)) / batch.total for x in q]
+            return {
+                "reconstruction": error,
+                "feature_contrast": self._feature_contrast(h, batch.offset),
+                "label_contrast": total(contrasts),
+                "imbalance": times * total(cluster_imbalance(size) for size in sizes),
+            }
 
     def _feature_contrast(self, h: list[Tensor], offset: int) -> Tensor:
         """Over pairs, this process's rows among those of the global batch."""
@@ -143,35 +158,46 @@ class CMMC(Method):
         )
 
     def _align(self, batch: Batch) -> dict[str, Tensor]:
-        targets = self.pseudo_labels[:, batch.index.to(self.device)]
-        logits = [self.cluster_head(z) for z in self._encode(batch)]
+        targets = self.pseudo_labels[:, batch.index.to(self.device)].long()
+        logits = [self._logits(z) for z in self._encode(batch)]
         inputs = logits if self.align_input == "logits" else [x.softmax(1) for x in logits]
         return {"alignment": total(F.cross_entropy(x, y) for x, y in zip(inputs, targets, strict=True))}
 
-    def refresh(self, phase: str, epoch: int, batches: Iterable[Batch]) -> None:
+    def refresh(self, phase: str, epoch: int, batches: InOrder) -> None:
         """At the start of ``align``: pseudo labels, M x N."""
         if phase != "align" or epoch:
             return
-        features: list[list[Tensor]] = [[] for _ in self.modalities]
-        clusters: list[list[Tensor]] = [[] for _ in self.modalities]
+        k, found = self.n_clusters, self._kmeans(batches.spaced(_KMEANS_ROWS))
+        tables = torch.zeros(len(found), k, k, dtype=torch.long, device=self.device)
+        labels = torch.empty(len(found), batches.n_samples, dtype=torch.int16, device=self.device)
+        done = 0
         for batch in batches:
-            for m, z in enumerate(self._encode(batch)):
-                features[m].append(distributed.gather(self._feature(z)))
-                clusters[m].append(distributed.gather(self.cluster_head(z).argmax(1)))
-        self.require_finite("features", torch.stack([torch.cat(h) for h in features]))
-        labels = [self._pseudo_labels(torch.cat(h), torch.cat(q)) for h, q in zip(features, clusters, strict=True)]
-        self.pseudo_labels = distributed.from_first(torch.stack(labels))
+            for m, (z, (low, spread, centres)) in enumerate(zip(self._encode(batch), found, strict=True)):
+                own = nearest((self._feature(z) - low) / spread, centres)
+                tables[m] += contingency_table(own, self._logits(z).argmax(1), k, k)
+                labels[m, done : done + batch.total] = distributed.gather(own)
+            done += batch.total
+        names = [match(table) for table in distributed.total(tables)]
+        self.pseudo_labels = torch.stack([name.short()[own.int()] for name, own in zip(names, labels, strict=True)])
 
-    def _pseudo_labels(self, features: Tensor, clusters: Tensor) -> Tensor:
-        """k-means of one modality's features, N, in the numbers of its clusters; on the first process alone."""
-        if distributed.rank():
-            return torch.empty_like(clusters)
-        found = kmeans(scale_columns(features), self.n_clusters, self.kmeans_restarts, self.seed)
-        return rename(found, clusters, self.n_clusters)
+    def _kmeans(self, batch: Batch) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Of every modality: its features' least value and spread a dimension, and k-means' centres of them, scaled."""
+        chunks = [self._encode(chunk) for chunk in batch.chunks(_CHUNK)]
+        found = []
+        for codes in zip(*chunks, strict=True):
+            h = torch.cat([self._feature(z) for z in codes])
+            self.require_finite("features", h)
+            low, spread = column_range(h)
+            centres = h.new_empty(self.n_clusters, h.shape[1])
+            if distributed.rank() == 0:
+                scaled = (h - low) / spread
+                centres = kmeans_centres(scaled, self.n_clusters, self.kmeans_restarts, self.seed)[0]
+            found.append((distributed.from_first(low), distributed.from_first(spread), distributed.from_first(centres)))
+        return found
 
     def assign_each(self, batch: Batch) -> Tensor:
         """q^m of every modality, M x B x K."""
-        return torch.stack([self.cluster_head(z).softmax(1) for z in self._encode(batch)])
+        return torch.stack([self._logits(z).softmax(1) for z in self._encode(batch)])
 
     def assign(self, batch: Batch) -> Tensor:
         """The mean over modalities of q^m, B x K."""
@@ -187,11 +213,14 @@ class CMMC(Method):
     def _autoencode(self, batch: Batch) -> tuple[list[Tensor], Tensor]:
         """Codes, and the sum over modalities of the mean squared error."""
         outputs = [net(x) for net, x in zip(self._networks(), batch.modalities, strict=True)]
-        errors = (F.mse_loss(decoded, x) for (_, decoded), x in zip(outputs, batch.modalities, strict=True))
+        errors = (F.mse_loss(full(decoded), x) for (_, decoded), x in zip(outputs, batch.modalities, strict=True))
         return [code for code, _ in outputs], total(errors)
 
     def _networks(self) -> list[AutoEncoder]:
         return list(self.autoencoders)  # type: ignore[arg-type]
 
     def _feature(self, z: Tensor) -> Tensor:
-        return F.normalize(self.feature_head(z), dim=1)
+        return F.normalize(full(self.feature_head(z)), dim=1)
+
+    def _logits(self, z: Tensor) -> Tensor:
+        return full(self.cluster_head(z))

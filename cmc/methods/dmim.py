@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from cmc import distributed
-from cmc.data.loader import Batch
+from cmc.data.loader import Batch, InOrder
 from cmc.data.module import DataModule
 from cmc.errors import UserError
 from cmc.functional.agreement import agreement, agreement_tables, match_modalities
@@ -24,9 +24,12 @@ from cmc.functional.sinkhorn import sinkhorn_labels
 from cmc.functional.variational import gaussian_kl, softmax_kl
 from cmc.methods.base import Method, at_least, one_of, total
 from cmc.networks import Bottleneck, BottleneckNetwork, PrincipalComponents, initialise_normal
+from cmc.precision import objectives
 
 log = logging.getLogger(__name__)
 
+_TERMS = ("shared_information", "superfluous_information", "uniform_distribution")
+_LABELLING_BYTES = 2**28  # of assignments that pseudo labels are made from at once
 _CHOICES = {
     "alignment": ("projection", "pca", "none"),
     "joint": ("plain", "symmetric"),
@@ -97,12 +100,14 @@ class DMIM(Method):
             norm statistics for all modalities; L2 as the divergence of softmaxes averaged over elements; L3's
             cross-entropy fed probabilities (a second softmax); clusters from the first modality alone.
         gradient_clip: a bound on the norm of the gradient.
+        compile: see `cmc.methods.base.Method`.
 
     Raises:
         UserError: a value outside its range; widths that differ under ``alignment=none``.
     """
 
     chosen: Tensor
+    compilable = ("_terms",)
     names: Tensor
     pseudo: Tensor
     scale: Tensor
@@ -134,8 +139,9 @@ class DMIM(Method):
         restarts: int = 5,
         released: bool = False,
         gradient_clip: float | None = None,
+        compile: bool = False,
     ) -> None:
-        super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, scheduler, gradient_clip)
+        super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, scheduler, gradient_clip, compile)
         given = {"alignment": alignment, "joint": joint, "head_input": head_input, "pseudo_labels": pseudo_labels}
         for key, value in given.items():
             one_of(key, value, _CHOICES[key])
@@ -149,13 +155,14 @@ class DMIM(Method):
         self.joint, self.pseudo_labels, self.released = joint, pseudo_labels, released
         self.beta, self.beta_warmup, self.gamma, self.power = beta, beta_warmup, gamma, power
         self.input_noise, self.refresh_every, self.unit_rows = input_noise, refresh_every, unit_rows
-        kept, width = _aligned(dims, alignment, components, width)
+        kept, self.width = _aligned(dims, alignment, components, width)
+        self.restarts = restarts
         fronts = [PrincipalComponents(d, kept) for d in dims.values()]
         self.fronts = nn.ModuleList(fronts)
         self.networks = nn.ModuleList(
             BottleneckNetwork(
                 widths=[front.width for front in fronts],
-                width=width,
+                width=self.width,
                 n_clusters=n_clusters,
                 n_over=overcluster_factor * n_clusters,
                 depth=depth,
@@ -189,36 +196,46 @@ class DMIM(Method):
     def pieces(self, batch: Batch) -> Iterator[tuple[dict[str, Tensor], float]]:
         """One piece a network."""
         share, rows = self._share_of_run(), self._front(batch)
-        for r, network in self._numbered():
-            draw = partial(distributed.normal_like, n=batch.total, offset=batch.offset)
-            outputs = [network(x, m, draw) for m, x in enumerate(self._noisy(rows, share, draw))]
-            yield self._terms(r, outputs, batch, share), 1 / len(self.networks)
-
-    def _terms(self, r: int, outputs: list[Bottleneck], batch: Batch, share: float) -> dict[str, Tensor]:
-        """L1, beta L2 and gamma L3 of network r."""
         beta = self.beta * (min(1.0, share / self.beta_warmup) if self.beta_warmup else 1.0)
-        symmetric = self.joint == "symmetric"
-        shared = [
-            mutual_information(distributed.total(joint_table(a, b, symmetric) * batch.share))
-            for logits in ([o.cluster for o in outputs], [o.overcluster for o in outputs])
-            for a, b in combinations([x.softmax(1) for x in logits], 2)
-        ]
-        return {
-            "shared_information": -total(shared) / (len(outputs) - 1),
-            "superfluous_information": beta * total(self._superfluous(o, batch) for o in outputs),
-            "uniform_distribution": self.gamma * self._uniform(r, outputs, batch),
-        }
+        draw = partial(distributed.normal, n=batch.total, offset=batch.offset)
+        for r, network in self._numbered():
+            seen = self._noisy(rows, share, draw)
+            noise = [draw(x, self.width) for x in seen]
+            reference = [draw(x, self.width) for x in seen] if self.released else None
+            terms = self._terms(network, seen, noise, reference, self._targets(r, batch), batch.share)
+            yield dict(zip(_TERMS, (terms[0], beta * terms[1], self.gamma * terms[2]), strict=True)), 1 / self.restarts
 
-    def _superfluous(self, output: Bottleneck, batch: Batch) -> Tensor:
-        if self.released:
-            return softmax_kl(output.z, distributed.normal_like(output.z, batch.total, batch.offset))
-        return gaussian_kl(output.mean, output.deviation)
+    def _terms(
+        self,
+        network: BottleneckNetwork,
+        rows: list[Tensor],
+        noise: list[Tensor],
+        reference: list[Tensor] | None,
+        targets: Tensor | None,
+        share: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """L1, L2 and L3 of one network, not weighted."""
+        outputs = [network(x, m, noise[m]) for m, x in enumerate(rows)]
+        with objectives(self.device):
+            shared = [
+                mutual_information(distributed.total(joint_table(a, b, self.joint == "symmetric") * share))
+                for logits in ([o.cluster for o in outputs], [o.overcluster for o in outputs])
+                for a, b in combinations([x.softmax(1) for x in logits], 2)
+            ]
+            if reference is None:
+                superfluous = [gaussian_kl(o.mean, o.deviation) for o in outputs]
+            else:
+                superfluous = [softmax_kl(o.z, x) for o, x in zip(outputs, reference, strict=True)]
+            return -total(shared) / (len(outputs) - 1), total(superfluous), self._uniform(outputs, targets)
 
-    def _uniform(self, r: int, outputs: list[Bottleneck], batch: Batch) -> Tensor:
-        """Cross-entropy of the cluster heads against the pseudo labels of network r; 0 where its weight is 0."""
-        if not self.gamma:
+    def _targets(self, r: int, batch: Batch) -> Tensor | None:
+        """Pseudo labels of network r, M x B; None where their weight is 0."""
+        return self.pseudo[r][:, batch.index.to(self.device)].long() if self.gamma else None
+
+    def _uniform(self, outputs: list[Bottleneck], targets: Tensor | None) -> Tensor:
+        """Cross-entropy of the cluster heads against pseudo labels; 0 without any."""
+        if targets is None:
             return outputs[0].cluster.new_zeros(())
-        targets = self.pseudo[r][:, batch.index.to(self.device)].long()
         taught = outputs[:1] if self.pseudo_labels == "first" else outputs
         inputs = [o.cluster.softmax(1) if self.released else o.cluster for o in taught]
         return total(F.cross_entropy(x, targets[m]) for m, x in enumerate(inputs))
@@ -232,27 +249,48 @@ class DMIM(Method):
         rows = [F.normalize(x, dim=1) if self.unit_rows else x for x in batch.modalities]
         return [front(x) for front, x in zip(self.fronts, rows, strict=True)]
 
-    def _noisy(self, rows: list[Tensor], share: float, draw: Callable[[Tensor], Tensor]) -> list[Tensor]:
+    def _noisy(self, rows: list[Tensor], share: float, draw: Callable[[Tensor, int], Tensor]) -> list[Tensor]:
         noise = self.input_noise * (1 - share)
         if not noise:
             return rows
-        return [x + noise * scale * draw(x) for x, scale in zip(rows, self.scale, strict=True)]
+        return [x + noise * scale * draw(x, x.shape[1]) for x, scale in zip(rows, self.scale, strict=True)]
 
-    def refresh(self, phase: str, epoch: int, batches: Iterable[Batch]) -> None:
+    def refresh(self, phase: str, epoch: int, batches: InOrder) -> None:
         """Before the first epoch: principal components. Every ``refresh_every`` epochs: pseudo labels, R x M x N."""
         if epoch == 0:
             self._fit_front(batches)
         if self.gamma and epoch % self.refresh_every == 0:
-            assigned: list[list[Tensor]] = [[] for _ in self.networks]
-            for batch in batches:
-                rows = self._front(batch)
-                for r, network in self._numbered():
-                    own = self._log_assignments(network, rows)
-                    assigned[r].append(distributed.gather(own.transpose(0, 1)).transpose(0, 1))
-                    self.require_finite("assignments", assigned[r][-1].exp())
-            self.pseudo = torch.stack([self._balanced(torch.cat(parts, 1)) for parts in assigned]).short()
+            self._label(batches)
 
-    def _fit_front(self, batches: Iterable[Batch]) -> None:
+    def _label(self, batches: InOrder) -> None:
+        """New pseudo labels, in as many passes as the memory for assignments asks for."""
+        n, k, n_modalities = batches.n_samples, self.n_clusters, len(self.fronts)
+        if self.pseudo.shape[2] != n:
+            self.pseudo = self.pseudo.new_empty(self.restarts, n_modalities, n)
+        together = n_modalities if self.pseudo_labels == "matched" else 1
+        sets = [(r, m) for r in range(self.restarts) for m in range(n_modalities)]
+        at_once = max(together, _LABELLING_BYTES // (4 * n * k) // together * together)
+        for first in range(0, len(sets), at_once):
+            part = sets[first : first + at_once]
+            log_assignments = self._collected(part, batches)
+            for i in range(0, len(part), together):
+                r, m = part[i]
+                self.pseudo[r, m : m + together] = self._balanced(log_assignments[i : i + together]).short()
+
+    def _collected(self, sets: list[tuple[int, int]], batches: InOrder) -> Tensor:
+        """Log assignments of all samples by pairs of network and modality, len(sets) x N x K."""
+        networks, done = dict(self._numbered()), 0
+        collected = self.scale.new_empty(len(sets), batches.n_samples, self.n_clusters)
+        for batch in batches:
+            rows = self._front(batch)
+            for i, (r, m) in enumerate(sets):
+                own = networks[r](rows[m], m).cluster.log_softmax(1)
+                collected[i, done : done + batch.total] = distributed.gather(own)
+            done += batch.total
+        self.require_finite("assignments", collected)
+        return collected
+
+    def _fit_front(self, batches: InOrder) -> None:
         """Principal components and root mean square of every modality, from sums over samples in double precision."""
         fronts: list[PrincipalComponents] = list(self.fronts)  # type: ignore[arg-type]
         for m, front in enumerate(fronts):
@@ -271,7 +309,7 @@ class DMIM(Method):
         return torch.stack([network(x, m).cluster.log_softmax(1) for m, x in enumerate(rows)])
 
     def _balanced(self, log_assignments: Tensor) -> Tensor:
-        """Pseudo labels of one network, M x N, from its log assignments, M x N x K."""
+        """Pseudo labels of one network, M x N, from its log assignments, M x N x K; modalities may come one by one."""
         if self.pseudo_labels != "matched":
             return torch.stack([sinkhorn_labels(x, self.power) for x in log_assignments])
         p = log_assignments.exp()
@@ -279,7 +317,7 @@ class DMIM(Method):
         common = sinkhorn_labels(_matched(p, names).mean(0).log(), self.power)
         return torch.stack([name[common] for name in names])
 
-    def settle(self, batches: Iterable[Batch]) -> None:
+    def settle(self, batches: InOrder) -> None:
         """Match the modalities' clusters; keep the network whose modalities agree best on clusters of equal size."""
         n, m, k = len(self.networks), len(self.fronts), self.n_clusters
         soft = torch.zeros(n, m, m, k, k, dtype=torch.float64, device=self.device)

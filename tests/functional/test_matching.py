@@ -1,4 +1,4 @@
-"""Matching and renaming, against brute force over all permutations."""
+"""Matching, against brute force over all permutations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmc.functional import matching
-from cmc.functional.matching import match, rename
+from cmc.functional.matching import match
 
 FAST = settings(deadline=None, derandomize=True, max_examples=60)
 sizes = st.integers(1, 5)
@@ -30,13 +30,6 @@ def tables(draw: st.DrawFn) -> list[list[int]]:
     return draw(
         st.lists(st.lists(st.integers(0, 50), min_size=n_columns, max_size=n_columns), min_size=n_rows, max_size=n_rows)
     )
-
-
-@st.composite
-def two_labellings(draw: st.DrawFn) -> tuple[list[int], list[int], int]:
-    n_clusters, n = draw(sizes), draw(st.integers(0, 40))
-    labels = st.lists(st.integers(0, n_clusters - 1), min_size=n, max_size=n)
-    return draw(labels), draw(labels), n_clusters
 
 
 @FAST
@@ -76,39 +69,7 @@ def test_a_table_that_is_none_is_refused() -> None:
         match(torch.tensor([[float("nan"), 1.0], [0.0, 1.0]]))
 
 
-@FAST
-@given(two_labellings())
-def test_renaming_is_the_best_of_all_permutations(drawn: tuple[list[int], list[int], int]) -> None:
-    labels, reference, n_clusters = drawn
-    renamed = rename(
-        torch.tensor(labels, dtype=torch.int64), torch.tensor(reference, dtype=torch.int64), n_clusters
-    ).tolist()
-    assert len(renamed) == len(labels)
-    assert len(set(zip(labels, renamed, strict=True))) == len(set(labels)) == len(set(renamed)), (
-        "not a permutation of names"
-    )
-    agreements = [
-        sum(names[label] == wanted for label, wanted in zip(labels, reference, strict=True))
-        for names in permutations(range(n_clusters))
-    ]
-    assert sum(a == b for a, b in zip(renamed, reference, strict=True)) == max(agreements)
-
-
-def test_renaming_undoes_a_permutation() -> None:
-    generator = torch.Generator().manual_seed(0)
-    reference = torch.cat([torch.arange(7), torch.randint(7, (200,), generator=generator)])
-    shuffled = torch.randperm(7, generator=generator)[reference]
-    assert torch.equal(rename(shuffled, reference, 7), reference)
-    assert torch.equal(rename(shuffled.int(), reference.to(torch.uint8), 7), reference)
-
-
-@pytest.mark.parametrize("labels", [[0, 1, 3], [0, 1, -1], [0, 1]])
-def test_renaming_refuses_wrong_labels(labels: list[int]) -> None:
-    with pytest.raises(ValueError, match=r"must lie in 0\.\.2|same length"):
-        rename(torch.tensor(labels), torch.tensor([0, 1, 2]), 3)
-
-
 def test_examples_of_the_docstrings() -> None:
     results = doctest.testmod(matching)
-    assert results.attempted >= 2
+    assert results.attempted >= 1
     assert results.failed == 0

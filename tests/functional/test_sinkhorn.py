@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from cmc.functional import sinkhorn
 from cmc.functional.sinkhorn import sinkhorn_labels
 
 
@@ -32,6 +33,12 @@ def log_assignments(n, k, seed, dtype=torch.float64):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_labels_equal_those_of_the_double_precision_reference(n, k, seed, dtype):
     log_p = log_assignments(n, k, seed, dtype)
+    assert sinkhorn_labels(log_p).tolist() == naive(log_p).tolist()
+
+
+def test_working_in_blocks_changes_no_label(monkeypatch):
+    log_p = log_assignments(1000, 10, 4, torch.float32)
+    monkeypatch.setattr(sinkhorn, "_ROWS", 64)
     assert sinkhorn_labels(log_p).tolist() == naive(log_p).tolist()
 
 

@@ -24,6 +24,7 @@ from cmc.errors import UserError
 from cmc.methods import baseline
 from cmc.runs import read_history
 from cmc.train import train
+from tests.methods.toy import passes
 
 ROOT = Path(__file__).resolve().parents[2]
 SYNTHETIC = ["data=synthetic", "data.n_samples=400", "data.dims=[12,9]", "data.n_clusters=4"]
@@ -170,7 +171,7 @@ def test_samples_that_were_not_fitted_are_refused():
 
     method = Agglomerative(dims={"a": 3, "b": 2}, n_clusters=2, phases={"fit": {"epochs": 1}})
     batch = Batch((torch.randn(20, 3), torch.randn(20, 2)), torch.arange(20))
-    method.refresh("fit", 0, [batch])
+    method.refresh("fit", 0, passes(batch, 20))
     half = Batch(tuple(x[10:] for x in batch.modalities), batch.index[10:])
     assert torch.equal(method.assign(half), method.assign(batch)[10:])
     for other in (

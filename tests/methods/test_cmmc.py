@@ -11,7 +11,9 @@ from torch.nn import functional as F
 from cmc.data.loader import Batch
 from cmc.errors import UserError
 from cmc.functional.contrastive import cluster_contrast, cluster_imbalance, cluster_products, nt_xent
+from cmc.methods import cmmc
 from cmc.methods.cmmc import CMMC
+from tests.methods.toy import passes
 
 PHASES = {name: {"epochs": 1} for name in ("reconstruct", "contrast", "align")}
 SMALL = {"hidden": (10,), "latent_dim": 7, "feature_dim": 5, "kmeans_restarts": 3}
@@ -98,7 +100,7 @@ def test_align_trains_neither_decoders_nor_feature_head():
 def test_pseudo_labels_are_kmeans_on_scaled_features_in_the_numbers_of_q():
     method, batch = build(kmeans_restarts=20), batch_of(n=60)
     with method.evaluating():
-        method.refresh("align", 0, batch.chunks(25))
+        method.refresh("align", 0, passes(batch, 25))
         latent = codes(method, batch)
         for m, z in enumerate(latent):
             h = F.normalize(method.feature_head(z), dim=1).numpy()
@@ -112,14 +114,29 @@ def test_pseudo_labels_are_kmeans_on_scaled_features_in_the_numbers_of_q():
             assert (mine == q).sum() == best
 
 
+def test_beyond_a_number_of_samples_kmeans_sees_evenly_spaced_ones(monkeypatch):
+    monkeypatch.setattr(cmmc, "_KMEANS_ROWS", 20)
+    method, batch = build(kmeans_restarts=20), batch_of(n=58)
+    spaced = np.linspace(0, 57, 20).astype(int)
+    with method.evaluating():
+        method.refresh("align", 0, passes(batch, 7))
+        for m, z in enumerate(codes(method, batch)):
+            h = F.normalize(method.feature_head(z), dim=1).numpy()
+            low, high = h[spaced].min(0), h[spaced].max(0)
+            reference = KMeans(3, n_init=20, random_state=1).fit((h[spaced] - low) / (high - low))
+            expected = reference.predict((h - low) / (high - low))
+            pairs = set(zip(method.pseudo_labels[m].tolist(), expected.tolist(), strict=True))
+            assert len(pairs) == 3
+
+
 def test_pseudo_labels_are_made_once():
     method, batch = build(), batch_of(n=30)
     with method.evaluating():
-        method.refresh("contrast", 0, batch.chunks(None))
+        method.refresh("contrast", 0, passes(batch, 100))
         assert method.pseudo_labels.shape == (2, 0)
-        method.refresh("align", 0, batch.chunks(None))
+        method.refresh("align", 0, passes(batch, 100))
         kept = method.pseudo_labels
-        method.refresh("align", 1, batch.chunks(None))
+        method.refresh("align", 1, passes(batch, 100))
     assert method.pseudo_labels is kept
 
 

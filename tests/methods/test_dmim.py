@@ -10,8 +10,9 @@ from torch.nn import functional as F
 from cmc.data.loader import Batch
 from cmc.errors import UserError
 from cmc.functional.variational import gaussian_kl
+from cmc.methods import dmim
 from cmc.methods.dmim import DMIM
-from tests.methods.toy import ToyData, fit
+from tests.methods.toy import ToyData, fit, passes
 
 PHASES = {"train": {"epochs": 10}}
 PLAIN = {"width": 6, "components": None, "unit_rows": False, "input_noise": 0.0, "restarts": 1, "overcluster_factor": 2}
@@ -155,6 +156,24 @@ def test_with_heads_on_z_a_larger_beta_lowers_what_z_keeps(tmp_path):
     assert kept[0] > kept[1] > kept[2]
 
 
+@pytest.mark.parametrize("kind", ["each", "matched", "first"])
+def test_pseudo_labels_do_not_depend_on_how_many_are_made_at_once(monkeypatch, kind):
+    batch = batch_of((6, 5), n=50)
+    made = []
+    for memory in (2**28, 1):
+        monkeypatch.setattr(dmim, "_LABELLING_BYTES", memory)
+        method = build((6, 5), restarts=3, gamma=0.5, pseudo_labels=kind).double()
+        with method.evaluating():
+            method.refresh("train", 0, passes(batch, 15))
+        made.append(method.pseudo.clone())
+    assert made[0].shape == (3, 2, 50)
+    assert torch.equal(*made)
+    with method.evaluating():
+        rows = method._front(batch)
+        logs = [method._log_assignments(network, rows) for network in method.networks]
+    assert torch.equal(made[0], torch.stack([method._balanced(log).short() for log in logs]))
+
+
 def test_without_l3_no_pseudo_labels_are_needed(tmp_path):
     method = build((4, 3), gamma=0.0)
     before = method.networks[0].mean.weight.detach().clone()
@@ -179,10 +198,10 @@ def test_input_noise_is_relative_and_falls_to_zero():
     method.scale = torch.tensor([2.0, 0.1])
     rows = [torch.zeros(4000, 6), torch.zeros(4000, 5)]
     for share, factor in ((0.0, 1.0), (0.5, 0.5)):
-        noisy = method._noisy(rows, share, torch.randn_like)
+        noisy = method._noisy(rows, share, lambda x, width: torch.randn(len(x), width))
         assert noisy[0].std().item() == pytest.approx(0.5 * 2.0 * factor, rel=0.05)
         assert noisy[1].std().item() == pytest.approx(0.5 * 0.1 * factor, rel=0.05)
-    assert method._noisy(rows, 1.0, torch.randn_like) is rows
+    assert method._noisy(rows, 1.0, None) is rows
 
 
 def test_pseudo_labels_are_refreshed_at_their_interval(tmp_path):

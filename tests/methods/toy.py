@@ -6,9 +6,28 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from torch import nn
 
+from cmc.data.loader import InOrder
 from cmc.data.modalities import Modalities
 from cmc.data.module import DataModule
 from cmc.methods.base import Method
+
+
+class Given:
+    """The rows of one batch, as a source that is passed over."""
+
+    def __init__(self, batch):
+        self.batch, self.n_samples = batch, batch.size
+
+    def take(self, index):
+        return tuple(x[index] for x in self.batch.modalities)
+
+    def span(self, start, stop):
+        return tuple(x[start:stop] for x in self.batch.modalities)
+
+
+def passes(batch, size):
+    """Pass over the rows of a batch in parts of a size."""
+    return InOrder(Given(batch), size)
 
 
 class ToyData(DataModule):
