@@ -54,7 +54,7 @@ class Scaler:
         """
         constant = []
         for name, x in features.items():
-            low, high, mean, deviation = _statistics(x, rows)
+            low, high = _range(x, rows)
             constant += [name] if (low == high).all() else []
             self.kinds[name] = scaling
             if scaling == "auto":
@@ -63,7 +63,7 @@ class Scaler:
             if self.kinds[name] == "minmax":
                 self._affine[name] = _affine(low, high - low, x.dtype)
             elif self.kinds[name] == "standard":
-                self._affine[name] = _affine(mean, deviation, x.dtype)
+                self._affine[name] = _affine(*_moments(x, rows), x.dtype)
             else:
                 _check_unscaled(name, self.kinds[name], low, high)
         _tell_constant(constant, len(features))
@@ -117,18 +117,24 @@ def blocks(x: np.ndarray, rows: np.ndarray | None = None) -> Iterator[np.ndarray
         yield np.asarray(x[start:stop] if rows is None else x[rows[start:stop]], dtype=np.float64)
 
 
-def _statistics(x: np.ndarray, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Minimum, maximum, mean and standard deviation of each column, merged over blocks (Chan et al., 1979)."""
-    count, mean, squares = 0, np.zeros(x.shape[1]), np.zeros(x.shape[1])
+def _range(x: np.ndarray, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Minimum and maximum of each column."""
     low, high = np.full(x.shape[1], np.inf), np.full(x.shape[1], -np.inf)
     for block in blocks(x, rows):
         low, high = np.minimum(low, block.min(0)), np.maximum(high, block.max(0))
+    return low, high
+
+
+def _moments(x: np.ndarray, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column, merged over blocks (Chan et al., 1979)."""
+    count, mean, squares = 0, np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    for block in blocks(x, rows):
         n, block_mean = len(block), block.mean(0)
         difference = block_mean - mean
         squares += ((block - block_mean) ** 2).sum(0) + difference**2 * (count * n / (count + n))
         mean += difference * (n / (count + n))
         count += n
-    return low, high, mean, np.sqrt(squares / count)
+    return mean, np.sqrt(squares / count)
 
 
 def _tell_constant(names: list[str], n_modalities: int) -> None:
