@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from functools import lru_cache
@@ -32,7 +33,7 @@ def composed(method: str, settings: Mapping[str, Any], data: str = "_arrays") ->
     Raises:
         UserError: a method that there is not; a keyword that is no key, with the nearest one; an impossible value.
     """
-    if not isinstance(method, str):
+    if not isinstance(method, str) or not re.fullmatch(r"[\w-]+", method):
         raise UserError(f"method: {method!r} given; it must be the name of one")
     chosen = {name: value for name, value in settings.items() if name in _CHOICES and isinstance(value, str)}
     schema = _shipped(f"method={method}", f"data={data}", *(f"{group}={choice}" for group, choice in chosen.items()))

@@ -33,7 +33,6 @@ _OWN = (
     "enable_checkpointing",
     "enable_model_summary",
     "enable_progress_bar",
-    "gradient_clip_val",
     "log_every_n_steps",
     "logger",
     "max_epochs",
@@ -42,6 +41,10 @@ _OWN = (
     "num_sanity_val_steps",
     "reload_dataloaders_every_n_epochs",
 )
+_ELSEWHERE = {  # keys of Lightning's Trainer that stand elsewhere here
+    "trainer.gradient_clip_val": "method.gradient_clip bounds the gradient's norm",
+    "trainer.gradient_clip_algorithm": "method.gradient_clip bounds the gradient's norm; there is no other way",
+}
 _PRECISIONS = ("auto", 32, "32", "32-true", "16-mixed", "bf16-mixed")
 _SCALINGS = ("auto", "none", "l2", "standard", "minmax")
 _PROJECTIONS = ("pca", "tsne", "umap")
@@ -123,6 +126,9 @@ _RULES: dict[str, Rule] = {
     "objective": Rule(lambda v: isinstance(v, str), "a key of metrics.json, such as label_free.quality"),
     "trainer.precision": Rule(lambda v: v in _PRECISIONS, "one of auto, 32-true, 16-mixed, bf16-mixed"),
     "method.batch_size": _SIZE,
+    "method.gradient_clip": Rule(
+        lambda v: v is None or (_number(v) and 0 < v < float("inf")), "a number above 0, or null"
+    ),
     "method.width": Rule(lambda v: v is None or _whole(v, 1), "a whole number of at least 1, or null"),
     "method.components": Rule(lambda v: v is None or _whole(v, 1), "a whole number of at least 1, or null"),
     "method.phases.*.batch_size": _SIZE,
@@ -185,6 +191,8 @@ def _check_unknown(key: str, value: Any, known: Mapping[str, Any], shipped: Mapp
     """
     group, _, rest = key.partition(".")
     name = rest.partition(".")[0]
+    if key in _ELSEWHERE:
+        raise UserError(f"{key}: is not taken; {_ELSEWHERE[key]}")
     if group == "trainer" and name in _OWN:
         raise UserError(f"{key}: is set by CMC itself; phases and their lengths are method.phases.*.epochs")
     if group == "trainer" or key.startswith(("method.optimizer.", "method.scheduler.")):
@@ -250,6 +258,8 @@ def explain(error: Exception, conf: Path, arguments: list[str], name: str = "con
         return f"{group}={choice}: no such {group}; there are {', '.join(options)}{hint}"
     if found := re.search(r"Could not override '([^']+)'", text):
         key = found[1]
+        if key in _ELSEWHERE:
+            return f"{key}: is not taken; {_ELSEWHERE[key]}"
         group = key.partition(".")[0]
         if any(re.match(rf"{group}=[^\[].*,", argument) for argument in arguments):
             return (

@@ -10,6 +10,10 @@ class UserError(Exception):
     """
 
 
+class Diverged(UserError):
+    """Training arrived at a number that is infinite or none; the line says which, and where."""
+
+
 class Failed(Exception):
     """A process of a run died; its line says which, and how to go on.
 

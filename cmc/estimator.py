@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -30,6 +30,9 @@ from cmc.runs import finished, read_config, read_files, read_rows, write_files
 from cmc.summary import show
 from cmc.train import fit
 from cmc.trained import Trained, load
+from cmc.trust import check_run
+
+_TAKEN_OVER = ("method", "trainer")  # of a run's configuration, for the next `fit`
 
 
 class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]
@@ -217,6 +220,8 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         """
         with as_value_errors(), undisturbed(verbose=False):
             config = read_config(run := finished(folder))
+            plain = OmegaConf.to_container(config)
+            check_run(str(run / "config.yaml"), plain, trust, _TAKEN_OVER)  # type: ignore[arg-type]
             model = cls(config.names.method, random_state=config.seed, **differing(config))
             model._take(run, trust)
             model.n_clusters, model.widths = model._trained.method.n_clusters, list(model._trained.dims.values())

@@ -15,10 +15,11 @@ from cmc.errors import UserError
 from cmc.launch import external_rank
 from cmc.locking import is_locked
 from cmc.runs import has_checkpoint, read_config
+from cmc.trust import named_packages
 
 log = logging.getLogger(__name__)
 AUTO = "auto"
-_TOLD = ("resume", "resume_sweep", "hydra")  # settings that make no other run
+_TOLD = ("resume", "resume_sweep", "trust", "hydra")  # settings that make no other run
 
 
 def interrupted(outputs: Path, name: str, config: DictConfig) -> Path | None:
@@ -67,6 +68,7 @@ def taken_up(
     if has_checkpoint(folder):
         log.info("%s: going on", folder)
         config.resume = str(folder)
+        config.trust = named_packages(OmegaConf.to_container(config))  # of what the user gave, which equals the saved
         return config, [], None
     if not external_rank():
         (folder / "config.yaml").unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from cmc.cli import command, conf_dir, register_resolvers, shipped, task
 from cmc.config import check
@@ -17,6 +17,7 @@ from cmc.launch import external_rank, launch, n_local
 from cmc.locking import locked
 from cmc.preflight import check_figures, check_loggers
 from cmc.resuming import AUTO, taken_up
+from cmc.runs import read_yaml
 from cmc.stopping import preemptible
 
 register_resolvers()
@@ -43,7 +44,7 @@ def _run(config: DictConfig) -> float | None:
 def _trained(config: DictConfig, folder: str, overrides: list[str], lock: int | None) -> dict[str, Any]:
     """Train here, or in as many processes as the trainer asks for."""
     saved = Path(folder, "config.yaml")
-    begun = OmegaConf.load(saved) if config.resume and saved.exists() else config
+    begun = read_yaml(saved) if config.resume and saved.exists() else config
     n = 1
     if isinstance(begun, DictConfig):
         check_loggers(begun.get("logger"))

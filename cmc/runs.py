@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from cmc.errors import UserError
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCORES = ("acc", "nmi", "ari", "purity")
+_LARGEST = 2**20  # characters of a config.yaml
 LABEL_FREE = ("agreement", "balance", "quality", "silhouette", "entropy")
 LAST = Path("checkpoints", "last.ckpt")
 PREVIOUS = Path("checkpoints", "previous.ckpt")
@@ -68,17 +72,42 @@ def read_config(run: Path) -> DictConfig:
         UserError: its ``config.yaml`` cannot be read, or is none of a run.
     """
     path = run / "config.yaml"
+    config: DictConfig = read_yaml(path)
+    whole = isinstance(config, DictConfig) and all(
+        isinstance(config.get(key), DictConfig) for key in ("method", "data", "names")
+    )
+    if not whole or "defaults" in config.data:  # by which Hydra would take up other files
+        raise UserError(f"{path}: names no method or no data; it is no configuration of a run")
+    return config
+
+
+def read_yaml(path: Path, interpolations: bool = False) -> Any:
+    """A ``config.yaml`` as data: no tags of Python, nothing that stands for anything else.
+
+    A run writes its configuration without interpolations, which could read a user's environment, and without aliases,
+    which could grow without bounds.
+
+    Args:
+        path: the file.
+        interpolations: let them pass, as the text that they are.
+
+    Raises:
+        UserError: it holds either, is too large, or cannot be read.
+    """
     try:
-        config = OmegaConf.load(path)
-        OmegaConf.resolve(config)
-        whole = isinstance(config, DictConfig) and all(
-            isinstance(config.get(key), DictConfig) for key in ("method", "data", "names")
-        )
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_LARGEST + 1)
+        if len(text) > _LARGEST:
+            raise UserError(f"{path}: more than {_LARGEST} characters are no configuration of a run")
+        if "&" in text and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise UserError(f"{path}: holds an alias of yaml (*name); a run's files hold plain values")
+        config = OmegaConf.load(StringIO(text))
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(f"{path}: cannot be read; damaged? ({' '.join(str(error).split())[:200]})") from None
-    if not whole:
-        raise UserError(f"{path}: names no method or no data; it is no configuration of a run")
-    assert isinstance(config, DictConfig)
+    if (found := re.search(r"\$\{.{0,60}", text)) and not interpolations:
+        raise UserError(f"{path}: holds {found[0]!r}; a run's files hold plain values, no interpolations")
     return config
 
 
@@ -126,14 +155,22 @@ def read_rows(run: Path) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]
 
     Returns:
         N clusters, and N x D; None in place of these where the run wrote none.
+
+    Raises:
+        UserError: they cannot be read, or do not belong together.
     """
     import numpy as np
 
     tables = [path for part in _PARTS if (path := run / f"assignments{part}.csv").is_file()]
     parts = [path for part in _PARTS if (path := run / f"embeddings{part}.npy").is_file()]
-    rows = np.array([row[:2] for path in tables for row in _table(path)], dtype=np.int64)
-    order = rows[:, 0].argsort()
-    return rows[order, 1], np.concatenate([np.load(path) for path in parts])[order] if parts else None
+    try:
+        rows = np.array([row[:2] for path in tables for row in _table(path)], dtype=np.int64)
+        order = rows[:, 0].argsort()
+        embeddings = np.concatenate([np.load(path, allow_pickle=False) for path in parts])[order] if parts else None
+        return rows[order, 1], embeddings
+    except (ValueError, IndexError, EOFError, csv.Error) as error:
+        names = ", ".join(path.name for path in (*tables, *parts))
+        raise UserError(f"{run}: {names} cannot be read, or differ in length: {' '.join(str(error).split())}") from None
 
 
 def _table(path: Path) -> list[list[str]]:

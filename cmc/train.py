@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from cmc.checkpoint import find, restore
 from cmc.config import shorten
 from cmc.data.module import DataModule
 from cmc.distributed import first_process
-from cmc.errors import Interrupted, Preempted, UserError
+from cmc.errors import Diverged, Interrupted, Preempted, UserError
 from cmc.methods.base import Method
 from cmc.precision import resolve
 from cmc.runs import LAST, PREVIOUS, has_checkpoint, onward, read_config
@@ -32,9 +33,11 @@ from cmc.stopping import StoppedAtOnce
 from cmc.storage import FULL, replacing
 from cmc.strategy import Processes, quiet
 from cmc.summary import show
+from cmc.trust import check_run
 
 log = logging.getLogger(__name__)
 
+CLIP = "method.gradient_clip"  # which a resumed run may change
 LOOP: dict[str, Any] = {
     "reload_dataloaders_every_n_epochs": 1,
     "enable_progress_bar": False,
@@ -70,6 +73,7 @@ def fit(
 
     Raises:
         UserError: what is wrong with the data, the method's settings or the run to go on with.
+        Diverged: a loss or a parameter is no finite number; the line names it and the last good checkpoint.
         Interrupted: the user stopped the run; the message says how to go on.
     """
     quiet()
@@ -77,7 +81,7 @@ def fit(
     checkpoint = None
     first = first_process()
     if config.resume:
-        config, checkpoint = _resumed(run, overrides or [])
+        config, checkpoint = _resumed(run, overrides or [], config)
         if first:
             (run / "metrics.json").unlink(missing_ok=True)
     elif first and (run / "config.yaml").exists():
@@ -101,7 +105,7 @@ def fit(
         default_root_dir=str(run),
         **LOOP,
     )
-    with _ending(run), reuse():
+    with _ending(run, method), reuse():
         if first:
             _write_config(config, run)
         log.info("run folder: %s", run)
@@ -113,11 +117,12 @@ def fit(
 
 
 @contextmanager
-def _ending(run: Path) -> Iterator[None]:
+def _ending(run: Path, method: Method) -> Iterator[None]:
     """Where a run ends early, say how to go on with it.
 
     Raises:
         Interrupted: it was asked to stop.
+        Diverged: its numbers are none.
         UserError: the disk is full.
     """
     try:
@@ -128,6 +133,8 @@ def _ending(run: Path) -> Iterator[None]:
         raise type(stop)(f"{stop}; {onward(run)}") from None
     except SystemExit:  # what Lightning makes of a Ctrl-C that `Checkpoints` has not caught
         raise Interrupted(f"stopped at once; {onward(run)}") from None
+    except Diverged as error:
+        raise Diverged(f"{error}; {_after_divergence(run, method)}") from None
     except OSError as error:
         if error.errno not in FULL:
             raise
@@ -155,25 +162,57 @@ def _trainer(config: DictConfig, **settings: Any) -> Trainer:
     return trainer
 
 
+def _after_divergence(run: Path, method: Method) -> str:
+    """What is left of a run whose numbers are none, and what its user may do."""
+    clips = "gradient_clip" in signature(type(method)).parameters
+    clip = f"{CLIP}={1 if method.gradient_clip is None else method.gradient_clip / 10:g}"
+    anew = "start again with another data.scaling"
+    if method.is_trained:
+        anew = f"{anew}, or with a smaller method.optimizer.lr{f' or {clip}' if clips else ''}"
+    if not has_checkpoint(run):
+        return f"no checkpoint was written before; {anew}"
+    saved = find(run)
+    phase, epoch = method.schedule.at(saved.content["epoch"])
+    good = f"the last good checkpoint, {saved.path}, is of {phase.name}, epoch {epoch + 1}"
+    return (
+        f"{good}: go on from there with python -m cmc.run resume={run} {clip}, or {anew}"
+        if clips
+        else f"{good}; {anew}"
+    )
+
+
 def _device(settings: DictConfig) -> torch.device:
     """What the Trainer will train on, as far as its precision depends on it."""
     cpu = settings.accelerator == "cpu" or not torch.accelerator.is_available()
     return torch.device("cpu" if cpu else str(torch.accelerator.current_accelerator()))
 
 
-def _resumed(run: Path, overrides: list[str]) -> tuple[DictConfig, Path]:
+def _resumed(run: Path, overrides: list[str], given: DictConfig) -> tuple[DictConfig, Path]:
     """The configuration and the checkpoint of a run to go on with."""
     if not has_checkpoint(run):
         raise UserError(f"resume: {run} has no {LAST} to go on from; start the run again")
-    if others := [o for o in overrides if not o.startswith(("resume=", "data.root="))]:
+    if others := [o for o in overrides if not o.startswith(("resume=", "data.root=", "trust=", f"{CLIP}="))]:
         raise UserError(f"resume: a run goes on as it was configured; leave out {' '.join(others)}")
     config = read_config(run)
+    check_run(str(run / "config.yaml"), OmegaConf.to_container(config), given.get("trust") or ())  # type: ignore[arg-type]
     path = find(run).path
     if path == run / PREVIOUS and first_process():
         restore(run)
     for moved in (o for o in overrides if o.startswith("data.root=")):
         OmegaConf.update(config, "data.root", moved.partition("=")[2])
+    if any(o.startswith(f"{CLIP}=") for o in overrides):
+        _clip_from_here(config, OmegaConf.select(given, CLIP))
     return config, path
+
+
+def _clip_from_here(config: DictConfig, longest: float | None) -> None:
+    """Bound the gradients of a run that goes on; its configuration keeps that it began otherwise."""
+    if "optimizer" not in config.method:
+        raise UserError(f"{CLIP}: {longest} given, but the method of this run has no gradients")
+    OmegaConf.update(config, CLIP, longest, force_add=True)
+    changes = [*(config.get("resumed_with") or []), f"{CLIP}={longest}"]
+    OmegaConf.update(config, "resumed_with", changes, force_add=True)
+    log.info("resume: %s from here on", changes[-1])
 
 
 def _write_config(config: DictConfig, run: Path) -> None:

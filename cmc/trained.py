@@ -73,10 +73,17 @@ class Trained:
     def assign(
         self, features: Mapping[str, NDArray[Any]], rows: NDArray[Any] | None = None
     ) -> Iterator[tuple[Batch, Tensor]]:
-        """Batches and their assignment probabilities, B x K; arguments as for `batches`."""
+        """Batches and their assignment probabilities, B x K; arguments as for `batches`.
+
+        Raises:
+            UserError: a sample so far from those of the training that its assignment is no number.
+        """
         for batch, present in self.batches(features, rows):
             with torch.no_grad():
                 assignment = self.method.assign_present(batch, present)
+            if not (finite := assignment.isfinite().all(1)).all():
+                row = int(batch.index[~finite.cpu()][0])
+                raise UserError(f"row {row} lies so far from the training data that its assignment is no number")
             yield batch, assignment
 
     def spaced(

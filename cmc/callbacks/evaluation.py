@@ -66,7 +66,12 @@ class Tally:
         self._entropy = torch.zeros(2, dtype=torch.float64)
 
     def add(self, batch: Batch, assignment: Tensor, labels: Tensor | None) -> None:
-        """Count a batch: its B x K assignment, and the labels of all samples."""
+        """Count a batch: its B x K assignment, and the labels of all samples.
+
+        Raises:
+            Diverged: an assignment is no finite number.
+        """
+        self._method.require_finite("assignments", assignment)
         if self._scores is not None and labels is not None:
             self._scores.update(assignment.argmax(1).cpu(), labels[batch.index])
         each = self._method.assign_each(batch)
@@ -92,5 +97,7 @@ class Tally:
         entropy, count = total(sums).tolist()
         batch = self._spaced(_POINTS)
         with self._method.evaluating():
-            apart = silhouette(self._method.embed(batch), self._method.assign(batch).argmax(1))
+            embedded = self._method.embed(batch)
+            self._method.require_finite("embeddings", embedded)
+            apart = silhouette(embedded, self._method.assign(batch).argmax(1))
         return {**measured, "entropy": entropy / count, **({} if apart is None else {"silhouette": apart})}

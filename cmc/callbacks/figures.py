@@ -97,7 +97,7 @@ def draw(
     if (folder / "embeddings.npy").exists():
         chosen = spaced(len(clusters), max_points)
         shown = None if labels is None else labels[chosen]
-        features = np.load(folder / "embeddings.npy", mmap_mode="r")[chosen]
+        features = np.load(folder / "embeddings.npy", mmap_mode="r", allow_pickle=False)[chosen]
         last = Points(figures.project(features, projection), clusters[chosen], shown)
         drawn["embedding"] = figures.embedding(last, n_clusters)
         if ends := list(_ends(folder, shown, projection)):
@@ -118,7 +118,7 @@ def _assignments(path: Path) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]
 def _ends(folder: Path, labels: np.ndarray | None, projection: str) -> Iterator[tuple[str, Points]]:
     """Name and samples of every phase before the last."""
     for path in sorted(_phases(folder).glob("*.npz")):
-        with np.load(path) as kept:
+        with np.load(path, allow_pickle=False) as kept:
             places, clusters = figures.project(kept["features"], projection), kept["clusters"]
             yield path.stem.partition("-")[2], Points(places, clusters if len(clusters) else None, labels)
 

@@ -109,7 +109,9 @@ class Results(Callback):
                 tally.add(batch, assignment, labels)
                 confidence, cluster = (distributed.gather(x).cpu() for x in assignment.float().max(1))
                 if self._embeddings:
-                    append_block(distributed.gather(method.embed(batch)), n)
+                    block = distributed.gather(method.embed(batch))
+                    method.require_finite("embeddings", block)
+                    append_block(block, n)
                 index = torch.arange(done, done := done + batch.total)
                 if first:
                     shown = index if rows is None else torch.from_numpy(rows)[index]

@@ -75,7 +75,7 @@ class Resident:
     """Scaled float32 tensors laid once on the device where they are used."""
 
     def __init__(self, features: Mapping[str, np.ndarray], rows: np.ndarray | None, scaler: Scaler) -> None:
-        self.tensors = tuple(scaler(name, _float(x if rows is None else x[rows])) for name, x in features.items())
+        self.tensors = tuple(_scaled(scaler, name, x if rows is None else x[rows]) for name, x in features.items())
         self.n_samples = self.tensors[0].shape[0]
 
     def to(self, device: torch.device) -> Resident:
@@ -120,7 +120,7 @@ class Mapped:
         return self._scaled({name: x[rows] for name, x in self._features.items()})
 
     def _scaled(self, parts: Mapping[str, np.ndarray]) -> tuple[Tensor, ...]:
-        return tuple(self._scaler(name, _float(x).to(self._device)) for name, x in parts.items())
+        return tuple(_scaled(self._scaler, name, x, self._device) for name, x in parts.items())
 
 
 class Span(NamedTuple):
@@ -266,6 +266,13 @@ def spaced(n: int, at_most: int) -> np.ndarray:
     return np.unique(np.linspace(0, n - 1, min(at_most, n)).astype(np.int64))
 
 
-def _float(x: np.ndarray) -> Tensor:
-    array = np.ascontiguousarray(x, dtype=np.float32)
+def _scaled(scaler: Scaler, name: str, x: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    """Rows of a modality as float32 on a device, scaled there, or here in double precision (some devices have none)."""
+    if scaler.is_fine(name):
+        return scaler(name, _tensor(x, np.float64)).float().to(device)
+    return scaler(name, _tensor(x, np.float32).to(device))
+
+
+def _tensor(x: np.ndarray, dtype: type) -> Tensor:
+    array: np.ndarray = np.ascontiguousarray(x, dtype=dtype)
     return torch.from_numpy(array if array.flags.writeable else array.copy())

@@ -77,7 +77,7 @@ def read_outcome(folder: Path, max_rows: int, max_points: int) -> Outcome:
         Table(columns, [rows[i] for i in shown], n),
         _confusion(counts, report["n_clusters"]) if counts else None,
         Table(columns, [rows[i] for i in drawn], n),
-        np.load(path, mmap_mode="r")[drawn] if path.exists() else None,
+        np.load(path, mmap_mode="r", allow_pickle=False)[drawn] if path.exists() else None,
         sorted((folder / "figures").glob("*.png")),
     )
 

@@ -22,7 +22,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from cmc import distributed, random_states
 from cmc.data.loader import Batch, InOrder, Span
 from cmc.data.module import DataModule
-from cmc.errors import UserError
+from cmc.errors import Diverged, UserError
+from cmc.methods.means import Means
+from cmc.methods.numbers import clip, norm, not_finite, optimizer_numbers
 from cmc.methods.schedule import Phase, Schedule
 from cmc.strategy import Processes
 
@@ -38,6 +40,7 @@ class Method(LightningModule, ABC):
         batch_size: the global batch, a number or ``"full"``; a phase may have its own.
         drop_last: leave the incomplete last batch of an epoch out.
         scheduler: a function of the optimiser, stepped once an epoch; None keeps the learning rate.
+        gradient_clip: a bound on the norm of the gradient of all parameters together; None leaves it as it is.
         compile: train through ``torch.compile``: begins a minute later, then runs faster (docs/speed.md).
 
     Attributes:
@@ -61,9 +64,12 @@ class Method(LightningModule, ABC):
         batch_size: int | str = "full",
         drop_last: bool = False,
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        gradient_clip: float | None = None,
         compile: bool = False,
     ) -> None:
         super().__init__()
+        if gradient_clip is not None and not gradient_clip > 0:
+            raise UserError(f"method.gradient_clip: {gradient_clip!r} given; it must be a number above 0, or null")
         if len(dims) < 2:
             raise UserError(f"data: {len(dims)} modality given ({', '.join(dims)}); a method needs at least 2")
         self.automatic_optimization = False
@@ -72,8 +78,8 @@ class Method(LightningModule, ABC):
         self.schedule = Schedule(phases, batch_size)
         self.drop_last = drop_last
         self._optimizer, self._scheduler, self._compile = optimizer, scheduler, compile
-        self._sums: dict[str, Tensor] = {}
-        self._n_seen = 0
+        self.gradient_clip = gradient_clip
+        self._means = Means()
         self._notes: dict[str, float] = {}
         self._random_state: dict[str, Any] = {}
         for phase in self.schedule.phases:
@@ -199,7 +205,7 @@ class Method(LightningModule, ABC):
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's means; let the method refresh what it keeps for an epoch."""
-        self._sums, self._n_seen, self._notes = {}, 0, {}
+        self._means, self._notes = Means(), {}
         phase, epoch = self.schedule.at(self.current_epoch)
         with self.evaluating():
             self.refresh(phase.name, epoch, self._passes())
@@ -209,21 +215,57 @@ class Method(LightningModule, ABC):
         return passes
 
     def training_step(self, batch: Batch | Span, batch_idx: int) -> None:
-        """One optimiser step; the gradient is the sum over the pieces of the objective."""
+        """One optimiser step; the gradient is the sum over the pieces of the objective.
+
+        Raises:
+            Diverged: at an epoch's last step, a loss term or a parameter is no finite number.
+        """
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
         optimizer.zero_grad()
-        self._n_seen += batch.total
+        self._means.n_seen += batch.total
         summed = isinstance(self.trainer.strategy, Processes)
         averaged = 1 if summed else distributed.world_size()  # other strategies average gradients over processes
+        n_steps = int(self.trainer.num_training_batches)
         for losses, weight in self.pieces(batch):
-            self.manual_backward(torch.stack(list(losses.values())).sum() * (weight * batch.share * averaged))
-            for name, value in losses.items():
-                weighted = value.detach() * (weight * batch.size)
-                self._sums[name] = self._sums[name] + weighted if name in self._sums else weighted
+            objective = self._means.add(losses, weight * batch.size, batch_idx, n_steps)
+            self.manual_backward(objective * (weight * batch.share * averaged))
         if summed:
             distributed.sum_gradients(self.parameters())
+        if self.gradient_clip is not None:
+            clip(self.parameters(), self.gradient_clip, getattr(self.trainer.precision_plugin, "scaler", None))
         optimizer.step()
+        if batch_idx + 1 == n_steps:
+            self._check_finite()
+
+    def _check_finite(self) -> None:
+        """Stop a run whose numbers are none: one read from the device, the same on every process."""
+        length = self._means.read(norm(self.parameters()))
+        for name, value in self._means.means().items():
+            if not math.isfinite(value):
+                bad = self._means.first_bad_step()
+                raise self._diverged(f"{name} is {value}", "" if bad is None else f", step {bad + 1}")
+        if not math.isfinite(length) and (found := not_finite(self.named_parameters())):
+            raise self._diverged(f"the parameters {found[0]} hold {found[1]}", ", though every loss was finite")
+
+    def _diverged(self, what: str, where: str = "") -> Diverged:
+        phase, epoch = self.schedule.at(self.current_epoch)
+        return Diverged(
+            f"training: {what} in {phase.name}, epoch {min(epoch + 1, phase.epochs)} of {phase.epochs}{where}"
+        )
+
+    def require_finite(self, what: str, x: Tensor) -> None:
+        """Stop a run that has arrived at numbers which are none.
+
+        Args:
+            what: a plural, which opens the message.
+            x: the numbers.
+
+        Raises:
+            Diverged: one of them is infinite or NaN.
+        """
+        if found := not_finite([("", x)]):
+            raise self._diverged(f"{what} hold {found[1]}")
 
     def pieces(self, batch: Batch | Span) -> Iterator[tuple[dict[str, Tensor], float]]:
         """The objective as a weighted sum whose gradients are taken one piece after the other, to spare memory.
@@ -236,19 +278,12 @@ class Method(LightningModule, ABC):
     @property
     def n_seen(self) -> int:
         """Samples that all processes have trained on in the present epoch."""
-        return self._n_seen
+        return self._means.n_seen
 
     def record(self) -> dict[str, float]:
         """The epoch so far: ``loss``, the mean of each term over the samples seen, and what was noted."""
-        means = {name: value / self._n_seen for name, value in self._global_sums().items()}
+        means = self._means.means()
         return {"loss": sum(means.values()), **means, **self._notes}
-
-    def _global_sums(self) -> dict[str, float]:
-        """The unfinished sums of all processes."""
-        if not self._sums:
-            return {}
-        values = distributed.total(torch.stack(list(self._sums.values())))
-        return dict(zip(self._sums, values.tolist(), strict=True))
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's record, once; step the schedule; settle after the last epoch."""
@@ -260,28 +295,35 @@ class Method(LightningModule, ABC):
         record = self.record()
         for name, value in record.items():
             if not math.isfinite(value):
-                phase, epoch = self.schedule.at(self.current_epoch)
-                raise UserError(
-                    f"training: {name} is {value} in {phase.name}, epoch {epoch + 1}; "
-                    "give a smaller method.optimizer.lr, or another data.scaling"
-                )
+                raise self._diverged(f"{name} is {value}")
         self.log_dict(record, logger=False)
         for logger in self.loggers:
             logger.log_metrics({"epoch": self.current_epoch, **record}, step=self.current_epoch)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the random states and the unfinished means."""
+        """Keep the random states and the unfinished means.
+
+        Raises:
+            Diverged: a loss, a parameter or what the optimiser remembers is no finite number, and not worth keeping.
+        """
+        self._check_savable(checkpoint)
         checkpoint["random_state"] = random_states.taken()
-        sums = {name: torch.tensor(value) for name, value in self._global_sums().items()}
-        checkpoint["means"] = {"sums": sums, "n_seen": self._n_seen, "notes": self._notes}
+        checkpoint["means"] = {**self._means.state_dict(), "notes": self._notes}
+
+    def _check_savable(self, checkpoint: Mapping[str, Any]) -> None:
+        for name, value in self._means.means().items():
+            if not math.isfinite(value):
+                raise self._diverged(f"{name} is {value}")
+        if found := not_finite(self.named_parameters()):
+            raise self._diverged(f"the parameters {found[0]} hold {found[1]}")
+        if found := not_finite(optimizer_numbers(checkpoint.get("optimizer_states", ()))):
+            raise self._diverged(f"the optimiser's {found[0]} holds {found[1]}: gradients are beyond float32")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up what `on_save_checkpoint` kept."""
         self._random_state = checkpoint["random_state"]
-        means = checkpoint["means"]
-        first = self.trainer.is_global_zero  # the sums are those of all processes
-        self._sums = {name: value if first else torch.zeros_like(value) for name, value in means["sums"].items()}
-        self._n_seen, self._notes = means["n_seen"], means["notes"]
+        self._means.load_state_dict(checkpoint["means"], self.trainer.is_global_zero)
+        self._notes = checkpoint["means"]["notes"]
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
         """Let buffers whose size is known only from the data (pseudo labels) take the checkpoint's shape."""

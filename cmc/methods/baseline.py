@@ -104,7 +104,7 @@ class Baseline(Method):
 
     def training_step(self, batch: Batch | Span, batch_idx: int) -> None:
         """Count the samples; `refresh` has fitted them."""
-        self._n_seen += batch.total
+        self._means.n_seen += batch.total
 
     def record(self) -> dict[str, float]:
         """The objective reached, as ``loss``, and what was noted."""

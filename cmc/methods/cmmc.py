@@ -64,6 +64,7 @@ class CMMC(Method):
         imbalance_per: count the size term of L_Q once a ``modality``, or, as the authors' release does, in every
             ``pair`` that the modality is part of (the same for two modalities).
         seed: of k-means.
+        gradient_clip: a bound on the norm of the gradient.
         compile: see `cmc.methods.base.Method`.
 
     Raises:
@@ -92,9 +93,12 @@ class CMMC(Method):
         align_input: str = "logits",
         imbalance_per: str = "modality",
         seed: int = 0,
+        gradient_clip: float | None = None,
         compile: bool = False,
     ) -> None:
-        super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, compile=compile)
+        super().__init__(
+            dims, n_clusters, phases, optimizer, batch_size, drop_last, gradient_clip=gradient_clip, compile=compile
+        )
         at_least(1, latent_dim=latent_dim, feature_dim=feature_dim, kmeans_restarts=kmeans_restarts)
         at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
         self._check(feature_temperature, label_temperature, align_input, imbalance_per)
@@ -182,6 +186,7 @@ class CMMC(Method):
         found = []
         for codes in zip(*chunks, strict=True):
             h = torch.cat([self._feature(z) for z in codes])
+            self.require_finite("features", h)
             low, spread = column_range(h)
             centres = h.new_empty(self.n_clusters, h.shape[1])
             if distributed.rank() == 0:

@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from cmc import distributed
 from cmc.data.loader import Batch, InOrder
+from cmc.data.module import DataModule
 from cmc.errors import UserError
 from cmc.functional.agreement import agreement, agreement_tables, match_modalities
 from cmc.functional.mutual_information import joint_table, mutual_information
@@ -98,6 +99,7 @@ class DMIM(Method):
         released: the rest of what the release does otherwise: weights from N(0, 0.02^2) and biases 0; one set of batch
             norm statistics for all modalities; L2 as the divergence of softmaxes averaged over elements; L3's
             cross-entropy fed probabilities (a second softmax); clusters from the first modality alone.
+        gradient_clip: a bound on the norm of the gradient.
         compile: see `cmc.methods.base.Method`.
 
     Raises:
@@ -136,9 +138,10 @@ class DMIM(Method):
         pseudo_labels: str = "each",
         restarts: int = 5,
         released: bool = False,
+        gradient_clip: float | None = None,
         compile: bool = False,
     ) -> None:
-        super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, scheduler, compile)
+        super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, scheduler, gradient_clip, compile)
         given = {"alignment": alignment, "joint": joint, "head_input": head_input, "pseudo_labels": pseudo_labels}
         for key, value in given.items():
             one_of(key, value, _CHOICES[key])
@@ -175,6 +178,15 @@ class DMIM(Method):
         self.register_buffer("pseudo", torch.empty(restarts, len(dims), 0, dtype=torch.int16))
         self.register_buffer("names", torch.arange(n_clusters).repeat(restarts, len(dims), 1))
         self.register_buffer("chosen", torch.tensor(0))
+
+    def accept(self, data: DataModule) -> None:
+        """Refuse a last batch of one sample, which batch normalisation can do nothing with."""
+        for phase in self.schedule.phases:
+            if phase.batch_size is not None and not self.drop_last and data.n_samples % phase.batch_size == 1:
+                raise UserError(
+                    f"method.batch_size: {phase.batch_size} given; of {data.n_samples} samples that leaves one for the "
+                    "last batch: give another size, or method.drop_last=true"
+                )
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """L1, beta L2 and gamma L3, the mean over the networks side by side."""
@@ -275,6 +287,7 @@ class DMIM(Method):
                 own = networks[r](rows[m], m).cluster.log_softmax(1)
                 collected[i, done : done + batch.total] = distributed.gather(own)
             done += batch.total
+        self.require_finite("assignments", collected)
         return collected
 
     def _fit_front(self, batches: InOrder) -> None:
@@ -316,6 +329,7 @@ class DMIM(Method):
                 soft[r] += torch.einsum("ank,bnl->abkl", p, p)
                 hard[r] += agreement_tables(p.argmax(2), k)
         soft, hard = distributed.total(soft), distributed.total(hard)
+        self.require_finite("assignments", soft)
         self.names = torch.stack([match_modalities(tables) for tables in soft])
         measures = [agreement(tables) for tables in hard.cpu()]
         chosen = max(range(n), key=lambda r: measures[r][0] * measures[r][1])

@@ -117,7 +117,7 @@ def embedding(run: Run, projection: Projection) -> dict[str, Any] | None:
     if assignments is None:
         return None
     try:
-        features = np.load(path, mmap_mode="r")
+        features = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"embeddings.npy cannot be read: {error}") from None
     if features.ndim != 2 or len(features) != len(assignments.index):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmc.errors import UserError
-from cmc.runs import LABEL_FREE, SCORES
+from cmc.runs import LABEL_FREE, SCORES, read_yaml
 
 if TYPE_CHECKING:
     import numpy as np
@@ -193,15 +193,13 @@ def read_config(path: Path) -> dict[str, Any]:
         UserError: it is missing or cannot be read.
     """
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
 
     if not path.exists():
         raise UserError("no config.yaml: nothing tells the run's settings")
     try:
-        tree = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
-        raise UserError(f"config.yaml cannot be read: {_line(error)}") from None
+        tree = OmegaConf.to_container(read_yaml(path, interpolations=True), resolve=False)
+    except UserError as error:
+        raise UserError(f"config.yaml: {str(error).removeprefix(f'{path}: ')}") from None
     if not isinstance(tree, dict):
         raise UserError("config.yaml cannot be read: it holds no mapping")
     return dict(_leaves(tree))

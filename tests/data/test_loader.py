@@ -149,7 +149,7 @@ def test_a_mapped_source_reads_from_disk_no_more_than_a_batch(tmp_path, scaler):
 
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r").view(Counting)
     source = Mapped(
-        {"a": mapped, "b": mapped}, None, Scaler().fit({"a": np.zeros((1, 3)), "b": np.zeros((1, 3))}, None, "none")
+        {"a": mapped, "b": mapped}, None, Scaler().fit({"a": np.eye(2, 3), "b": np.eye(2, 3)}, None, "none")
     )
     list(Batches(source, 5))
     assert 0 < Counting.rows <= 5

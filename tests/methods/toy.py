@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import Checkpoint
 from torch import nn
 
 from cmc.data.loader import InOrder
@@ -49,9 +50,9 @@ class Toy(Method):
     warmup = frozenset({"first"})
     chunkable = frozenset({"second"})
 
-    def __init__(self, dims, n_clusters, phases, optimizer=None, batch_size="full", drop_last=False, noise=0.0):
+    def __init__(self, dims, n_clusters, phases, optimizer=None, batch_size="full", drop_last=False, noise=0.0, **more):
         optimizer = optimizer or (lambda parameters: torch.optim.Adam(parameters, lr=0.05))
-        super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last)
+        super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, **more)
         self.heads = nn.ModuleList(nn.Linear(d, n_clusters) for d in dims.values())
         self.noise = noise
         self.refreshed = []
@@ -81,7 +82,7 @@ def fit(method, data, folder, callbacks=(), **settings):
         accelerator="cpu",
         max_epochs=method.schedule.n_epochs,
         logger=False,
-        enable_checkpointing=False,
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         callbacks=list(callbacks),
         default_root_dir=str(folder),
         **LOOP,

@@ -21,6 +21,7 @@ from tests.reporting.made import make_run
 from tests.reporting.test_tables import gathered
 
 STRANGE = '<img src=x onerror="alert(1)">'
+QUOTED = '"<img src=x onerror=""alert(1)"">"'  # the same in a table
 LABELS = ("</script ><script >alert(2)</script >", '<a href="javascript:alert(3)">b</a>', "%{x} & <b>c</b>")
 NONE, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 
@@ -49,7 +50,10 @@ def folder(tmp_path_factory):
         bare = make_run(root / "runs" / f"bare{seed}", seed, data="bare", labels=None)
         (bare / "embeddings.npy").unlink()
     strange = {"method.name": STRANGE, f"method.{STRANGE}": 1}
-    make_run(root / "runs" / "strange", 7, STRANGE, STRANGE, labels=LABELS, settings=strange, device=STRANGE)
+    told = {"device": STRANGE, "git_commit": STRANGE, "protocol": STRANGE, "versions": {STRANGE: STRANGE}}
+    odd = make_run(root / "runs" / "strange", 7, STRANGE, STRANGE, labels=LABELS, settings=strange, **told)
+    history = (odd / "history.csv").read_text().replace("first", QUOTED).replace("pull", QUOTED)
+    (odd / "history.csv").write_text(history)
     (root / "runs" / "half").mkdir()
     (root / "runs" / "half" / "config.yaml").write_text("seed: 0\n")
     with pytest.MonkeyPatch.context() as patch:
@@ -309,6 +313,9 @@ def test_names_of_strangers_are_text(page):
     open_run(page, "seed 7")
     assert page.locator("#run-title").inner_text().startswith(f"{STRANGE} on {STRANGE}")
     assert page.locator("img, a[href^=javascript]").count() == 0
+    assert [note["text"] for note in traces(page, "Loss terms")["layout"]["annotations"]].count("loss") == 1
+    assert page.locator("#run .card").first.locator(".title").inner_text().count(STRANGE) == 1, "a phase's name"
+    assert page.locator("#run .facts").first.inner_text().count(STRANGE) >= 4
     ticks = page.locator("#run [aria-label^=Confusion] .ytick text").all_text_contents()
     assert sorted(ticks) == sorted(label if len(label) <= 18 else f"{label[:17]}…" for label in LABELS)
     page.click("[data-by=label]")

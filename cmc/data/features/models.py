@@ -224,6 +224,7 @@ def _load(folder: Path, tower: str, precision: str, device: torch.device) -> tup
 
     if precision not in PRECISIONS:
         raise UserError(f"precision is {precision!r}: give one of {', '.join(PRECISIONS)}")
+    _check_implementations(_json(folder / "config.json", {}))
     config = transformers.AutoConfig.from_pretrained(folder, **LOCAL)
     model_class = transformers.AutoModel
     if prefix := TOWERS.get(config.model_type):
@@ -243,6 +244,14 @@ def _load(folder: Path, tower: str, precision: str, device: torch.device) -> tup
     if untrained:
         raise ValueError(f"no weights for {untrained[0]} and {len(untrained) - 1} more")
     return model.eval().to(device), not report["missing_keys"]
+
+
+def _check_implementations(config: Any) -> None:
+    """Refuse a configuration that has parts of the model fetched as code from the hub (``attn_implementation``)."""
+    for key, value in config.items() if isinstance(config, dict) else ():
+        if key.endswith("_implementation") and "/" in str(value):
+            raise ValueError(f"{key} names {str(value)[:80]}, which is code of others")
+        _check_implementations(value)
 
 
 def _moved(inputs: Any, model: Any) -> dict[str, Tensor]:

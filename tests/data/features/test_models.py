@@ -432,6 +432,14 @@ def test_no_code_of_a_folder_runs(tmp_path: Path) -> None:
     assert not (tmp_path / "harm").exists()
 
 
+@pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation"])
+def test_no_kernel_of_the_hub_is_fetched_because_a_folder_names_it(tmp_path: Path, key: str) -> None:
+    bert(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {key: "stranger/kernel"}))
+    assert f"{key} names stranger/kernel, which is code of others" in line(TextModel, str(tmp_path))
+
+
 @pytest.mark.parametrize("mode", ["max", "lasttoken"])
 def test_other_poolings_are_refused(tmp_path: Path, mode: str) -> None:
     bert(tmp_path, {"pooling_mode": mode})
