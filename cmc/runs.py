@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from cmc.errors import UserError
+from cmc.reading import parse_json, parse_yaml, refusing
 from cmc.storage import replacing
 
 if TYPE_CHECKING:
@@ -54,14 +54,13 @@ def read_config(run: Path) -> DictConfig:
         UserError: its ``config.yaml`` cannot be read, or is none of a run.
     """
     path = run / "config.yaml"
-    try:
-        config = OmegaConf.load(path)
-        OmegaConf.resolve(config)
+    with refusing(f"{path}: cannot be read; damaged?", path):
+        config = parse_yaml(path)
         whole = isinstance(config, DictConfig) and all(
             isinstance(config.get(key), DictConfig) for key in ("method", "data", "names")
         )
-    except Exception as error:
-        raise UserError(f"{path}: cannot be read; damaged? ({' '.join(str(error).split())[:200]})") from None
+        if "${" in path.read_text(encoding="utf-8"):
+            raise ValueError("it refers to other values, ${...}; a run's configuration is saved without")
     if not whole:
         raise UserError(f"{path}: names no method or no data; it is no configuration of a run")
     assert isinstance(config, DictConfig)
@@ -75,15 +74,14 @@ def read_report(run: Path) -> dict[str, Any]:
         UserError: it is damaged, or of another version.
     """
     path = run / "metrics.json"
-    try:
-        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    damaged = f"{path}: damaged, or written by another version of CMC; train again"
+    with refusing(damaged, path):
+        report = parse_json(path)
         widths, n_clusters = report["features"]["dims"].values(), report["n_clusters"]
-        whole = all(isinstance(number, int) for number in (*widths, n_clusters))
+        whole = all(isinstance(number, int) and number > 0 for number in (*widths, n_clusters))
         whole = whole and {"method", "data", "seed", "scores"} <= report.keys() and "fingerprint" in report["features"]
-    except (ValueError, KeyError, TypeError, AttributeError, OSError):
-        whole = False
     if not whole:
-        raise UserError(f"{path}: damaged, or written by another version of CMC; train again")
+        raise UserError(damaged)
     return report
 
 
@@ -112,16 +110,38 @@ def read_rows(run: Path) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]
 
     Returns:
         N clusters, and N x D; None in place of these where the run wrote none.
+
+    Raises:
+        UserError: a file cannot be read.
     """
     import numpy as np
 
     tables = [path for part in _PARTS if (path := run / f"assignments{part}.csv").is_file()]
     parts = [path for part in _PARTS if (path := run / f"embeddings{part}.npy").is_file()]
-    rows = np.array([row[:2] for path in tables for row in _table(path)], dtype=np.int64)
+    rows = np.concatenate([_table(path) for path in tables])
+    embeddings = [_embeddings(path) for path in parts]
+    if embeddings and sum(map(len, embeddings)) != len(rows):
+        raise UserError(f"{parts[0]}: not as many rows as in {tables[0].name}; damaged? train again")
     order = rows[:, 0].argsort()
-    return rows[order, 1], np.concatenate([np.load(path) for path in parts])[order] if parts else None
+    return rows[order, 1], np.concatenate(embeddings)[order] if embeddings else None
 
 
-def _table(path: Path) -> list[list[str]]:
-    with path.open(newline="") as file:
-        return list(csv.reader(file))[1:]
+def _table(path: Path) -> NDArray[np.int64]:
+    """Indices and clusters, N x 2."""
+    import numpy as np
+
+    with refusing(f"{path}: cannot be read; damaged? train again", path), path.open(newline="") as file:
+        rows = np.array([row[:2] for row in list(csv.reader(file))[1:]], dtype=np.int64)
+        if rows.ndim != 2 or rows.shape[1] != 2 or rows.min() < 0:
+            raise ValueError("an index and a cluster, both from 0, are wanted in each row")
+        return rows
+
+
+def _embeddings(path: Path) -> NDArray[np.float32]:
+    import numpy as np
+
+    with refusing(f"{path}: cannot be read; damaged? train again", path):
+        array = np.load(path, mmap_mode="r")
+        if array.ndim != 2 or array.dtype != np.float32:
+            raise ValueError(f"{array.ndim}-d {array.dtype} in the place of 2-d float32")
+        return np.array(array)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmc.data.formats.arrays import Arrays, dense, reading
-from cmc.data.formats.matlab import Variable, name_variables
-
-_OTHER = np.empty((1, 1), dtype=object)  # in the place of a struct, an object, a function: named as not used
+from cmc.data.formats.arrays import Arrays, dense
+from cmc.data.formats.matlab import OTHER, Variable, name_variables
+from cmc.memory import check_size
+from cmc.reading import reading, text_array
 
 
 def read_hdf5(path: Path) -> Arrays:
@@ -28,7 +28,7 @@ def read_hdf5(path: Path) -> Arrays:
     """
     import h5py
 
-    with reading(str(path), "an HDF5 file"), h5py.File(path, "r") as file:
+    with reading(path, "an HDF5 file"), h5py.File(path, "r") as file:
         if _is_matlab(path, file):
             return name_variables(path, {name: _variable(file, item) for name, item in _items(file).items()})
         datasets: dict[str, Any] = {}
@@ -57,13 +57,17 @@ def _items(file: Any) -> dict[str, Any]:
 def _as_it_lies(dataset: Any) -> NDArray[Any]:
     import h5py
 
+    where = f"{dataset.file.filename}, dataset {dataset.name!r}"
     if h5py.check_string_dtype(dataset.dtype):
-        return np.array(dataset.asstr()[()], dtype=str)
+        check_size(where, dataset.nbytes)
+        texts = np.asarray(dataset.asstr()[()], dtype=object)
+        return text_array(where, texts.ravel().tolist()).reshape(texts.shape)
     if dataset.shape is None or dataset.dtype.kind == "O":
-        return _OTHER
+        return OTHER
     start = dataset.id.get_offset()
     if dataset.ndim == 2 and start is not None and dataset.id.get_storage_size() == dataset.nbytes:
         return np.memmap(dataset.file.filename, dataset.dtype, "r", start, dataset.shape)
+    check_size(where, dataset.nbytes)
     return np.asarray(dataset[()])
 
 
@@ -82,7 +86,7 @@ def _matrix(item: Any) -> NDArray[Any]:
     if "MATLAB_sparse" in item.attrs:
         return _sparse(item)
     if isinstance(item, h5py.Group) or "MATLAB_object_decode" in item.attrs:
-        return _OTHER
+        return OTHER
     if item.attrs.get("MATLAB_empty"):  # what is stored is the shape
         return np.empty((0, 0))
     array: NDArray[Any] = _as_it_lies(item).T
