@@ -116,8 +116,11 @@ def embedding(run: Run, projection: Projection) -> dict[str, Any] | None:
         return None
     with refusing("embeddings.npy cannot be read", path):
         features = np.load(path, mmap_mode="r")
-    if features.ndim != 2 or len(features) != len(assignments.index):
-        raise UserError(f"embeddings.npy is {features.shape}, but assignments.csv has {len(assignments.index)} rows")
+    if features.ndim != 2 or features.dtype.kind != "f" or len(features) != len(assignments.index):
+        raise UserError(
+            f"embeddings.npy is {features.shape} of {features.dtype}, but assignments.csv has "
+            f"{len(assignments.index)} rows"
+        )
     chosen = spaced(len(features), _SAMPLES)
     block = np.asarray(features[chosen], dtype=np.float32)
     if not np.isfinite(block).all():

@@ -66,25 +66,27 @@ def fuzz(name: str, target: Target, work: Path, *, seconds: float, tries: int = 
     for data in (*target.beginnings(place.folder), *(path.read_bytes() for path in sorted(kept))):
         (corpus / name_of(data)).write_bytes(data)
     while (left := end - time.monotonic()) > 0 and (tries < 0 or outcome.tried < tries):
-        budget = [f"-max_total_time={max(1, round(left))}", f"-runs={tries - outcome.tried if tries > 0 else -1}"]
-        before = outcome.tried
-        if _child(place, corpus, found, [*budget, f"-seed={seed + outcome.tried}"], outcome) or outcome.tried == before:
+        budget = [f"-max_total_time={max(1, round(left))}", f"-seed={seed + outcome.tried}"]
+        before, still = outcome.tried, tries - outcome.tried if tries > 0 else -1
+        if _child(place, corpus, found, budget, still, outcome) or outcome.tried == before:
             break
     shutil.rmtree(place.folder)
     return outcome
 
 
-def _child(place: Place, corpus: Path, found: Path, budget: list[str], outcome: Outcome) -> bool:
+def _child(place: Place, corpus: Path, found: Path, budget: list[str], tries: int, outcome: Outcome) -> bool:
     """Fork, fuzz there, and take note of what it left; whether it came to its end."""
     log = found / "log.txt"
     sys.stdout.flush()
     if (pid := os.fork()) == 0:
-        _run(place, found, log, [sys.argv[0], *budget, f"-timeout={HANG}", f"-artifact_prefix={found}/", str(corpus)])
+        arguments = [sys.argv[0], *budget, f"-timeout={HANG}", f"-artifact_prefix={found}/", str(corpus)]
+        _run(place, found, log, arguments, tries)
     _, status = os.waitpid(pid, 0)
     said = log.read_text(errors="replace")
     counts = [(int(n), int(coverage)) for n, coverage in _STATUS.findall(said)]
     begun = re.search(r"INITED cov: (\d+)", said)
-    outcome.tried += max((n for n, _ in counts), default=0)
+    whole = os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
+    outcome.tried += max([tries if whole else 0, *(n for n, _ in counts)])
     outcome.coverage = max([outcome.coverage, *(coverage for _, coverage in counts)])
     outcome.begun_with = outcome.begun_with or (int(begun[1]) if begun else 0)
     for path in found.glob("*.json"):
@@ -95,10 +97,10 @@ def _child(place: Place, corpus: Path, found: Path, budget: list[str], outcome: 
     for path in found.glob("[!f]*-*"):  # libFuzzer's: crash-, timeout-, oom-, and slow-unit-, which is no death
         if not path.name.startswith("slow"):
             outcome.findings.setdefault(path.name[:20], path)
-    return os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
+    return whole
 
 
-def _run(place: Place, found: Path, log: Path, arguments: list[str]) -> None:
+def _run(place: Place, found: Path, log: Path, arguments: list[str], tries: int) -> None:
     """In the child: limit the memory, and let libFuzzer call until it ends the process."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for standard in (1, 2):
@@ -107,10 +109,10 @@ def _run(place: Place, found: Path, log: Path, arguments: list[str]) -> None:
     begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     _limit()
     seen: set[str] = set()
-    peak = begun
+    peak, tried = begun, 0
 
     def one(data: bytes) -> None:
-        nonlocal peak
+        nonlocal peak, tried
         finding = place.attempt(data)
         if finding is not None and finding.signature not in seen:
             seen.add(finding.signature)
@@ -118,6 +120,8 @@ def _run(place: Place, found: Path, log: Path, arguments: list[str]) -> None:
         if (now := resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) > peak + 2**13:
             peak = now
             (found / "memory.json").write_text(json.dumps({"growth_mib": (now - begun) / 2**10}))
+        if (tried := tried + 1) == tries:
+            os._exit(0)  # at once: torch takes longer to say goodbye than all tries together
 
     atheris.Setup(arguments, one)
     atheris.Fuzz()

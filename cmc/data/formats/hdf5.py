@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from cmc.data.formats.arrays import Arrays, dense
 from cmc.data.formats.matlab import OTHER, Variable, name_variables
 from cmc.memory import check_size
 from cmc.reading import reading, text_array
+
+_MOST_NESTED = 32  # groups
 
 
 def read_hdf5(path: Path) -> Arrays:
@@ -31,13 +35,28 @@ def read_hdf5(path: Path) -> Arrays:
     with reading(path, "an HDF5 file"), h5py.File(path, "r") as file:
         if _is_matlab(path, file):
             return name_variables(path, {name: _variable(file, item) for name, item in _items(file).items()})
-        datasets: dict[str, Any] = {}
-        file.visititems(lambda name, item: datasets.update({name: item}) if hasattr(item, "shape") else None)
+        datasets = dict(_datasets(file, set()))
         last = Counter(name.rpartition("/")[2] for name in datasets)
         return {
             name if last[short := name.rpartition("/")[2]] > 1 else short: _as_it_lies(item)
             for name, item in datasets.items()
         }
+
+
+def _datasets(group: Any, seen: set[int], path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Paths and datasets within, each once; HDF5's own walk ends the process where groups nest without end."""
+    import h5py
+
+    if len(path) > _MOST_NESTED:
+        raise ValueError(f"groups nested more than {_MOST_NESTED} deep")
+    for name, item in _linked(group).items():
+        if (address := h5py.h5o.get_info(item.id).addr) in seen:
+            continue
+        seen.add(address)
+        if isinstance(item, h5py.Group):
+            yield from _datasets(item, seen, (*path, name))
+        elif isinstance(item, h5py.Dataset):
+            yield "/".join((*path, name)), item
 
 
 def _is_matlab(path: Path, file: Any) -> bool:
@@ -48,10 +67,14 @@ def _is_matlab(path: Path, file: Any) -> bool:
 
 def _items(file: Any) -> dict[str, Any]:
     """Return the variables, without MATLAB's own ``#refs#`` and ``#subsystem#``, and without links to elsewhere."""
+    return {name: item for name, item in _linked(file).items() if not name.startswith("#")}
+
+
+def _linked(group: Any) -> dict[str, Any]:
     import h5py
 
-    names = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
-    return {name: file[name] for name in names if not name.startswith("#")}
+    names = [name for name in group if isinstance(group.get(name, getlink=True), h5py.HardLink)]
+    return {name: group[name] for name in names}
 
 
 def _as_it_lies(dataset: Any) -> NDArray[Any]:
@@ -67,7 +90,7 @@ def _as_it_lies(dataset: Any) -> NDArray[Any]:
     start = dataset.id.get_offset()
     if dataset.ndim == 2 and start is not None and dataset.id.get_storage_size() == dataset.nbytes:
         return np.memmap(dataset.file.filename, dataset.dtype, "r", start, dataset.shape)
-    check_size(where, dataset.nbytes)
+    check_size(where, max(dataset.nbytes, math.prod(dataset.chunks or ()) * dataset.dtype.itemsize))
     return np.asarray(dataset[()])
 
 
