@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,8 +29,8 @@ TINY = [
     "trainer=cpu",
 ]
 METHODS = {
-    "cmmc": ["method=cmmc", "method.hidden=[8]", "method.latent_dim=4", "method.feature_dim=4"],
-    "dmim": ["method=dmim", "method.width=4", "method.restarts=1", "method.overcluster_factor=1"],
+    "cmmc": {"hidden": [8], "latent_dim": 4, "feature_dim": 4, "kmeans_restarts": 1},
+    "dmim": {"width": 4, "restarts": 1, "overcluster_factor": 1},
 }
 
 
@@ -48,28 +50,31 @@ def mark() -> Mark:
     return Mark(pages * os.sysconf("SC_PAGE_SIZE") / 2**10, files, threads)
 
 
-def sweep(method: str, n: int, folder: Path, *overrides: str) -> list[Mark]:
-    """Train n times in one sweep; what the process held after each."""
+def sweep(n: int, folder: Path, *overrides: str) -> list[Mark]:
+    """Train n times in one sweep, the methods in turns; what the process held after each."""
     import cmc.train
     from cmc import run
 
+    (folder / "conf" / "method").mkdir(parents=True)
+    for name, small in METHODS.items():
+        tiny = {"defaults": [name, "_self_"], **small}
+        (folder / "conf" / "method" / f"tiny_{name}.yaml").write_text(json.dumps(tiny))
     marks: list[Mark] = []
     train = cmc.train.train
 
     def marked(*given: object) -> object:
-        report = train(*given)
-        marks.append(mark())
-        return report
+        marks.append(mark())  # what the run before has left
+        return train(*given)
 
-    arguments = ["-m", f"hydra.sweep.dir={folder}", f"seed=range({n})", *METHODS[method], *TINY, *overrides]
+    where = [f"hydra.sweep.dir={folder}/sweep", f"hydra.searchpath=[file://{folder}/conf]"]
+    which = [f"seed=range({-(-n // len(METHODS))})", f"method={','.join(f'tiny_{name}' for name in METHODS)}"]
     cmc.train.train, before = marked, sys.argv
-    sys.argv = ["cmc", *arguments]
+    sys.argv = ["cmc", "-m", *where, *which, *TINY, *overrides]
     try:
         run.main()
     finally:
         cmc.train.train, sys.argv = train, before
-    assert len(marks) == n
-    return marks
+    return [*marks, mark()]
 
 
 def slopes(marks: list[Mark]) -> dict[str, float]:
@@ -78,26 +83,29 @@ def slopes(marks: list[Mark]) -> dict[str, float]:
     return {kind: float(theilslopes(kept[:, i])[0]) for i, kind in enumerate(MOST)}
 
 
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without the runs' own tables."""
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        yield
+
+
 def main() -> int:
     """Print the table; the status tells whether anything grows."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__.partition(": ")[2])
-    parser.add_argument("--runs", type=int, default=200, help="of each kind (default: 200)")
+    parser.add_argument("--runs", type=int, default=200, help="without pictures; with them a fifth (default: 200)")
     n = parser.parse_args().runs
-    kinds = {
-        "cmmc": ("cmmc", n, "callbacks.figures=null"),
-        "dmim": ("dmim", n, "callbacks.figures=null"),
-    }
-    row = "{:<10}{:>6}{:>10}{:>22}{:>18}{:>18}"
-    print(row.format("runs", "n", "seconds", "memory KiB (a run)", "files (a run)", "threads (a run)"))
+    kinds = {"runs": (n, ["callbacks.figures=null"]), "with pictures": (n // 5, ["callbacks.figures.projection=pca"])}
+    row = "{:<15}{:>5}{:>9}{:>22}{:>17}{:>17}"
+    print(row.format("sweep of", "n", "seconds", "memory KiB (a run)", "files (a run)", "threads (a run)"))
     grew = False
-    for name, (method, runs, *overrides) in kinds.items():
+    for name, (many, overrides) in kinds.items():
         began = time.monotonic()
-        with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
-            with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-                marks = sweep(method, runs, Path(folder), *overrides)
+        with tempfile.TemporaryDirectory() as folder, quiet():
+            marks = sweep(many, Path(folder), *overrides)
         found, last = slopes(marks), marks[-1]
         cells = [f"{value:,.0f} ({found[kind]:+.2f})" for kind, value in zip(MOST, last, strict=True)]
-        print(row.format(name, runs, f"{time.monotonic() - began:.0f}", *cells), flush=True)
+        print(row.format(name, len(marks) - 1, f"{time.monotonic() - began:.0f}", *cells), flush=True)
         grew |= any(found[kind] > most for kind, most in MOST.items())
     return int(grew)
 

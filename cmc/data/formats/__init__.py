@@ -122,7 +122,9 @@ def _of_some_size(path: Path, arrays: Arrays) -> Arrays:
     """Refuse arrays of empty values, of which a file of no size may declare any number."""
     for name, array in arrays.items():
         if array.size and not array.dtype.itemsize:
-            raise UserError(f"{path}: the values of {name!r} have no size ({array.dtype}); leave it out, or save it again")
+            raise UserError(
+                f"{path}: the values of {name!r} have no size ({array.dtype}); leave it out, or save it again"
+            )
     return arrays
 
 
