@@ -177,7 +177,7 @@ def nuswide(folder: Path) -> None:
 
 
 def mirflickr(folder: Path) -> None:
-    trees.mirflickr(folder, n=6, pictures=False)
+    trees.mirflickr(folder, n=10, pictures=False)
 
 
 def iaprtc12(folder: Path) -> None:
@@ -185,7 +185,7 @@ def iaprtc12(folder: Path) -> None:
 
 
 def espgame(folder: Path) -> None:
-    trees.espgame(folder, n=6)
+    trees.espgame(folder, n=10)
 
 
 def captions(folder: Path) -> None:
