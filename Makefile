@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+MINUTES ?= 10
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 APT = $(if $(filter 0,$(shell id -u)),,sudo -n )env DEBIAN_FRONTEND=noninteractive apt-get -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo browser test test-slow lint types format scores clean
+.PHONY: help env demo browser test test-slow fuzz soak lint types format scores clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,6 +32,12 @@ test: $(READY) browser ## All tests but the slow ones
 
 test-slow: $(READY) ## The slow tests: minutes each
 	$(BIN)/python -m pytest -m slow
+
+fuzz: $(READY) ## Mangled files for every reader, MINUTES=10 for each, or for READERS="npz csv" alone
+	$(THREADS) $(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(READERS)
+
+soak: $(READY) ## 200 short runs in one process, and what grows with them
+	$(THREADS) $(BIN)/python -m tests.soak
 
 lint: $(READY) ## Style and common mistakes (ruff)
 	$(BIN)/ruff check .

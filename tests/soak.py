@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import json
 import os
 import sys
@@ -17,7 +18,7 @@ import numpy as np
 from scipy.stats import theilslopes
 
 WARM = 0.25  # share of the runs that is left out of the slopes: caches fill
-MOST = {"memory KiB": 50.0, "files": 0.02, "threads": 0.02}  # growth a run; 0.02 is one in fifty runs
+MOST = {"memory KiB": 50.0, "objects": 100.0, "files": 0.02, "threads": 0.02}  # growth a run; 0.02: one in fifty runs
 TINY = [
     "data=synthetic",
     "data.n_samples=40",
@@ -38,16 +39,17 @@ class Mark(NamedTuple):
     """What the process holds after a run."""
 
     memory: float
+    objects: int
     files: int
     threads: int
 
 
 def mark() -> Mark:
-    """Resident memory in KiB, open files and threads, now."""
+    """Resident memory in KiB, Python's objects, open files and threads, now."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     files = len(os.listdir("/proc/self/fd"))
     threads = len(os.listdir("/proc/self/task"))
-    return Mark(pages * os.sysconf("SC_PAGE_SIZE") / 2**10, files, threads)
+    return Mark(pages * os.sysconf("SC_PAGE_SIZE") / 2**10, len(gc.get_objects()), files, threads)
 
 
 def sweep(n: int, folder: Path, *overrides: str) -> list[Mark]:
@@ -96,8 +98,8 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=200, help="without pictures; with them a fifth (default: 200)")
     n = parser.parse_args().runs
     kinds = {"runs": (n, ["callbacks.figures=null"]), "with pictures": (n // 5, ["callbacks.figures.projection=pca"])}
-    row = "{:<15}{:>5}{:>9}{:>22}{:>17}{:>17}"
-    print(row.format("sweep of", "n", "seconds", "memory KiB (a run)", "files (a run)", "threads (a run)"))
+    row = "{:<15}{:>5}{:>9}" + "{:>21}" * len(MOST)
+    print(row.format("sweep of", "n", "seconds", *(f"{kind} (a run)" for kind in MOST)))
     grew = False
     for name, (many, overrides) in kinds.items():
         began = time.monotonic()
