@@ -1,11 +1,24 @@
 """A short sweep in one process: what it holds does not grow; `make soak` is the long one."""
 
 import gc
+import logging
+
+import pytest
 
 from tests.soak import METHODS, quiet, slopes, sweep
 
 
-def test_a_sweep_holds_on_to_nothing(tmp_path):
+@pytest.fixture
+def own_log():
+    """Hydra's handlers go when the test ends."""
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = before
+    root.setLevel(level)
+
+
+def test_a_sweep_holds_on_to_nothing(tmp_path, own_log):
     gc.disable()  # by itself it would collect now and then, some runs late
     try:
         with quiet():
