@@ -6,7 +6,7 @@ THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 APT = $(if $(filter 0,$(shell id -u)),,sudo -n )env DEBIAN_FRONTEND=noninteractive apt-get -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo browser test test-slow lint types format scores clean
+.PHONY: help env demo browser test test-slow faults lint types format scores clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ test: $(READY) browser ## All tests but the slow ones
 
 test-slow: $(READY) ## The slow tests: minutes each
 	$(BIN)/python -m pytest -m slow
+
+faults: $(READY) ## Runs killed, checkpoints damaged, disks filled up: nothing may be lost; minutes
+	$(THREADS) $(BIN)/python -m tests.faults
 
 lint: $(READY) ## Style and common mistakes (ruff)
 	$(BIN)/ruff check .

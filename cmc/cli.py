@@ -15,7 +15,8 @@ from typing import NamedTuple, NoReturn
 from omegaconf import DictConfig, OmegaConf
 
 from cmc.errors import Failed, Interrupted, UserError
-from cmc.launch import external_rank
+from cmc.launch import external_rank, is_external
+from cmc.resuming import AUTO, interrupted
 
 _ELSEWHERE = {
     "config": "hydra.run.dir=FOLDER puts the run elsewhere",
@@ -38,14 +39,27 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("cmc.group", _group, replace=True)
 
 
-def _run_dir(resume: object, default: str) -> str:
-    if rank := external_rank():  # the first process writes the run folder
-        return str(Path(tempfile.gettempdir(), f"cmc-rank{rank}-{os.getpid()}"))
-    if not resume:
-        return default
-    if not Path(str(resume), "config.yaml").is_file():
+def _run_dir(resume: object, outputs: str, moment: str, name: str, *, _root_: DictConfig) -> str:
+    """The folder that ``resume`` says, or a new one."""
+    rank = external_rank()
+    if resume == AUTO:
+        if is_external():
+            raise UserError("resume: auto given; where torchrun or srun starts the processes, give hydra.run.dir, too")
+        if (found := _interrupted(Path(outputs), name, _root_)) is not None:
+            return str(found)
+    elif resume and not Path(str(resume), "config.yaml").is_file():
         raise UserError(f"resume: {resume} is no run folder: it has no config.yaml")
-    return str(resume)
+    if rank:  # the first process writes the run folder
+        return str(Path(tempfile.gettempdir(), f"cmc-rank{rank}-{os.getpid()}"))
+    return str(resume) if resume and resume != AUTO else str(Path(outputs, f"{moment}-{name}"))
+
+
+def _interrupted(outputs: Path, name: str, config: DictConfig) -> Path | None:
+    """See `cmc.resuming.interrupted`; a configuration that is none is refused later."""
+    try:
+        return interrupted(outputs, name, config)
+    except Exception:
+        return None
 
 
 def _group(method: str, data: str, surrogate: bool) -> str:
@@ -100,6 +114,7 @@ def command(hydra_main: Callable[[], object], name: str = "config") -> None:
         hydra_main: the application.
         name: of its configuration in conf/.
     """
+    logging.raiseExceptions = False  # a log that cannot be written, on a full disk, is no more than that
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them
     try:
@@ -126,7 +141,7 @@ def _ending(error: BaseException, name: str = "config") -> _Ending | None:
     if isinstance(error, KeyboardInterrupt):
         return _Ending("stopped", 130)
     if isinstance(error, Interrupted):
-        return _Ending(str(error), 130)
+        return _Ending(str(error), error.status)
     if isinstance(error, Failed):
         return _Ending(f"error: {error}", 1)
     line = message(error, name)

@@ -87,7 +87,7 @@ _RULES: dict[str, Rule] = {
     "method.seed": _SEED,
     "evaluate_every": Rule(lambda v: _whole(v, 0), "a whole number of at least 0"),
     "max_phase_epochs": Rule(lambda v: v is None or _whole(v, 1), "a whole number of at least 1, or null"),
-    "resume": Rule(lambda v: v is None or isinstance(v, str), "the path of a run folder"),
+    "resume": Rule(lambda v: v is None or isinstance(v, str), "the path of a run folder, or auto"),
     "data.scaling": Rule(lambda v: v in _SCALINGS, f"one of {', '.join(_SCALINGS)}"),
     "data.holdout": Rule(lambda v: _number(v) and 0 <= v < 1, "a share of at least 0 and below 1"),
     "data.n_clusters": Rule(lambda v: v is None or _whole(v, 2), "a whole number of at least 2, or null"),

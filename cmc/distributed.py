@@ -8,7 +8,7 @@ that of a gather is the sum of the gradients with respect to this process's rows
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -60,11 +60,11 @@ def from_first(x: Tensor) -> Tensor:
     return x
 
 
-def anywhere(flag: bool, device: torch.device) -> bool:
-    """Whether the flag is set on any process."""
+def anywhere(flags: Sequence[bool], device: torch.device) -> list[bool]:
+    """For each of the flags, whether it is set on any process."""
     if world_size() == 1:
-        return flag
-    return bool(total(torch.tensor(float(flag), device=device)) > 0)
+        return list(flags)
+    return [count > 0 for count in total(torch.tensor(flags, dtype=torch.float32, device=device)).tolist()]
 
 
 def normal(like: Tensor, width: int, n: int, offset: int) -> Tensor:

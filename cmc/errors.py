@@ -24,5 +24,13 @@ class Failed(Exception):
 class Interrupted(Exception):
     """The user stopped a run; its checkpoint is written.
 
-    The commands print how to go on and exit with status 130.
+    The commands print how to go on and exit with ``status``.
     """
+
+    status = 130  # what shells say of a command that Ctrl-C ended
+
+
+class Preempted(Interrupted):
+    """The machine is wanted back; the run is to be started again with ``resume=auto``."""
+
+    status = 75  # EX_TEMPFAIL of sysexits.h: try again later

@@ -1,8 +1,8 @@
 """Several processes for one run, started and watched by a parent that imports no torch.
 
 Lightning would start the others by running the command line again, which under ``-m`` is the whole sweep. Here the
-parent saves the resolved configuration, starts every rank as ``python -m cmc.worker FOLDER``, and ends them all when
-one fails.
+parent notes the resolved configuration, starts every rank as ``python -m cmc.worker FOLDER NOTES``, and ends them all
+when one fails.
 """
 
 from __future__ import annotations
@@ -13,15 +13,19 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from cmc.errors import Failed, Interrupted, UserError
+from cmc.errors import Failed, Interrupted, Preempted, UserError
+from cmc.runs import onward
+from cmc.stopping import PREEMPTION
 
 REQUEST = "launch.json"
 _POLL = 0.1
@@ -68,7 +72,7 @@ def external_rank() -> int:
     return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", os.environ.get("LOCAL_RANK", 0))))
 
 
-def launch(config: DictConfig, folder: str, overrides: list[str], n: int) -> dict[str, Any]:
+def launch(config: DictConfig, folder: str, overrides: list[str], n: int, lock: int | None = None) -> dict[str, Any]:
     """Train in n processes on this machine.
 
     Args:
@@ -76,6 +80,7 @@ def launch(config: DictConfig, folder: str, overrides: list[str], n: int) -> dic
         folder: the run folder.
         overrides: what the command line said.
         n: how many.
+        lock: a file descriptor that the first process, which writes the run folder, keeps open.
 
     Returns:
         What ``metrics.json`` holds.
@@ -87,27 +92,35 @@ def launch(config: DictConfig, folder: str, overrides: list[str], n: int) -> dic
     run = Path(folder)
     request = {"config": OmegaConf.to_container(config, resolve=True), "overrides": overrides}
     run.mkdir(parents=True, exist_ok=True)
-    (run / REQUEST).write_text(json.dumps(request))
     meeting = _meeting(config)
-    ranks = [_start(run, rank, n, meeting) for rank in range(n)]
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    asked: list[int] = []
+    with tempfile.TemporaryDirectory() as notes:
+        (Path(notes) / REQUEST).write_text(json.dumps(request))
+        ranks = [_start(run, notes, rank, n, meeting, lock) for rank in range(n)]
+        with _forwarding(ranks, asked):
+            codes = _watch(ranks)
+        endings = {rank: _told(Path(notes), rank) for rank, code in enumerate(codes) if code}
+    _judge(run, codes, {rank: told for rank, told in endings.items() if told}, asked)
+    report: dict[str, Any] = json.loads((run / "metrics.json").read_text())
+    return report
+
+
+@contextmanager
+def _forwarding(ranks: list[subprocess.Popen[bytes]], asked: list[int]) -> Iterator[None]:
+    """Hand the signals that ask a run to stop on to its processes, and note them."""
 
     def forward(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
         for process in ranks:
             if process.poll() is None:
                 process.send_signal(number)
 
-    for number in before:
-        signal.signal(number, forward)
+    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, *PREEMPTION)}
     try:
-        codes = _watch(ranks)
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        (run / REQUEST).unlink(missing_ok=True)
-    _judge(run, codes)
-    report: dict[str, Any] = json.loads((run / "metrics.json").read_text())
-    return report
 
 
 def _meeting(config: DictConfig) -> dict[str, str]:
@@ -119,15 +132,18 @@ def _meeting(config: DictConfig) -> dict[str, str]:
         return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "NODE_RANK": "0"}
 
 
-def _start(run: Path, rank: int, n: int, meeting: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _start(
+    run: Path, notes: str, rank: int, n: int, meeting: Mapping[str, str], lock: int | None
+) -> subprocess.Popen[bytes]:
     """Start a rank in a session of its own, so that a Ctrl-C reaches it through the parent alone."""
     threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // n))}
     environment = {**threads, **os.environ, **meeting, "WORLD_SIZE": str(n), "LOCAL_RANK": str(rank)}
     environment["PYTHONPATH"] = os.pathsep.join([os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])])
     own = None if rank == 0 else (run / f"rank{rank}.log").open("wb")
-    command = [sys.executable, "-m", "cmc.worker", str(run)]
+    command = [sys.executable, "-m", "cmc.worker", str(run), notes]
     try:
-        return subprocess.Popen(command, env=environment, stdout=own, stderr=own, start_new_session=True)
+        kept = () if lock is None or rank else (lock,)
+        return subprocess.Popen(command, env=environment, stdout=own, stderr=own, start_new_session=True, pass_fds=kept)
     finally:
         if own is not None:
             own.close()
@@ -158,28 +174,39 @@ def _end(ranks: list[subprocess.Popen[bytes]]) -> None:
         process.wait()
 
 
-def _judge(run: Path, codes: list[int]) -> None:
-    """Tell the cause of a failure: what a process said, else a process that was killed."""
-    endings = {}
-    for rank in range(len(codes)):
-        if (path := ending(run, rank)).exists():
-            endings[rank] = json.loads(path.read_text())
-            path.unlink()
-    for kind, error in (("UserError", UserError), ("Interrupted", Interrupted)):
+def _told(notes: Path, rank: int) -> dict[str, str] | None:
+    """How a process said that it ended, if it did."""
+    path = ending(notes, rank)
+    told: dict[str, str] | None = json.loads(path.read_text()) if path.exists() else None
+    return told
+
+
+def _judge(run: Path, codes: list[int], endings: Mapping[int, Mapping[str, str]], asked: list[int]) -> None:
+    """Tell the cause of an early end: what a process said that ended by itself, else a process that was killed.
+
+    Args:
+        run: the run folder.
+        codes: of the processes; see `_watch`.
+        endings: rank -> what it said, of processes that ended by themselves.
+        asked: signals that the run got.
+    """
+    for error in (UserError, Preempted, Interrupted):
         for told in endings.values():
-            if told["kind"] == kind:
+            if told["kind"] == error.__name__:
                 _tidy(run, len(codes))
                 raise error(told["line"])
-    onward = f"; go on with: python -m cmc.run resume={run}" if (run / "checkpoints").exists() else ""
     for rank, code in enumerate(codes):
         if code < 0:
             name = signal.Signals(-code).name
-            raise Failed(f"rank {rank} was killed ({name}); the other processes were ended{onward}")
+            if -code in asked:  # before the process could listen
+                _tidy(run, len(codes))
+                raise Preempted(f"stopped at once ({name}); {onward(run)}")
+            raise Failed(f"rank {rank} was killed ({name}); the other processes were ended; {onward(run)}")
     for rank, told in endings.items():
-        raise Failed(f"rank {rank} failed: {told['line']}; {run / 'run.log'} has more{onward}")
+        raise Failed(f"rank {rank} failed: {told['line']}; {run / 'run.log'} has more; {onward(run)}")
     if any(codes):
         rank = next(rank for rank, code in enumerate(codes) if code)
-        raise Failed(f"rank {rank} ended with status {codes[rank]}; see {run / f'rank{rank}.log'}{onward}")
+        raise Failed(f"rank {rank} ended with status {codes[rank]}; see {run / f'rank{rank}.log'}; {onward(run)}")
     _tidy(run, len(codes))
 
 
@@ -188,6 +215,6 @@ def _tidy(run: Path, n: int) -> None:
         (run / f"rank{rank}.log").unlink(missing_ok=True)
 
 
-def ending(run: Path, rank: int) -> Path:
+def ending(notes: Path, rank: int) -> Path:
     """Where a process says how it ended."""
-    return run / f".ending-{rank}.json"
+    return notes / f"ending-{rank}.json"

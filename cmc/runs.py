@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 SCORES = ("acc", "nmi", "ari", "purity")
 _LARGEST = 2**20  # characters of a config.yaml
 LABEL_FREE = ("agreement", "balance", "quality", "silhouette", "entropy")
+LAST = Path("checkpoints", "last.ckpt")
+PREVIOUS = Path("checkpoints", "previous.ckpt")
 _PARTS = ("", "_holdout")
 _FILES = (
     "config.yaml",
-    "checkpoints/last.ckpt",
+    str(LAST),
     "history.csv",
     *(f"{name}{part}{suffix}" for name, suffix in (("assignments", ".csv"), ("embeddings", ".npy")) for part in _PARTS),
     "metrics.json",  # last: it marks a finished run
@@ -49,6 +51,18 @@ def finished(folder: str | Path | None) -> Path:
             f"run: {run} has no metrics.json: it is not finished; go on with it: python -m cmc.run resume={run}"
         )
     return run
+
+
+def has_checkpoint(run: Path) -> bool:
+    """Whether there is something that a run may go on from."""
+    return (run / LAST).is_file() or (run / PREVIOUS).is_file()
+
+
+def onward(run: Path) -> str:
+    """How to go on with a run that stopped."""
+    if has_checkpoint(run):
+        return f"go on with: python -m cmc.run resume={run}"
+    return "start the same command again, with resume=auto; no checkpoint is written yet"
 
 
 def read_config(run: Path) -> DictConfig:

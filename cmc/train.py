@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -19,15 +21,16 @@ from pytorch_lightning.callbacks import Checkpoint
 from rich.console import Console
 
 from cmc.allocator import reuse
-from cmc.callbacks.checkpoints import NAME
+from cmc.checkpoint import find, restore
 from cmc.config import shorten
 from cmc.data.module import DataModule
 from cmc.distributed import first_process
-from cmc.errors import Diverged, Interrupted, UserError
+from cmc.errors import Diverged, Interrupted, Preempted, UserError
 from cmc.methods.base import Method
 from cmc.precision import resolve
-from cmc.runs import read_config
-from cmc.storage import replacing
+from cmc.runs import LAST, PREVIOUS, has_checkpoint, onward, read_config
+from cmc.stopping import StoppedAtOnce
+from cmc.storage import FULL, replacing
 from cmc.strategy import Processes, quiet
 from cmc.summary import show
 from cmc.trust import check_run
@@ -79,7 +82,8 @@ def fit(
     first = first_process()
     if config.resume:
         config, checkpoint = _resumed(run, overrides or [], config)
-        (run / "metrics.json").unlink(missing_ok=True)
+        if first:
+            (run / "metrics.json").unlink(missing_ok=True)
     elif first and (run / "config.yaml").exists():
         raise UserError(f"{run}: holds a run already; give another hydra.run.dir, or resume={run} to go on with it")
     shorten(config)
@@ -101,21 +105,40 @@ def fit(
         default_root_dir=str(run),
         **LOOP,
     )
-    if first:
-        _write_config(config, run)
-    log.info("run folder: %s", run)
-    try:
-        with reuse():
-            trainer.fit(method, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit:  # what Lightning makes of a Ctrl-C that `Checkpoints` has not caught
-        onward = f"go on with: python -m cmc.run resume={run}" if (run / NAME).exists() else "no checkpoint is written"
-        raise Interrupted(f"stopped at once; {onward}") from None
-    except Diverged as error:
-        raise Diverged(f"{error}; {_after_divergence(run, method)}") from None
+    with _ending(run, method), reuse():
+        if first:
+            _write_config(config, run)
+        log.info("run folder: %s", run)
+        trainer.fit(method, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if not trainer.is_global_zero:
         return {}
     report: dict[str, Any] = json.loads((run / "metrics.json").read_text())
     return report
+
+
+@contextmanager
+def _ending(run: Path, method: Method) -> Iterator[None]:
+    """Where a run ends early, say how to go on with it.
+
+    Raises:
+        Diverged: its numbers are none.
+        Interrupted: it was asked to stop.
+        UserError: the disk is full.
+    """
+    try:
+        yield
+    except Diverged as error:
+        raise Diverged(f"{error}; {_after_divergence(run, method)}") from None
+    except StoppedAtOnce as stop:
+        raise Preempted(f"{stop}; {onward(run)}") from None
+    except Interrupted as stop:
+        raise type(stop)(f"{stop}; {onward(run)}") from None
+    except SystemExit:  # what Lightning makes of a Ctrl-C that `Checkpoints` has not caught
+        raise Interrupted(f"stopped at once; {onward(run)}") from None
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise UserError(f"{error.filename or run}: {error.strerror}; make room, and {onward(run)}") from None
 
 
 def _trainer(config: DictConfig, **settings: Any) -> Trainer:
@@ -146,11 +169,11 @@ def _after_divergence(run: Path, method: Method) -> str:
     anew = "start again with another data.scaling"
     if method.is_trained:
         anew = f"{anew}, or with a smaller method.optimizer.lr{f' or {clip}' if clips else ''}"
-    if not (run / NAME).exists():
+    if not has_checkpoint(run):
         return f"no checkpoint was written before; {anew}"
-    saved = torch.load(run / NAME, map_location="cpu", weights_only=True, mmap=True)
+    path, saved = find(run)
     phase, epoch = method.schedule.at(saved["epoch"])
-    good = f"the last good checkpoint, {run / NAME}, is of {phase.name}, epoch {epoch + 1}"
+    good = f"the last good checkpoint, {path}, is of {phase.name}, epoch {epoch + 1}"
     return (
         f"{good}: go on from there with python -m cmc.run resume={run} {clip}, or {anew}"
         if clips
@@ -166,21 +189,20 @@ def _device(settings: DictConfig) -> torch.device:
 
 def _resumed(run: Path, overrides: list[str], given: DictConfig) -> tuple[DictConfig, Path]:
     """The configuration and the checkpoint of a run to go on with."""
-    if not (run / NAME).exists():
-        raise UserError(f"resume: {run} has no {NAME} to go on from; start the run again")
+    if not has_checkpoint(run):
+        raise UserError(f"resume: {run} has no {LAST} to go on from; start the run again")
     if others := [o for o in overrides if not o.startswith(("resume=", "data.root=", "trust=", f"{CLIP}="))]:
         raise UserError(f"resume: a run goes on as it was configured; leave out {' '.join(others)}")
     config = read_config(run)
     check_run(str(run / "config.yaml"), OmegaConf.to_container(config), given.get("trust") or ())  # type: ignore[arg-type]
-    try:
-        torch.load(run / NAME, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:
-        raise UserError(f"resume: {run} cannot be gone on with: {' '.join(str(error).split())[:200]}") from None
+    path = find(run).path
+    if path == run / PREVIOUS and first_process():
+        restore(run)
     for moved in (o for o in overrides if o.startswith("data.root=")):
         OmegaConf.update(config, "data.root", moved.partition("=")[2])
     if any(o.startswith(f"{CLIP}=") for o in overrides):
         _clip_from_here(config, OmegaConf.select(given, CLIP))
-    return config, run / NAME
+    return config, path
 
 
 def _clip_from_here(config: DictConfig, longest: float | None) -> None:

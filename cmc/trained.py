@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from cmc.callbacks.checkpoints import NAME
+from cmc.checkpoint import Found, find
 from cmc.data.loader import Batch, InOrder, Mapped, spaced
 from cmc.data.module import PASS
 from cmc.data.scaling import Scaler
 from cmc.device import pick
 from cmc.errors import UserError
 from cmc.methods.base import Method
-from cmc.runs import finished, read_config, read_report
+from cmc.runs import LAST, PREVIOUS, finished, has_checkpoint, read_config, read_report
 from cmc.trust import check_classes
 
 
@@ -126,46 +126,54 @@ def load(folder: str | Path, trust: Sequence[str] = (), device: str = "auto") ->
     run = finished(folder)
     config, report = read_config(run), read_report(run)
     dims: dict[str, int] = report["features"]["dims"]
-    checkpoint = _checkpoint(run)
-    scaler = _scaler(run, checkpoint, dims)
+    path, checkpoint = found = _checkpoint(run)
+    scaler = _scaler(path, checkpoint, dims)
     method = _method(run, config, dims, report["n_clusters"], trust)
+    _check_trained(run, found, method)
     try:
         method.load_state_dict(checkpoint["state_dict"])
     except Exception as error:
-        raise UserError(f"{run / NAME}: does not belong to config.yaml beside it: {_first_detail(error)}") from None
+        raise UserError(f"{path}: does not belong to config.yaml beside it: {_first_detail(error)}") from None
     return Trained(run, config, report, dims, scaler, method.eval().requires_grad_(False).to(pick(device)))
 
 
-def _checkpoint(run: Path) -> dict[str, Any]:
-    path = run / NAME
-    if not path.is_file():
-        raise UserError(f"run: {run} has no {NAME}: there is no trained model; train again with callbacks.checkpoints")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:
-        raise UserError(
-            f"{path}: cannot be read; cut short, damaged, or no checkpoint of CMC ({_line(error)})"
-        ) from None
-    if not (isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict"), dict)):
-        raise UserError(f"{path}: is no checkpoint of CMC: it holds no state_dict")
-    return checkpoint
+def _checkpoint(run: Path) -> Found:
+    if not has_checkpoint(run):
+        raise UserError(f"run: {run} has no {LAST}: there is no trained model; train again with callbacks.checkpoints")
+    return find(run)
 
 
-def _scaler(run: Path, checkpoint: Mapping[str, Any], dims: Mapping[str, int]) -> Scaler:
+def _check_trained(run: Path, found: Found, method: Method) -> None:
+    """Refuse the checkpoint before the last, where it is of an earlier epoch and no double of it."""
+    if found.path == run / PREVIOUS:
+        epochs, all_epochs = _epochs(found.content), method.schedule.n_epochs
+        if epochs < all_epochs:
+            raise UserError(
+                f"{run / LAST}: cannot be read, and {PREVIOUS.name} is of epoch {epochs} of {all_epochs}; "
+                f"train on from there: python -m cmc.run resume={run}"
+            )
+
+
+def _epochs(content: Mapping[str, Any]) -> int:
+    """Epochs that had come to their end when a checkpoint was written."""
+    return int(content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
+
+
+def _scaler(path: Path, checkpoint: Mapping[str, Any], dims: Mapping[str, int]) -> Scaler:
     """The scaling that `cmc.data.module.DataModule` left in the checkpoint, under the name of its class."""
     states = [value["scaler"] for value in checkpoint.values() if isinstance(value, dict) and "scaler" in value]
     if not states:
-        raise UserError(f"{run / NAME}: holds no scaling of the training data; it is no checkpoint of CMC")
+        raise UserError(f"{path}: holds no scaling of the training data; it is no checkpoint of CMC")
     scaler = Scaler()
     try:
         scaler.load_state_dict(states[0])
         widths = scaler.widths
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-        raise UserError(f"{run / NAME}: its scaling is damaged, or of another version; train again") from None
+        raise UserError(f"{path}: its scaling is damaged, or of another version; train again") from None
     if list(scaler.kinds) != list(dims) or any(dims[name] != width for name, width in widths.items()):
         scaled = ", ".join(f"{name} {widths.get(name, '')}".strip() for name in scaler.kinds)
         known = ", ".join(f"{name} {width}" for name, width in dims.items())
-        raise UserError(f"{run / NAME}: was trained on {scaled}, but metrics.json beside it says {known}")
+        raise UserError(f"{path}: was trained on {scaled}, but metrics.json beside it says {known}")
     return scaler
 
 

@@ -1,4 +1,4 @@
-"""``python -m cmc.worker FOLDER``: one process of a run that `cmc.launch` started."""
+"""``python -m cmc.worker FOLDER NOTES``: one process of a run that `cmc.launch` started."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -16,24 +17,26 @@ from omegaconf import OmegaConf
 from cmc.cli import message
 from cmc.errors import Interrupted
 from cmc.launch import REQUEST, ending
+from cmc.stopping import preemptible
 
 
 def main() -> None:
     """Train; leave a note of how it ended where it did not end well."""
-    run, rank = Path(sys.argv[1]), int(os.environ["LOCAL_RANK"])
+    run, notes, rank = Path(sys.argv[1]), Path(sys.argv[2]), int(os.environ["LOCAL_RANK"])
     _watch_parent()
     _log_to(run, rank)
-    request = json.loads((run / REQUEST).read_text())
+    request = json.loads((notes / REQUEST).read_text())
     from cmc.train import train
 
     try:
-        train(OmegaConf.create(request["config"]), str(run), request["overrides"])
+        with preemptible():
+            train(OmegaConf.create(request["config"]), str(run), request["overrides"])
     except (Exception, KeyboardInterrupt) as error:
         kind, line, status = _told(error)
         if status == 1:
-            with (run / "run.log").open("a") as log:
+            with suppress(OSError), (run / "run.log").open("a") as log:
                 log.write(f"rank {rank}:\n{traceback.format_exc()}")
-        ending(run, rank).write_text(json.dumps({"kind": kind, "line": line}))
+        ending(notes, rank).write_text(json.dumps({"kind": kind, "line": line}))
         sys.stdout.flush()
         os._exit(status)  # not by way of the interpreter's end: a thread may hang in a collective
 
@@ -41,7 +44,7 @@ def main() -> None:
 def _told(error: BaseException) -> tuple[str, str, int]:
     """The kind of an ending, its line, and the exit status."""
     if isinstance(error, Interrupted):
-        return "Interrupted", str(error), 130
+        return type(error).__name__, str(error), error.status
     if (line := message(error)) is not None:
         return "UserError", line, 2
     return "Failed", " ".join(f"{type(error).__name__}: {error}".split())[:300], 1
@@ -50,6 +53,7 @@ def _told(error: BaseException) -> tuple[str, str, int]:
 def _log_to(run: Path, rank: int) -> None:
     """The first process writes the run's log and the terminal, the others warn of what they alone see."""
     form = "[%(asctime)s] %(message)s"
+    logging.raiseExceptions = False  # see `cmc.cli.command`
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if rank == 0:
         handlers.append(logging.FileHandler(run / "run.log"))

@@ -157,17 +157,21 @@ def test_processes_end_with_their_parent(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_of_two_stopped_and_resumed_ends_as_one_never_stopped(tmp_path):
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGKILL, -9)]
+)
+def test_a_run_of_two_stopped_and_resumed_ends_as_one_never_stopped(tmp_path, number, status):
     run = ["method=cmmc", *SMALL["cmmc"], *TINY, *TWO, "evaluate_every=0", "~callbacks.figures", "method.batch_size=32"]
     run += ["method.phases.reconstruct.epochs=40", "method.phases.contrast.epochs=5", "method.phases.align.epochs=2"]
     assert cmc(*run, "hydra.run.dir=straight", cwd=tmp_path).returncode == 0
     command = [sys.executable, "-m", "cmc.run", *run, "hydra.run.dir=out"]
     process = subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stderr=-1, text=True)
     wait_for((tmp_path / "out/history.csv").exists)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     process.communicate(timeout=60)
-    assert process.returncode == 130
-    resumed = cmc("resume=out", cwd=tmp_path)
+    assert process.returncode == status
+    wait_for(lambda: not workers(tmp_path), 20)
+    resumed = cmc(*run, "hydra.run.dir=out", "resume=auto", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     for name in ("assignments.csv", "history.csv"):
         assert (tmp_path / "out" / name).read_text() == (tmp_path / "straight" / name).read_text()

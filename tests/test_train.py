@@ -249,12 +249,14 @@ def test_a_finished_run_resumes_to_itself_and_takes_no_other_settings(tiny_run, 
         train(composed(f"resume={folder}"), str(folder), [f"resume={folder}", "method.batch_size=3"])
 
 
-def test_a_checkpoint_cut_short_is_named(tiny_run, composed, tmp_path):
+def test_of_two_checkpoints_cut_short_both_are_named(tiny_run, composed, tmp_path):
     tiny_run()
-    path = tmp_path / "run" / "checkpoints" / "last.ckpt"
-    path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(UserError, match="cannot be gone on with"):
-        train(composed(f"resume={tmp_path / 'run'}"), str(tmp_path / "run"), [f"resume={tmp_path / 'run'}"])
+    folder = tmp_path / "run"
+    for name in ("last", "previous"):
+        path = folder / "checkpoints" / f"{name}.ckpt"
+        path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(UserError, match=r"cannot be read, nor the one before; .*last\.ckpt: .*previous\.ckpt: "):
+        train(composed(f"resume={folder}"), str(folder), [f"resume={folder}"])
 
 
 @pytest.mark.parametrize("written", ["~{}", "{}=null"])

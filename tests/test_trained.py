@@ -115,21 +115,22 @@ def cut(path):
     path.write_bytes(path.read_bytes()[:-500])
 
 
+def spoil_both(folder, spoil):
+    for name in ("last", "previous"):
+        spoil(folder / "checkpoints" / f"{name}.ckpt")
+
+
 def resave(folder, change):
-    path = folder / "checkpoints" / "last.ckpt"
-    checkpoint = torch.load(path, weights_only=True)
-    torch.save(change(checkpoint), path)
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    spoil_both(folder, lambda path: torch.save(change(checkpoint), path))
 
 
 SPOILED = {
     "no config": (lambda f, runs: (f / "config.yaml").unlink(), r"is no run folder: it has no config\.yaml"),
     "unfinished": (lambda f, runs: (f / "metrics.json").unlink(), r"not finished; .* cmc\.run resume="),
     "no checkpoint": (lambda f, runs: shutil.rmtree(f / "checkpoints"), r"has no checkpoints/last\.ckpt"),
-    "cut short": (
-        lambda f, runs: cut(f / "checkpoints" / "last.ckpt"),
-        r"last\.ckpt: cannot be read; cut short, damaged, or",
-    ),
-    "empty": (lambda f, runs: (f / "checkpoints" / "last.ckpt").write_bytes(b""), r"last\.ckpt: cannot be read"),
+    "cut short": (lambda f, runs: spoil_both(f, cut), r"last\.ckpt: cannot be read, nor the one before; cut short or"),
+    "empty": (lambda f, runs: spoil_both(f, lambda path: path.write_bytes(b"")), r"last\.ckpt: cannot be read"),
     "half a report": (
         lambda f, runs: cut(f / "metrics.json"),
         r"metrics\.json: damaged, or written by another version",
@@ -176,6 +177,25 @@ def test_a_spoiled_run_is_refused_in_one_line(spoiled, copy, finished_runs):
     assert len(str(refusal.value)) < 600
 
 
+def test_of_a_model_kept_twice_one_may_be_damaged(copy, caplog):
+    whole = load(copy).method.state_dict()
+    cut(copy / "checkpoints" / "last.ckpt")
+    with caplog.at_level("WARNING"):
+        taken = load(copy).method.state_dict()
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{copy}/checkpoints/last.ckpt: cannot be read, taking previous.ckpt in its")
+    assert all(torch.equal(taken[name], value) for name, value in whole.items())
+
+
+def test_a_model_that_is_not_trained_to_its_end_does_not_stand_in(copy):
+    cut(copy / "checkpoints" / "last.ckpt")
+    earlier = torch.load(copy / "checkpoints" / "previous.ckpt", weights_only=True)
+    earlier["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"] = 4
+    torch.save(earlier, copy / "checkpoints" / "previous.ckpt")
+    with pytest.raises(UserError, match=r"previous\.ckpt is of epoch 4 of 6; train on from there: .*resume="):
+        load(copy)
+
+
 class Code:
     """What a pickle of a stranger may do."""
 
@@ -191,7 +211,7 @@ def test_a_checkpoint_runs_no_code(copy, tmp_path):
     pickle.loads(pickle.dumps(Code(trace))).close()
     assert trace.exists(), "the code would run"
     trace.unlink()
-    torch.save({"state_dict": {}, "more": Code(trace)}, copy / "checkpoints" / "last.ckpt")
+    spoil_both(copy, lambda path: torch.save({"state_dict": {}, "more": Code(trace)}, path))
     trace.unlink(missing_ok=True)
     with pytest.raises(UserError, match="cannot be read"):
         load(copy)

@@ -1,93 +1,89 @@
-"""``checkpoints/last.ckpt``: written whole or not at all, and on Ctrl-C."""
+"""``checkpoints/last.ckpt`` and the one before: when they are written, and how a run is stopped."""
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Checkpoint
-from rich.console import Console
 
+from cmc.checkpoint import CheckpointFiles, double
 from cmc.distributed import anywhere
-from cmc.errors import Interrupted
-from cmc.storage import replacing
-
-NAME = Path("checkpoints", "last.ckpt")
+from cmc.errors import Interrupted, Preempted
+from cmc.runs import LAST
+from cmc.stopping import Requests
+from cmc.storage import to_disk
 
 
 class Checkpoints(Checkpoint):
-    """Keep one checkpoint from which a run resumes bit for bit.
+    """Keep checkpoints from which a run resumes bit for bit.
 
-    It is written at the end of every phase, at the end of an epoch when ``minutes`` have passed, and when the user
-    stops the run: the step in hand is finished, the checkpoint written and the run ended. A second Ctrl-C stops at
-    once; the checkpoint before stands.
+    One is written at the end of every phase, after the step in hand when ``minutes`` have passed, and when the run is
+    asked to stop: by Ctrl-C, or by a signal of pre-emption (`cmc.stopping`). The run then ends. A second Ctrl-C stops
+    at once; the checkpoint before stands.
 
     Args:
-        minutes: between two checkpoints within a phase.
+        minutes: between two checkpoints within a phase; 0 writes one after every step.
     """
 
     def __init__(self, minutes: float = 5) -> None:
         self._seconds = 60 * minutes
         self._written = 0.0
-        self._stop = False
-        self._handler: Any = None
+        self._requests = Requests()
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Have checkpoints written our way."""
+        trainer.strategy.checkpoint_io = CheckpointFiles()
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Start the clock; take over Ctrl-C."""
-        self._written, self._stop = time.monotonic(), False
-        if threading.current_thread() is threading.main_thread():  # no other may
-            self._handler = signal.signal(signal.SIGINT, self._request_stop)
-
-    def _request_stop(self, number: int, frame: FrameType | None) -> None:
-        self._stop = True
-        signal.signal(signal.SIGINT, self._handler)
-        Console(stderr=True).print("\nstopping: finishing this step and writing a checkpoint (Ctrl-C again: at once)")
+        """Start the clock; listen to requests."""
+        self._written = time.monotonic()
+        self._requests.listen()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Stop in mid-epoch; an epoch's last batch leaves that to the epoch's end."""
-        if batch_idx + 1 < trainer.num_training_batches and anywhere(self._stop, pl_module.device):
-            self._leave(trainer, pl_module)
+        """Write and stop in mid-epoch; an epoch's last batch leaves that to the epoch's end."""
+        if batch_idx + 1 < trainer.num_training_batches:
+            self._attend(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Write at the end of a phase and when it is time; stop when asked to."""
-        if anywhere(self._stop, pl_module.device):
-            self._leave(trainer, pl_module)
+        """Write at the end of a phase, too."""
         phase, epoch = pl_module.schedule.at(trainer.current_epoch)
-        late = time.monotonic() - self._written > self._seconds
-        if epoch + 1 == phase.epochs or anywhere(late, pl_module.device):
-            self._write(trainer)
+        self._attend(trainer, pl_module, due=epoch + 1 == phase.epochs)
 
-    def _leave(self, trainer: Trainer, method: Any) -> None:
-        self._write(trainer)
-        phase, epoch = method.schedule.at(trainer.current_epoch)
-        raise Interrupted(
-            f"stopped in {phase.name}, epoch {epoch + 1} of {phase.epochs}; "
-            f"go on with: python -m cmc.run resume={trainer.default_root_dir}"
-        )
+    def _attend(self, trainer: Trainer, method: Any, due: bool = False) -> None:
+        """Write when it is due or time, and when asked to stop; all processes decide together."""
+        late = time.monotonic() - self._written >= self._seconds
+        stop, preempted, late = anywhere([self._requests.stop, self._requests.preempted, late], method.device)
+        if due or late or stop:
+            self._write(trainer)
+        if stop:
+            phase, epoch = method.schedule.at(trainer.current_epoch)
+            ending = Preempted if preempted else Interrupted
+            raise ending(f"stopped in {phase.name}, epoch {epoch + 1} of {phase.epochs}")
 
     def _write(self, trainer: Trainer) -> None:
-        path = Path(trainer.default_root_dir) / NAME
-        if trainer.is_global_zero:
-            with replacing(path) as unfinished:
-                trainer.save_checkpoint(unfinished)
-        else:
-            trainer.save_checkpoint(path)  # takes part, and writes nothing
+        run = Path(trainer.default_root_dir)
+        history = run / "history.csv"
+        if trainer.is_global_zero and history.exists():
+            to_disk(history)  # a resumed run counts on the rows before the checkpoint
+        trainer.save_checkpoint(run / LAST)  # all processes take part, the first writes
         self._written = time.monotonic()
 
+    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
+        """Give the signals back."""
+        self._requests.release()
+
     def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Give Ctrl-C back."""
-        self._release()
+        """Give the signals back."""
+        self._requests.release()
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Give Ctrl-C back."""
-        self._release()
+        """Give the signals back."""
+        self._requests.release()
 
-    def _release(self) -> None:
-        if self._handler is not None:
-            signal.signal(signal.SIGINT, self._handler)
-            self._handler = None
+    def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Keep the trained model twice."""
+        if trainer.is_global_zero:
+            double(Path(trainer.default_root_dir))

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from cmc.callbacks.evaluation import Tally
 from cmc.data.module import DataModule
 from cmc.methods.base import Method
 from cmc.storage import replacing
-from cmc.tables import Columns, assignments, table
+from cmc.tables import assignments, table
 
 _PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "torchmetrics", "numpy", "scipy", "scikit-learn")
 
@@ -99,53 +99,43 @@ class Results(Callback):
         """Write assignments and embeddings of the training samples, or of the held-out ones; return their tally."""
         labels, rows = (data.held_labels, data.held_rows) if held else (data.labels, data.rows)
         tally = Tally(method, data.n_classes, data.spaced)
-        embeddings = _Rows(folder / f"embeddings{suffix}.npy") if self._embeddings else None
         n = len(rows) if rows is not None else data.n_samples
         first, done = distributed.rank() == 0, 0
         written = table(folder / f"assignments{suffix}.csv") if first else nullcontext(_nowhere)
-        with written as append, method.evaluating():
+        drawn = _array(folder / f"embeddings{suffix}.npy") if first and self._embeddings else nullcontext(_nowhere)
+        with written as append, drawn as append_block, method.evaluating():
             for batch in data.pass_over(held):
                 assignment = method.assign(batch)
                 tally.add(batch, assignment, labels)
                 confidence, cluster = (distributed.gather(x).cpu() for x in assignment.float().max(1))
-                if embeddings is not None:
+                if self._embeddings:
                     block = distributed.gather(method.embed(batch))
                     method.require_finite("embeddings", block)
-                    if first:
-                        embeddings.append(block, n)
+                    append_block(block, n)
                 index = torch.arange(done, done := done + batch.total)
                 if first:
                     shown = index if rows is None else torch.from_numpy(rows)[index]
                     named = None if labels is None else _names(labels[index], data)
                     append(assignments(shown.tolist(), cluster.tolist(), confidence.tolist(), named))
-        if embeddings is not None:
-            embeddings.close()
         return tally
 
 
-def _nowhere(columns: Columns) -> None:
+def _nowhere(*rows: Any) -> None:
     """What processes other than the first append to."""
 
 
-class _Rows:
-    """An N x D ``.npy`` file written block by block."""
+@contextmanager
+def _array(path: Path) -> Iterator[Callable[[Tensor, int], None]]:
+    """Give a function that appends blocks of rows to an N x D ``.npy`` file, and is told N."""
+    with replacing(path) as unfinished, unfinished.open("wb") as file:
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._unfinished = path, path.with_name(f"{path.name}.tmp")
-        self._array: np.memmap[Any, Any] | None = None
-        self._filled = 0
+        def append(block: Tensor, n: int) -> None:
+            if not file.tell():
+                form = {"descr": "<f4", "fortran_order": False, "shape": (n, block.shape[1])}
+                np.lib.format.write_array_header_1_0(file, form)
+            file.write(block.float().cpu().numpy().astype("<f4", order="C").tobytes())
 
-    def append(self, block: Tensor, n: int) -> None:
-        if self._array is None:
-            shape = (n, block.shape[1])
-            self._array = np.lib.format.open_memmap(self._unfinished, mode="w+", dtype=np.float32, shape=shape)
-        self._array[self._filled : self._filled + len(block)] = block.float().cpu().numpy()
-        self._filled += len(block)
-
-    def close(self) -> None:
-        if self._array is not None:
-            self._array.flush()
-            self._unfinished.replace(self._path)
+        yield append
 
 
 def _names(labels: Tensor, data: DataModule) -> list[str]:

@@ -123,6 +123,42 @@ class Mapped:
         return tuple(_scaled(self._scaler, name, x, self._device) for name, x in parts.items())
 
 
+class Span(NamedTuple):
+    """A batch of consecutive rows that are read chunk by chunk; else as `Batch`.
+
+    Attributes:
+        source: where the rows lie.
+        start: the first of them.
+        stop: the one after the last.
+        total: samples of the whole batch, of which these are a part.
+        offset: the position of the first of them in the whole batch.
+    """
+
+    source: Source
+    start: int
+    stop: int
+    total: int
+    offset: int
+
+    @property
+    def size(self) -> int:
+        """B."""
+        return self.stop - self.start
+
+    @property
+    def share(self) -> float:
+        """The part of the whole batch that is here."""
+        return self.size / self.total
+
+    def chunks(self, size: int | None) -> Iterator[Batch]:
+        """Read batches of at most ``size`` samples, in order; None reads all at once."""
+        step = size or self.size
+        for first in range(self.start, self.stop, step):
+            last = min(first + step, self.stop)
+            rows = self.source.span(first, last)
+            yield Batch(rows, torch.arange(first, last), self.total, self.offset + first - self.start)
+
+
 class InOrder:
     """Every sample once, in order, ``size`` at a time, as often as it is iterated over.
 
@@ -151,8 +187,8 @@ class Batches:
 
     The order depends on (seed, epoch) alone, so that every process and every resumed run cuts the same global
     batches; of each, this process takes its share (`cmc.distributed.shard`). A batch of all samples is not
-    shuffled: its tensors are handed on as they lie. The position is part of a checkpoint (``state_dict``), so that a
-    run continues in mid-epoch.
+    shuffled: its tensors are handed on as they lie, or as a `Span`. The position is part of a checkpoint
+    (``state_dict``), so that a run continues in mid-epoch.
 
     Args:
         source: where the rows come from.
@@ -160,6 +196,7 @@ class Batches:
         drop_last: leave an incomplete last batch out.
         seed: of the order.
         epoch: of the order.
+        chunked: whether a batch of all samples is processed in chunks: it then comes as a `Span`.
 
     Raises:
         UserError: a batch, or the incomplete last one, has fewer samples than there are processes.
@@ -173,8 +210,9 @@ class Batches:
         drop_last: bool = False,
         seed: int = 0,
         epoch: int = 0,
+        chunked: bool = False,
     ) -> None:
-        self._source, self._size = source, min(batch_size, source.n_samples)
+        self._source, self._size, self._chunked = source, min(batch_size, source.n_samples), chunked
         self._drop_last, self._seed, self._epoch = drop_last, seed, epoch
         self._position = 0
         last = source.n_samples - (len(self) - 1) * self._size
@@ -189,7 +227,7 @@ class Batches:
         n = self._source.n_samples
         return n // self._size if self._drop_last else -(-n // self._size)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch | Span]:
         """Yield this process's share of each global batch, from the position on."""
         n, order = self._source.n_samples, self._order()
         for number in range(self._position, len(self)):
@@ -197,7 +235,9 @@ class Batches:
             begin, end = number * self._size, min((number + 1) * self._size, n)
             start, stop = distributed.shard(begin, end)
             place = (end - begin, start - begin)
-            if order is None:
+            if order is None and self._chunked:
+                yield Span(self._source, start, stop, *place)
+            elif order is None:
                 yield Batch(self._source.span(start, stop), torch.arange(start, stop), *place)
             else:
                 index = order[start:stop].long()

@@ -129,6 +129,7 @@ class DataModule(LightningDataModule):
             drop_last=method.drop_last,
             seed=self.seed,
             epoch=method.current_epoch,
+            chunked=method.phase.chunk_size is not None,
         )
 
     def pass_over(self, held_out: bool = False) -> InOrder:

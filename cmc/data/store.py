@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from cmc.data.modalities import Modalities
 from cmc.data.raw.making import Modality
 from cmc.errors import UserError
-from cmc.storage import replacing
+from cmc.storage import replacing, reserve
 
 FORMAT = 1
 _META, _PROGRESS = "meta.json", "progress.json"
@@ -218,6 +218,7 @@ def _fill(
     _save_progress(folder, request, done)
     if not begun:
         np.lib.format.open_memmap(unfinished, mode="w+", dtype=modality.dtype, shape=(n, modality.width))
+        reserve(unfinished)
     try:
         array = np.lib.format.open_memmap(unfinished, mode="r+")
     except (ValueError, OSError, EOFError):
@@ -252,6 +253,7 @@ def _finish(folder: Path, name: str, keep: NDArray[Any], n: int) -> None:
         whole = np.lib.format.open_memmap(unfinished, mode="r")
         with replacing(final) as path:
             kept = np.lib.format.open_memmap(path, mode="w+", dtype=whole.dtype, shape=(len(keep), whole.shape[1]))
+            reserve(path)
             step = max(1, _COPIED // (whole.itemsize * whole.shape[1]))
             for start in range(0, len(keep), step):
                 kept[start : start + step] = whole[keep[start : start + step]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ class HistoryLogger(Logger):
             return
         epoch = int(metrics["epoch"])
         row = {**metrics, "epoch": epoch, "phase": self._phase_of[epoch]}
-        rows = [] if self._rows is None and epoch == 0 else self._before(epoch)
+        rows = self._rows if self._rows is not None else self._before(epoch)
         grown = [name for name in row if name not in self._columns]
         self._columns += grown
         rows.append(row)
@@ -62,13 +63,22 @@ class HistoryLogger(Logger):
                 writer.writeheader()
                 writer.writerows(rows)
         else:
-            with self._path.open("a", newline="") as file:
-                csv.DictWriter(file, self._columns, restval="").writerow(row)
+            self._append(row)
         self._rows = rows
 
+    def _append(self, row: Mapping[str, Any]) -> None:
+        """Add a row, whole or not at all."""
+        size = self._path.stat().st_size
+        try:
+            with self._path.open("a", newline="") as file:
+                csv.DictWriter(file, self._columns, restval="").writerow(row)
+        except OSError as error:
+            os.truncate(self._path, size)
+            error.filename = error.filename or str(self._path)
+            raise
+
     def _before(self, epoch: int) -> list[dict[str, Any]]:
-        if self._rows is not None:
-            return self._rows
-        rows = read_history(self._path)
+        """The rows of the epochs before, of a resumed run."""
+        rows = read_history(self._path) if epoch else []
         self._columns = list(rows[0]) if rows else self._columns
-        return [row for row in rows if int(row["epoch"]) < epoch]
+        return rows[:epoch]

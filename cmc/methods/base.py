@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from cmc import distributed
-from cmc.data.loader import Batch, InOrder
+from cmc import distributed, random_states
+from cmc.data.loader import Batch, InOrder, Span
 from cmc.data.module import DataModule
 from cmc.errors import Diverged, UserError
 from cmc.methods.means import Means
@@ -200,9 +200,7 @@ class Method(LightningModule, ABC):
         for name in self.compilable if self._compile else ():
             setattr(self, name, torch.compile(getattr(self, name)))
         if self._random_state:
-            torch.set_rng_state(self._random_state["cpu"])
-            if torch.cuda.is_available() and self._random_state["cuda"] is not None:
-                torch.cuda.set_rng_state(self._random_state["cuda"])
+            random_states.put_back(self._random_state)
             self._random_state = {}
 
     def on_train_epoch_start(self) -> None:
@@ -216,7 +214,7 @@ class Method(LightningModule, ABC):
         passes: InOrder = self.trainer.datamodule.pass_over()  # type: ignore[attr-defined]
         return passes
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def training_step(self, batch: Batch | Span, batch_idx: int) -> None:
         """One optimiser step; the gradient is the sum over the pieces of the objective.
 
         Raises:
@@ -243,12 +241,15 @@ class Method(LightningModule, ABC):
     def _check_finite(self) -> None:
         """Stop a run whose numbers are none: one read from the device, the same on every process."""
         length = self._means.read(norm(self.parameters()))
+        self._check_losses()
+        if not math.isfinite(length) and (found := not_finite(self.named_parameters())):
+            raise self._diverged(f"the parameters {found[0]} hold {found[1]}", ", though every loss was finite")
+
+    def _check_losses(self) -> None:
         for name, value in self._means.means().items():
             if not math.isfinite(value):
                 bad = self._means.first_bad_step()
                 raise self._diverged(f"{name} is {value}", "" if bad is None else f", step {bad + 1}")
-        if not math.isfinite(length) and (found := not_finite(self.named_parameters())):
-            raise self._diverged(f"the parameters {found[0]} hold {found[1]}", ", though every loss was finite")
 
     def _diverged(self, what: str, where: str = "") -> Diverged:
         phase, epoch = self.schedule.at(self.current_epoch)
@@ -269,7 +270,7 @@ class Method(LightningModule, ABC):
         if found := not_finite([("", x)]):
             raise self._diverged(f"{what} hold {found[1]}")
 
-    def pieces(self, batch: Batch) -> Iterator[tuple[dict[str, Tensor], float]]:
+    def pieces(self, batch: Batch | Span) -> Iterator[tuple[dict[str, Tensor], float]]:
         """The objective as a weighted sum whose gradients are taken one piece after the other, to spare memory.
 
         By default the pieces are the chunks that the phase asks for.
@@ -309,14 +310,11 @@ class Method(LightningModule, ABC):
             Diverged: a loss, a parameter or what the optimiser remembers is no finite number, and not worth keeping.
         """
         self._check_savable(checkpoint)
-        cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
-        checkpoint["random_state"] = {"cpu": torch.get_rng_state(), "cuda": cuda}
+        checkpoint["random_state"] = random_states.taken()
         checkpoint["means"] = {**self._means.state_dict(), "notes": self._notes}
 
     def _check_savable(self, checkpoint: Mapping[str, Any]) -> None:
-        for name, value in self._means.means().items():
-            if not math.isfinite(value):
-                raise self._diverged(f"{name} is {value}")
+        self._check_losses()
         if found := not_finite(self.named_parameters()):
             raise self._diverged(f"the parameters {found[0]} hold {found[1]}")
         if found := not_finite(optimizer_numbers(checkpoint.get("optimizer_states", ()))):

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cmc import distributed
-from cmc.data.loader import Batch, InOrder
+from cmc.data.loader import Batch, InOrder, Span
 from cmc.data.module import DataModule, free_memory
 from cmc.errors import UserError
 from cmc.methods.base import Method, one_of
@@ -102,7 +102,7 @@ class Baseline(Method):
         """No terms."""
         return {}
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def training_step(self, batch: Batch | Span, batch_idx: int) -> None:
         """Count the samples; `refresh` has fitted them."""
         self._means.n_seen += batch.total
 

@@ -193,7 +193,7 @@ class DMIM(Method):
         terms = list(self.pieces(batch))
         return {name: total(losses[name] * weight for losses, weight in terms) for name in terms[0][0]}
 
-    def pieces(self, batch: Batch) -> Iterator[tuple[dict[str, Tensor], float]]:
+    def pieces(self, batch: Batch) -> Iterator[tuple[dict[str, Tensor], float]]:  # type: ignore[override]  # no chunks
         """One piece a network."""
         share, rows = self._share_of_run(), self._front(batch)
         beta = self.beta * (min(1.0, share / self.beta_warmup) if self.beta_warmup else 1.0)

@@ -111,6 +111,18 @@ def test_rows_choose_a_subset(features, scaler):
         torch.testing.assert_close(batch.modalities[0], expected)
 
 
+@pytest.mark.parametrize("size", [None, 1, 7, 23, 50])
+def test_a_span_is_cut_as_a_batch_of_everything_is(source, size):
+    (span,), (batch,) = Batches(source, N, chunked=True), Batches(source, N)
+    assert (span.size, span.total, span.share) == (batch.size, batch.total, batch.share) == (N, N, 1.0)
+    cut, expected = list(span.chunks(size)), list(batch.chunks(size))
+    assert [(c.size, c.total, c.offset, c.index.tolist()) for c in cut] == [
+        (c.size, c.total, c.offset, c.index.tolist()) for c in expected
+    ]
+    for mine, theirs in zip(cut, expected, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(mine.modalities, theirs.modalities, strict=True))
+
+
 def test_in_order_passes_over_everything_once(source):
     assert indices(InOrder(source, 10)) == [list(range(10)), list(range(10, 20)), list(range(20, 23))]
 

@@ -1,0 +1,86 @@
+"""A run is asked to stop: Ctrl-C by its user; SIGTERM, or SLURM's SIGUSR1, where the machine is wanted back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NoReturn
+
+from cmc.errors import Preempted
+
+PREEMPTION = (signal.SIGTERM, signal.SIGUSR1)
+
+
+class StoppedAtOnce(BaseException):
+    """A signal of pre-emption came while nothing could be saved; passes by what handles mere exceptions."""
+
+
+@contextmanager
+def preemptible() -> Iterator[None]:
+    """Let the signals of pre-emption end the block with `Preempted`: at once, but for what `Requests` puts off.
+
+    Lightning's own answer to SLURM, which requeues the job, stands back where SIGUSR1 has one already.
+    """
+    if not _is_main():  # no other thread may
+        yield
+        return
+    before = {number: signal.signal(number, _stop_at_once) for number in PREEMPTION}
+    try:
+        yield
+    except StoppedAtOnce as stop:
+        raise Preempted(str(stop)) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop_at_once(number: int, frame: FrameType | None) -> NoReturn:
+    raise StoppedAtOnce(f"stopped at once ({signal.Signals(number).name})")
+
+
+class Requests:
+    """What was asked of a run by signals, put off until it can be done.
+
+    A second Ctrl-C stops at once. The signals of pre-emption are listened to within `preemptible` alone: elsewhere,
+    as in a user's own program, they are not ours.
+
+    Attributes:
+        stop: whether a signal came.
+        preempted: whether it was one of pre-emption.
+    """
+
+    def __init__(self) -> None:
+        self.stop = self.preempted = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def listen(self) -> None:
+        """Take the signals over."""
+        self.stop = self.preempted = False
+        if not _is_main():
+            return
+        ours = PREEMPTION if signal.getsignal(signal.SIGUSR1) is _stop_at_once else ()
+        self._before = {signal.SIGINT: signal.signal(signal.SIGINT, self._ask)}
+        for number in ours:
+            signal.signal(number, self._ask)
+            self._before[number] = _stop_at_once  # not Lightning's, which has taken SIGTERM in the meantime
+
+    def release(self) -> None:
+        """Give the signals back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if not self.stop:
+            os.write(2, b"\nstopping: finishing this step and writing a checkpoint (Ctrl-C again: at once)\n")
+        self.stop, self.preempted = True, self.preempted or number in PREEMPTION
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, self._before[signal.SIGINT])
+
+
+def _is_main() -> bool:
+    return threading.current_thread() is threading.main_thread()
