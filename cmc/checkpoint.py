@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, BinaryIO, NamedTuple
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
 from zlib import crc32
@@ -146,6 +147,8 @@ def _read(path: Path) -> dict[str, Any] | str:
     try:
         check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except UnpicklingError:  # whose advice is to load it all the same
+        return "holds Python objects, and loading these could run any code"
     except Exception as error:
         return " ".join(str(error).split())[:160] or type(error).__name__
     if not (isinstance(content, dict) and isinstance(content.get("state_dict"), dict)):

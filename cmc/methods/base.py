@@ -241,12 +241,15 @@ class Method(LightningModule, ABC):
     def _check_finite(self) -> None:
         """Stop a run whose numbers are none: one read from the device, the same on every process."""
         length = self._means.read(norm(self.parameters()))
+        self._check_losses()
+        if not math.isfinite(length) and (found := not_finite(self.named_parameters())):
+            raise self._diverged(f"the parameters {found[0]} hold {found[1]}", ", though every loss was finite")
+
+    def _check_losses(self) -> None:
         for name, value in self._means.means().items():
             if not math.isfinite(value):
                 bad = self._means.first_bad_step()
                 raise self._diverged(f"{name} is {value}", "" if bad is None else f", step {bad + 1}")
-        if not math.isfinite(length) and (found := not_finite(self.named_parameters())):
-            raise self._diverged(f"the parameters {found[0]} hold {found[1]}", ", though every loss was finite")
 
     def _diverged(self, what: str, where: str = "") -> Diverged:
         phase, epoch = self.schedule.at(self.current_epoch)
@@ -311,9 +314,7 @@ class Method(LightningModule, ABC):
         checkpoint["means"] = {**self._means.state_dict(), "notes": self._notes}
 
     def _check_savable(self, checkpoint: Mapping[str, Any]) -> None:
-        for name, value in self._means.means().items():
-            if not math.isfinite(value):
-                raise self._diverged(f"{name} is {value}")
+        self._check_losses()
         if found := not_finite(self.named_parameters()):
             raise self._diverged(f"the parameters {found[0]} hold {found[1]}")
         if found := not_finite(optimizer_numbers(checkpoint.get("optimizer_states", ()))):

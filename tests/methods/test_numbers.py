@@ -86,12 +86,12 @@ def is_finite(tree):
 
 
 @pytest.mark.parametrize("spoil", [spoil_loss(math.nan), spoil_gradient])
-@pytest.mark.parametrize(("epoch", "step"), [(1, 0), (1, 3), (2, 0), (4, 0)])
-def test_the_checkpoint_on_disk_is_never_one_of_a_poisoned_run(tmp_path, spoil, epoch, step):
-    """Written after every epoch: the one before stands, and every number in it is one."""
+@pytest.mark.parametrize(("epoch", "step", "before"), [(1, 0, 4), (1, 2, 6), (1, 3, 7), (2, 0, 8), (4, 0, 10)])
+def test_the_checkpoint_on_disk_is_never_one_of_a_poisoned_run(tmp_path, spoil, epoch, step, before):
+    """Written after every step: that of the step before stands, and every number in it is one."""
     with pytest.raises(Diverged):
         fit(toy(batch_size=8), ToyData(), tmp_path, [Poison(epoch, step, spoil), Checkpoints(minutes=0)])
-    assert max(checkpoint["epoch"] for checkpoint in saved(tmp_path)) == epoch - 1
+    assert max(checkpoint["global_step"] for checkpoint in saved(tmp_path)) == before
     for checkpoint in saved(tmp_path):
         assert is_finite([checkpoint["state_dict"], checkpoint["optimizer_states"], checkpoint["means"]])
 
@@ -103,9 +103,10 @@ def test_a_signal_in_mid_epoch_does_not_keep_a_poisoned_step(tmp_path, spoil):
             if (trainer.current_epoch, batch_idx) == (1, 1):
                 os.kill(os.getpid(), signal.SIGINT)
 
+    method = toy({"first": {"epochs": 1}, "second": {"epochs": 2}}, batch_size=8)
     with pytest.raises(Diverged):
-        fit(toy(batch_size=8), ToyData(), tmp_path, [Poison(1, 1, spoil), CtrlC(), Checkpoints(minutes=0)])
-    assert [checkpoint["epoch"] for checkpoint in saved(tmp_path)] == [0]
+        fit(method, ToyData(), tmp_path, [Poison(1, 1, spoil), CtrlC(), Checkpoints()])
+    assert [checkpoint["global_step"] for checkpoint in saved(tmp_path)] == [4]
     assert is_finite(saved(tmp_path)[0]["state_dict"])
 
 
