@@ -102,7 +102,7 @@ def parse_yaml(path: Path) -> DictConfig | ListConfig:
 
     text = path.read_text(encoding="utf-8")
     if "*" in text and any(isinstance(token, AliasToken) for token in scan(text)):
-        raise ValueError("it holds an alias, which no configuration of CMC does")
+        raise ValueError("it holds an alias of yaml (*name); a run's files hold plain values")
     return OmegaConf.load(io.StringIO(text))
 
 

@@ -79,7 +79,7 @@ def read_config(run: Path) -> DictConfig:
     return config
 
 
-def read_yaml(path: Path, interpolations: bool = False) -> Any:
+def read_yaml(path: Path, interpolations: bool = False, what: str | None = None) -> Any:
     """A ``config.yaml`` as data: no tags of Python, nothing that stands for anything else.
 
     A run writes its configuration without interpolations, which could read a user's environment, and without aliases,
@@ -88,11 +88,12 @@ def read_yaml(path: Path, interpolations: bool = False) -> Any:
     Args:
         path: the file.
         interpolations: let them pass, as the text that they are.
+        what: opens the message about a damaged file.
 
     Raises:
         UserError: it holds either, is too large, or cannot be read.
     """
-    with refusing(f"{path}: cannot be read; damaged?", path):
+    with refusing(what or f"{path}: cannot be read; damaged?", path):
         if path.stat().st_size > _LARGEST:
             raise UserError(f"{path}: more than {_LARGEST} bytes are no configuration of a run")
         config, text = parse_yaml(path), path.read_text(encoding="utf-8")

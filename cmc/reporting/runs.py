@@ -192,10 +192,8 @@ def read_config(path: Path) -> dict[str, Any]:
 
     if not path.exists():
         raise UserError("no config.yaml: nothing tells the run's settings")
-    try:
-        tree = OmegaConf.to_container(read_yaml(path, interpolations=True), resolve=False)
-    except UserError as error:
-        raise UserError(f"config.yaml: {str(error).removeprefix(f'{path}: ')}") from None
+    config = read_yaml(path, interpolations=True, what="config.yaml cannot be read")
+    tree = OmegaConf.to_container(config, resolve=False)
     if not isinstance(tree, dict):
         raise UserError("config.yaml cannot be read: it holds no mapping")
     return dict(_leaves(tree))
