@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+MINUTES ?= 10
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 APT = $(if $(filter 0,$(shell id -u)),,sudo -n )env DEBIAN_FRONTEND=noninteractive apt-get -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo browser test test-slow faults lint types format scores clean
+.PHONY: help env demo browser test test-slow faults fuzz soak lint types format scores clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,6 +35,12 @@ test-slow: $(READY) ## The slow tests: minutes each
 
 faults: $(READY) ## Runs killed, checkpoints damaged, disks filled up: nothing may be lost; minutes
 	$(THREADS) $(BIN)/python -m tests.faults
+
+fuzz: $(READY) ## Mangled files for every reader, MINUTES=10 for each, or for READERS="npz csv" alone
+	$(THREADS) $(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(READERS)
+
+soak: $(READY) ## 200 short runs in one process, and what grows with them
+	$(THREADS) $(BIN)/python -m tests.soak
 
 lint: $(READY) ## Style and common mistakes (ruff)
 	$(BIN)/ruff check .

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Mapping
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from cmc.errors import UserError
+from cmc.reading import parse_json, parse_yaml, refusing
 from cmc.storage import replacing
 
 if TYPE_CHECKING:
@@ -94,18 +92,10 @@ def read_yaml(path: Path, interpolations: bool = False) -> Any:
     Raises:
         UserError: it holds either, is too large, or cannot be read.
     """
-    try:
-        with path.open(encoding="utf-8") as file:
-            text = file.read(_LARGEST + 1)
-        if len(text) > _LARGEST:
-            raise UserError(f"{path}: more than {_LARGEST} characters are no configuration of a run")
-        if "&" in text and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise UserError(f"{path}: holds an alias of yaml (*name); a run's files hold plain values")
-        config = OmegaConf.load(StringIO(text))
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"{path}: cannot be read; damaged? ({' '.join(str(error).split())[:200]})") from None
+    with refusing(f"{path}: cannot be read; damaged?", path):
+        if path.stat().st_size > _LARGEST:
+            raise UserError(f"{path}: more than {_LARGEST} bytes are no configuration of a run")
+        config, text = parse_yaml(path), path.read_text(encoding="utf-8")
     if (found := re.search(r"\$\{.{0,60}", text)) and not interpolations:
         raise UserError(f"{path}: holds {found[0]!r}; a run's files hold plain values, no interpolations")
     return config
@@ -118,15 +108,14 @@ def read_report(run: Path) -> dict[str, Any]:
         UserError: it is damaged, or of another version.
     """
     path = run / "metrics.json"
-    try:
-        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    damaged = f"{path}: damaged, or written by another version of CMC; train again"
+    with refusing(damaged, path):
+        report = parse_json(path)
         widths, n_clusters = report["features"]["dims"].values(), report["n_clusters"]
-        whole = all(isinstance(number, int) for number in (*widths, n_clusters))
+        whole = all(isinstance(number, int) and number > 0 for number in (*widths, n_clusters))
         whole = whole and {"method", "data", "seed", "scores"} <= report.keys() and "fingerprint" in report["features"]
-    except (ValueError, KeyError, TypeError, AttributeError, OSError):
-        whole = False
     if not whole:
-        raise UserError(f"{path}: damaged, or written by another version of CMC; train again")
+        raise UserError(damaged)
     return report
 
 
@@ -157,22 +146,36 @@ def read_rows(run: Path) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]
         N clusters, and N x D; None in place of these where the run wrote none.
 
     Raises:
-        UserError: they cannot be read, or do not belong together.
+        UserError: a file cannot be read, or they do not belong together.
     """
     import numpy as np
 
     tables = [path for part in _PARTS if (path := run / f"assignments{part}.csv").is_file()]
     parts = [path for part in _PARTS if (path := run / f"embeddings{part}.npy").is_file()]
-    try:
-        rows = np.array([row[:2] for path in tables for row in _table(path)], dtype=np.int64)
-        order = rows[:, 0].argsort()
-        embeddings = np.concatenate([np.load(path, allow_pickle=False) for path in parts])[order] if parts else None
-        return rows[order, 1], embeddings
-    except (ValueError, IndexError, EOFError, csv.Error) as error:
-        names = ", ".join(path.name for path in (*tables, *parts))
-        raise UserError(f"{run}: {names} cannot be read, or differ in length: {' '.join(str(error).split())}") from None
+    rows = np.concatenate([_table(path) for path in tables])
+    embeddings = [_embeddings(path) for path in parts]
+    if embeddings and sum(map(len, embeddings)) != len(rows):
+        raise UserError(f"{parts[0]}: not as many rows as in {tables[0].name}; damaged? train again")
+    order = rows[:, 0].argsort()
+    return rows[order, 1], np.concatenate(embeddings)[order] if embeddings else None
 
 
-def _table(path: Path) -> list[list[str]]:
-    with path.open(newline="") as file:
-        return list(csv.reader(file))[1:]
+def _table(path: Path) -> NDArray[np.int64]:
+    """Indices and clusters, N x 2."""
+    import numpy as np
+
+    with refusing(f"{path}: cannot be read; damaged? train again", path), path.open(newline="") as file:
+        rows = np.array([row[:2] for row in list(csv.reader(file))[1:]], dtype=np.int64)
+        if rows.ndim != 2 or rows.shape[1] != 2 or rows.min() < 0:
+            raise ValueError("an index and a cluster, both from 0, are wanted in each row")
+        return rows
+
+
+def _embeddings(path: Path) -> NDArray[np.float32]:
+    import numpy as np
+
+    with refusing(f"{path}: cannot be read; damaged? train again", path):
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if array.ndim != 2 or array.dtype != np.float32:
+            raise ValueError(f"{array.ndim}-d {array.dtype} in the place of 2-d float32")
+        return np.array(array)

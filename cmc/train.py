@@ -121,20 +121,20 @@ def _ending(run: Path, method: Method) -> Iterator[None]:
     """Where a run ends early, say how to go on with it.
 
     Raises:
-        Diverged: its numbers are none.
         Interrupted: it was asked to stop.
+        Diverged: its numbers are none.
         UserError: the disk is full.
     """
     try:
         yield
-    except Diverged as error:
-        raise Diverged(f"{error}; {_after_divergence(run, method)}") from None
     except StoppedAtOnce as stop:
         raise Preempted(f"{stop}; {onward(run)}") from None
     except Interrupted as stop:
         raise type(stop)(f"{stop}; {onward(run)}") from None
     except SystemExit:  # what Lightning makes of a Ctrl-C that `Checkpoints` has not caught
         raise Interrupted(f"stopped at once; {onward(run)}") from None
+    except Diverged as error:
+        raise Diverged(f"{error}; {_after_divergence(run, method)}") from None
     except OSError as error:
         if error.errno not in FULL:
             raise
@@ -171,9 +171,9 @@ def _after_divergence(run: Path, method: Method) -> str:
         anew = f"{anew}, or with a smaller method.optimizer.lr{f' or {clip}' if clips else ''}"
     if not has_checkpoint(run):
         return f"no checkpoint was written before; {anew}"
-    path, saved = find(run)
-    phase, epoch = method.schedule.at(saved["epoch"])
-    good = f"the last good checkpoint, {path}, is of {phase.name}, epoch {epoch + 1}"
+    saved = find(run)
+    phase, epoch = method.schedule.at(saved.content["epoch"])
+    good = f"the last good checkpoint, {saved.path}, is of {phase.name}, epoch {epoch + 1}"
     return (
         f"{good}: go on from there with python -m cmc.run resume={run} {clip}, or {anew}"
         if clips

@@ -65,8 +65,9 @@ def _annotations(folder: Path, ids: list[int]) -> tuple[tuple[str, ...], np.ndar
     labels = np.zeros((len(ids), len(files)), bool)
     for column, path in enumerate(files):
         for line, text in enumerate(read_lines(path), start=1):
-            if not text.isdecimal() or int(text) not in row:
-                why = "is no image's number" if not text.isdecimal() else "is the number of no image that is here"
+            whole = text.isdecimal() and len(text) < 10
+            if not whole or int(text) not in row:
+                why = "is the number of no image that is here" if whole else "is no image's number"
                 raise UserError(f"{path}, line {line}: {text[:30]!r} {why}; unpack images and annotations again")
             labels[row[int(text)], column] = True
     return tuple(path.stem for path in files), labels, files

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +15,7 @@ from cmc.data.modalities import Modalities
 from cmc.data.scaling import Scaler
 from cmc.distributed import check_same
 from cmc.errors import UserError
+from cmc.memory import free_memory
 
 log = logging.getLogger(__name__)
 PASS = 4096  # samples of a batch where all of them are passed over
@@ -156,15 +155,6 @@ class DataModule(LightningDataModule):
                 f"resume: the run was begun on other data (fingerprint {state_dict['fingerprint']}, "
                 f"now {self.fingerprint}); put the data back, or start a new run"
             )
-
-
-def free_memory() -> float:
-    """Bytes that the system can give, where it says so (Linux); without end elsewhere."""
-    try:
-        (line,) = (line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable"))
-    except (OSError, ValueError):
-        return math.inf
-    return 1024 * float(line.split()[1])
 
 
 def _check_n_clusters(given: int | None, data: Modalities) -> int:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from cmc.data.modalities import Modalities
 from cmc.data.raw.making import Modality
 from cmc.errors import UserError
+from cmc.reading import parse_json, refusing
 from cmc.storage import replacing, reserve
 
 FORMAT = 1
@@ -47,26 +48,29 @@ def read_meta(folder: Path) -> dict[str, Any]:
     """
     if not is_finished(folder):
         raise UserError(f"{folder}: its preparation has not come to its end; run the same cmc.prepare again to go on")
-    damaged = UserError(f"{folder / _META}: damaged; delete the folder and run cmc.prepare again")
-    try:
-        meta = json.loads((folder / _META).read_text(encoding="utf-8"))
+    damaged = f"{folder / _META}: damaged; delete the folder and run cmc.prepare again"
+    with refusing(damaged, folder / _META):
+        meta = parse_json(folder / _META)
         known = meta["format"]
-    except (ValueError, KeyError, TypeError, OSError):
-        raise damaged from None
     if known != FORMAT:
         raise UserError(
             f"{folder}: a feature folder of format {known}, this version reads {FORMAT}; "
             "delete it and run cmc.prepare again"
         )
     if not _is_complete(meta):
-        raise damaged
-    return dict(meta)
+        raise UserError(damaged)
+    return meta
 
 
 def _is_complete(meta: Mapping[str, Any]) -> bool:
     kinds = {"title": str, "n_samples": int, "classes": list, "modalities": dict, "selection": dict, "extraction": dict}
-    return all(isinstance(meta.get(key), kind) for key, kind in kinds.items()) and all(
-        isinstance(about, dict) and isinstance(about.get("width"), int) for about in meta["modalities"].values()
+    return (
+        all(isinstance(meta.get(key), kind) for key, kind in kinds.items())
+        and all(
+            isinstance(about, dict) and isinstance(about.get("width"), int) and name == Path(name).name
+            for name, about in meta["modalities"].items()
+        )
+        and all(isinstance(name, str) for name in meta["classes"])
     )
 
 
@@ -94,10 +98,8 @@ def read_store(folder: Path) -> Modalities:
 def _mapped(path: Path) -> NDArray[Any]:
     if not path.is_file():
         raise UserError(f"{path}: missing, though meta.json names it; delete the folder, run cmc.prepare again")
-    try:
+    with refusing(f"{path}: cut short or damaged; delete the folder, run cmc.prepare again", path):
         return np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, OSError, EOFError) as error:
-        raise UserError(f"{path}: cut short or damaged ({error}); delete the folder, run cmc.prepare again") from None
 
 
 def write_store(
@@ -186,17 +188,21 @@ def _begun(folder: Path, request: str) -> dict[str, dict[str, Any]]:
         if any(not path.name.startswith(_PROGRESS) for path in folder.iterdir()):
             raise UserError(f"{folder}: is not empty; give another data.root for the feature folder")
         return {}
-    try:
-        state = json.loads((folder / _PROGRESS).read_text())
-        begun, done = state["request"], dict(state["done"])
-    except (ValueError, KeyError, TypeError, OSError):
-        raise UserError(f"{folder / _PROGRESS}: damaged; delete the folder and prepare anew") from None
+    with refusing(f"{folder / _PROGRESS}: damaged; delete the folder and prepare anew", folder / _PROGRESS):
+        state = parse_json(folder / _PROGRESS)
+        begun, done = state["request"], {name: _checked(each) for name, each in state["done"].items()}
     if begun != request:
         raise UserError(
             f"{folder}: was begun with other settings or files; give these again, delete the folder, or give another "
             "data.root"
         )
     return done
+
+
+def _checked(state: Mapping[str, Any]) -> dict[str, Any]:
+    """How far a modality is, as `_save_progress` wrote it."""
+    skipped = {str(int(row)): str(reason) for row, reason in state["skipped"].items()}
+    return {"steps": int(state["steps"]), "skipped": skipped}
 
 
 def _fill(
@@ -219,10 +225,8 @@ def _fill(
     if not begun:
         np.lib.format.open_memmap(unfinished, mode="w+", dtype=modality.dtype, shape=(n, modality.width))
         reserve(unfinished)
-    try:
+    with refusing(f"{unfinished}: cut short or damaged; delete the folder and prepare anew", unfinished):
         array = np.lib.format.open_memmap(unfinished, mode="r+")
-    except (ValueError, OSError, EOFError):
-        raise UserError(f"{unfinished}: cut short or damaged; delete the folder and prepare anew") from None
     written = 0
     for step in range(modality.steps):
         if step >= state["steps"]:

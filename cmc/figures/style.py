@@ -35,6 +35,7 @@ _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "cmc",
 }
+_UNDATED: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -90,7 +91,7 @@ def short(name: str) -> str:
 
 @styled
 def save(figure: Figure, path: Path, formats: Sequence[str]) -> None:
-    """Write ``path`` with each format's ending: ``png``, ``pdf``, ``svg``."""
+    """Write ``path`` with each format's ending: ``png``, ``pdf``, ``svg``; the same figure gives the same bytes."""
     for ending in formats:
         with replacing(path.with_name(f"{path.name}.{ending}")) as unfinished:
-            figure.savefig(unfinished)
+            figure.savefig(unfinished, metadata=_UNDATED.get(ending))

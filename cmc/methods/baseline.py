@@ -16,8 +16,9 @@ from torch.nn import functional as F
 
 from cmc import distributed
 from cmc.data.loader import Batch, InOrder, Span
-from cmc.data.module import DataModule, free_memory
+from cmc.data.module import DataModule
 from cmc.errors import UserError
+from cmc.memory import free_memory
 from cmc.methods.base import Method, one_of
 
 log = logging.getLogger(__name__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -10,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cmc.errors import UserError
+from cmc.reading import refusing
 from cmc.reporting.rows import shown
 from cmc.reporting.runs import Run, read_assignments
 from cmc.runs import LABEL_FREE, SCORES, read_history
@@ -47,11 +47,9 @@ def curves(run: Run) -> dict[str, Any] | None:
     Raises:
         UserError: a history that cannot be read.
     """
-    try:
-        rows = read_history(run.folder / "history.csv")
+    with refusing("history.csv cannot be read", path := run.folder / "history.csv"):
+        rows = read_history(path)
         return _curves(rows) if rows else None
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise UserError(f"history.csv cannot be read: {error!r:.200}") from None
 
 
 def _curves(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
@@ -116,12 +114,13 @@ def embedding(run: Run, projection: Projection) -> dict[str, Any] | None:
     assignments = read_assignments(run.folder / "assignments.csv") if path.exists() else None
     if assignments is None:
         return None
-    try:
+    with refusing("embeddings.npy cannot be read", path):
         features = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"embeddings.npy cannot be read: {error}") from None
-    if features.ndim != 2 or len(features) != len(assignments.index):
-        raise UserError(f"embeddings.npy is {features.shape}, but assignments.csv has {len(assignments.index)} rows")
+    if features.ndim != 2 or features.dtype.kind != "f" or len(features) != len(assignments.index):
+        raise UserError(
+            f"embeddings.npy is {features.shape} of {features.dtype}, but assignments.csv has "
+            f"{len(assignments.index)} rows"
+        )
     chosen = spaced(len(features), _SAMPLES)
     block = np.asarray(features[chosen], dtype=np.float32)
     if not np.isfinite(block).all():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmc.errors import UserError
+from cmc.reading import parse_json, refusing, text_array
 from cmc.runs import LABEL_FREE, SCORES, read_yaml
 
 if TYPE_CHECKING:
@@ -152,12 +152,8 @@ def read_run(folder: Path) -> Run:
     path = folder / "metrics.json"
     if not path.exists():
         raise UserError("no metrics.json: the run has not finished")
-    try:
-        report, written = json.loads(path.read_text(encoding="utf-8")), path.stat().st_mtime
-    except (OSError, ValueError) as error:
-        raise UserError(f"metrics.json cannot be read: {_line(error)}") from None
-    if not isinstance(report, dict):
-        raise UserError("metrics.json cannot be read: it holds no mapping")
+    with refusing("metrics.json cannot be read", path):
+        report, written = parse_json(path), path.stat().st_mtime
     _check(report)
     return Run(folder, report, read_config(folder / "config.yaml"), written)
 
@@ -222,10 +218,6 @@ def noting(lines: list[str], folder: Path) -> Iterator[None]:
         lines.append(f"{folder}: {error}")
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
-
-
 def read_assignments(path: Path) -> Assignments | None:
     """The columns of an ``assignments.csv``; None where there is none.
 
@@ -236,7 +228,7 @@ def read_assignments(path: Path) -> Assignments | None:
 
     if not path.exists():
         return None
-    try:
+    with refusing(f"{path.name} cannot be read", path):
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.reader(file)
             columns = dict(zip(next(reader), zip(*reader, strict=True), strict=True))
@@ -244,10 +236,8 @@ def read_assignments(path: Path) -> Assignments | None:
             np.array(columns["index"], dtype=np.int64),
             np.array(columns["cluster"], dtype=np.int64),
             np.array(columns["confidence"], dtype=np.float64),
-            np.array(columns["label"]) if "label" in columns else None,
+            text_array(path.name, columns["label"]) if "label" in columns else None,
         )
         if found.cluster.min() < 0:
             raise ValueError("a cluster below 0")
         return found
-    except (OSError, ValueError, KeyError, StopIteration, csv.Error) as error:
-        raise UserError(f"{path.name} cannot be read: {_line(error) or 'it is empty'}") from None

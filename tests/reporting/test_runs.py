@@ -130,5 +130,5 @@ def test_assignments_are_read_with_any_label(tmp_path):
 )
 def test_broken_assignments_are_one_line(tmp_path, text):
     (tmp_path / "assignments.csv").write_text(text)
-    with pytest.raises(UserError, match=r"^assignments\.csv cannot be read: .+"):
+    with pytest.raises(UserError, match=r"^assignments\.csv cannot be read \(.+\)$"):
         read_assignments(tmp_path / "assignments.csv")

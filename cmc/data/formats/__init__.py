@@ -112,10 +112,20 @@ def read_arrays(path: str | Path) -> Arrays:
             raise UserError(f"{path}: {why_not}")
     for form in FORMS:
         if form.is_it(path, head):
-            return form.read(path)
+            return _of_some_size(path, form.read(path))
     if path.is_dir():
         raise UserError(f"{path}: nothing readable in it; what can be read: {READABLE}")
     raise UserError(f"{path}: no form that is read, or cut short in its first bytes; what can be read: {READABLE}")
+
+
+def _of_some_size(path: Path, arrays: Arrays) -> Arrays:
+    """Refuse arrays of empty values, of which a file of no size may declare any number."""
+    for name, array in arrays.items():
+        if array.size and not array.dtype.itemsize:
+            raise UserError(
+                f"{path}: the values of {name!r} have no size ({array.dtype}); leave it out, or save it again"
+            )
+    return arrays
 
 
 def _head(path: Path) -> bytes:

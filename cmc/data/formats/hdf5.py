@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cmc.data.formats.arrays import Arrays, dense, reading
-from cmc.data.formats.matlab import Variable, name_variables
+from cmc.data.formats.arrays import Arrays, dense
+from cmc.data.formats.matlab import OTHER, Variable, name_variables
+from cmc.memory import check_size
+from cmc.reading import reading, text_array
 
-_OTHER = np.empty((1, 1), dtype=object)  # in the place of a struct, an object, a function: named as not used
+_MOST_NESTED = 32  # groups
 
 
 def read_hdf5(path: Path) -> Arrays:
@@ -28,16 +32,31 @@ def read_hdf5(path: Path) -> Arrays:
     """
     import h5py
 
-    with reading(str(path), "an HDF5 file"), h5py.File(path, "r") as file:
+    with reading(path, "an HDF5 file"), h5py.File(path, "r") as file:
         if _is_matlab(path, file):
             return name_variables(path, {name: _variable(file, item) for name, item in _items(file).items()})
-        datasets: dict[str, Any] = {}
-        file.visititems(lambda name, item: datasets.update({name: item}) if hasattr(item, "shape") else None)
+        datasets = dict(_datasets(file, set()))
         last = Counter(name.rpartition("/")[2] for name in datasets)
         return {
             name if last[short := name.rpartition("/")[2]] > 1 else short: _as_it_lies(item)
             for name, item in datasets.items()
         }
+
+
+def _datasets(group: Any, seen: set[int], path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Paths and datasets within, each once; HDF5's own walk ends the process where groups nest without end."""
+    import h5py
+
+    if len(path) > _MOST_NESTED:
+        raise ValueError(f"groups nested more than {_MOST_NESTED} deep")
+    for name, item in _linked(group).items():
+        if (address := h5py.h5o.get_info(item.id).addr) in seen:
+            continue
+        seen.add(address)
+        if isinstance(item, h5py.Group):
+            yield from _datasets(item, seen, (*path, name))
+        elif isinstance(item, h5py.Dataset):
+            yield "/".join((*path, name)), item
 
 
 def _is_matlab(path: Path, file: Any) -> bool:
@@ -48,22 +67,30 @@ def _is_matlab(path: Path, file: Any) -> bool:
 
 def _items(file: Any) -> dict[str, Any]:
     """Return the variables, without MATLAB's own ``#refs#`` and ``#subsystem#``, and without links to elsewhere."""
+    return {name: item for name, item in _linked(file).items() if not name.startswith("#")}
+
+
+def _linked(group: Any) -> dict[str, Any]:
     import h5py
 
-    names = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
-    return {name: file[name] for name in names if not name.startswith("#")}
+    names = [name for name in group if isinstance(group.get(name, getlink=True), h5py.HardLink)]
+    return {name: group[name] for name in names}
 
 
 def _as_it_lies(dataset: Any) -> NDArray[Any]:
     import h5py
 
+    where = f"{dataset.file.filename}, dataset {dataset.name!r}"
     if h5py.check_string_dtype(dataset.dtype):
-        return np.array(dataset.asstr()[()], dtype=str)
+        check_size(where, dataset.nbytes)
+        texts = np.asarray(dataset.asstr()[()], dtype=object)
+        return text_array(where, texts.ravel().tolist()).reshape(texts.shape)
     if dataset.shape is None or dataset.dtype.kind == "O":
-        return _OTHER
+        return OTHER
     start = dataset.id.get_offset()
     if dataset.ndim == 2 and start is not None and dataset.id.get_storage_size() == dataset.nbytes:
         return np.memmap(dataset.file.filename, dataset.dtype, "r", start, dataset.shape)
+    check_size(where, max(dataset.nbytes, math.prod(dataset.chunks or ()) * dataset.dtype.itemsize))
     return np.asarray(dataset[()])
 
 
@@ -82,7 +109,7 @@ def _matrix(item: Any) -> NDArray[Any]:
     if "MATLAB_sparse" in item.attrs:
         return _sparse(item)
     if isinstance(item, h5py.Group) or "MATLAB_object_decode" in item.attrs:
-        return _OTHER
+        return OTHER
     if item.attrs.get("MATLAB_empty"):  # what is stored is the shape
         return np.empty((0, 0))
     array: NDArray[Any] = _as_it_lies(item).T

@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmc.data.formats.arrays import LABELS, SERIES, Arrays, dense, is_numeric, reading
+from cmc.data.formats.arrays import LABELS, SERIES, Arrays, dense, is_numeric
+from cmc.data.formats.mat5 import Walk
 from cmc.errors import UserError
+from cmc.reading import reading
 
+OTHER = np.empty((1, 1), dtype=object)  # in the place of a struct, an object, a function: named as not used
 Variable = NDArray[Any] | list[NDArray[Any]]  # a list is a cell array, in MATLAB's linear order
 
 
@@ -22,17 +25,17 @@ def read_mat(path: Path) -> Arrays:
         UserError: The file is damaged.
     """
     from scipy.io import loadmat
+    from scipy.io.matlab import matfile_version
 
-    with reading(str(path), "a MATLAB file"):
-        variables = loadmat(path, appendmat=False)
-        return name_variables(
-            path,
-            {
-                name: [dense(cell) for cell in value.ravel(order="F")] if value.dtype == object else dense(value)
-                for name, value in variables.items()
-                if not name.startswith("__")
-            },
-        )
+    with reading(path, "a MATLAB file"):
+        walk = Walk(path) if matfile_version(path, appendmat=False)[0] == 1 else None
+        variables = loadmat(path, appendmat=False, variable_names=walk.used if walk else None)
+        read: dict[str, Variable] = {
+            name: [dense(cell) for cell in value.ravel(order="F")] if value.dtype == object else dense(value)
+            for name, value in variables.items()
+            if not name.startswith("__")
+        }
+        return name_variables(path, read | {name: OTHER for name in (walk.others if walk else ()) if name})
 
 
 def name_variables(path: Path, variables: Mapping[str, Variable]) -> Arrays:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cmc.data.formats.arrays import Arrays, reading
+from cmc.data.formats.arrays import Arrays
 from cmc.data.formats.sniff import files_in
 from cmc.errors import UserError
+from cmc.memory import check_size
+from cmc.reading import reading
 
 
 def read_npz(path: Path) -> Arrays:
@@ -19,7 +21,8 @@ def read_npz(path: Path) -> Arrays:
     """
     arrays: Arrays = {}
     # opened here because np.load leaves a file open that proves to be cut short
-    with reading(str(path), "a NumPy archive"), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+    with reading(path, "a NumPy archive"), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        check_size(str(path), sum(member.file_size for member in archive.zip.infolist()))
         for name in archive.files:
             with reading(f"{path}, array {name!r}", "a NumPy array"):
                 array = archive[name]
@@ -37,6 +40,6 @@ def read_npy_folder(path: Path) -> Arrays:
     """
     arrays: Arrays = {}
     for file in files_in(path, ".npy"):
-        with reading(str(file), "a NumPy array"):
+        with reading(file, "a NumPy array"):
             arrays[file.stem] = np.lib.format.open_memmap(file, mode="r")
     return arrays

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmc.data.formats.arrays import LABELS, Arrays, reading
+from cmc.data.formats.arrays import LABELS, Arrays
 from cmc.data.formats.sniff import files_in
 from cmc.errors import UserError
+from cmc.reading import reading, text_array
 
 _HEADINGS = {*map(str.lower, LABELS), "class", "target"}  # of a column of class names, which look like a heading
 
@@ -38,7 +39,7 @@ def read_table(file: Path) -> NDArray[Any]:
     Raises:
         UserError: No row of data; a cell that is no finite number; rows of different lengths; another encoding.
     """
-    with reading(str(file), "a csv table"):
+    with reading(file, "a csv table"):
         try:
             return _read(file)
         except UnicodeDecodeError:
@@ -85,7 +86,7 @@ def _class_names(file: Path, separator: str) -> NDArray[Any] | None:
     if len(cells) < sum(1 for _ in _rows(file, separator)):
         return None
     heading = cells[0].lower() in {*_HEADINGS, file.stem.lower()}
-    return np.array(cells[heading:], dtype=str)
+    return text_array(file, cells[heading:])
 
 
 def _numbers(file: Path, separator: str, header: bool) -> NDArray[np.float64] | None:

@@ -82,7 +82,7 @@ def read_lines(path: Path, encoding: str = "utf-8") -> list[str]:
     """The lines of a text file, stripped, without empty ones at its end.
 
     Raises:
-        UserError: it cannot be read, is empty, is no text of the encoding, or is a web page.
+        UserError: it cannot be read, is empty, is no text of the encoding, holds a zero byte, or is a web page.
     """
     try:
         text = path.read_bytes().decode(encoding).lstrip("\ufeff")
@@ -92,6 +92,8 @@ def read_lines(path: Path, encoding: str = "utf-8") -> list[str]:
         raise UserError(f"{path}: no text at byte {error.start}; copy or download it again") from None
     if not text.strip():
         raise UserError(f"{path}: the file is empty; copy or download it again")
+    if "\0" in text:
+        raise UserError(f"{path}: no text: it holds a zero byte; copy or download it again")
     check_no_page(path, text)
     return [line.strip() for line in text.rstrip().split("\n")]
 

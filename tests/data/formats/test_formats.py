@@ -292,7 +292,7 @@ def test_too_large_for_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     np.savez(tmp_path / "v.npz", img=IMG, txt=TXT)
     monkeypatch.setattr(np, "load", full)
-    assert "does not fit into memory; save each modality as .npy" in refusal(tmp_path / "v.npz")
+    assert "or save each modality as .npy, and give their folder, which is mapped" in refusal(tmp_path / "v.npz")
 
 
 # cut short: no library's error may get through, and nothing may be taken for the whole
