@@ -195,7 +195,8 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         tree = OmegaConf.to_container(read_yaml(path, interpolations=True), resolve=False)
     except UserError as error:
-        raise UserError(f"config.yaml: {str(error).removeprefix(f'{path}: ')}") from None
+        reason = str(error).removeprefix(f"{path}: ").removeprefix("cannot be read; ")
+        raise UserError(f"config.yaml cannot be read: {reason}") from None
     if not isinstance(tree, dict):
         raise UserError("config.yaml cannot be read: it holds no mapping")
     return dict(_leaves(tree))
