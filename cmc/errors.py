@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
 
 class UserError(Exception):
     """A mistake in a configuration, a file or a command: one line that says what, where, and what to do.
 
     The commands print it without a traceback and exit with status 2.
+
+    Args:
+        line: where names or values of a file in it hold line breaks or other control characters, blanks stand for them.
     """
+
+    def __init__(self, line: object) -> None:
+        super().__init__(_CONTROL.sub(" ", str(line)))
 
 
 class Diverged(UserError):

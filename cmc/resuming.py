@@ -68,7 +68,7 @@ def taken_up(
     if has_checkpoint(folder):
         log.info("%s: going on", folder)
         config.resume = str(folder)
-        config.trust = named_packages(OmegaConf.to_container(config))  # of what the user gave, which equals the saved
+        config.trust = named_packages(OmegaConf.to_container(config, resolve=True))  # which the saved one equals
         return config, [], None
     if not external_rank():
         (folder / "config.yaml").unlink(missing_ok=True)

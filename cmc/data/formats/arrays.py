@@ -34,5 +34,7 @@ def dense(value: Any) -> NDArray[Any]:
             raise MemoryError
         value = value.tocsc()
         value.check_format(full_check=True)  # toarray writes wherever the indices say
+        if (np.diff(value.indptr) < 0).any():  # not checked where no value is stored
+            raise ValueError("the columns of a sparse matrix end before they begin")
         value = value.toarray()
     return np.asarray(value)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmc.data.formats.arrays import Arrays, dense
+from cmc.data.formats.heaps import check_heaps
 from cmc.data.formats.matlab import OTHER, Variable, name_variables
 from cmc.memory import check_size
 from cmc.reading import reading, text_array
@@ -83,6 +84,7 @@ def _as_it_lies(dataset: Any) -> NDArray[Any]:
     where = f"{dataset.file.filename}, dataset {dataset.name!r}"
     if h5py.check_string_dtype(dataset.dtype):
         check_size(where, dataset.nbytes)
+        check_heaps(Path(dataset.file.filename), dataset.file.id.get_create_plist().get_sizes()[1])
         texts = np.asarray(dataset.asstr()[()], dtype=object)
         return text_array(where, texts.ravel().tolist()).reshape(texts.shape)
     if dataset.shape is None or dataset.dtype.kind == "O":
