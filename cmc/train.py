@@ -127,8 +127,6 @@ def _ending(run: Path, method: Method) -> Iterator[None]:
     """
     try:
         yield
-    except Diverged as error:
-        raise Diverged(f"{error}; {_after_divergence(run, method)}") from None
     except StoppedAtOnce as stop:
         raise Preempted(f"{stop}; {onward(run)}") from None
     except Interrupted as stop:
