@@ -7,7 +7,7 @@ THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 APT = $(if $(filter 0,$(shell id -u)),,sudo -n )env DEBIAN_FRONTEND=noninteractive apt-get -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo browser test test-slow faults fuzz soak lint types format scores clean
+.PHONY: help env demo browser test test-slow faults fuzz soak bench lint types format scores clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ faults: $(READY) ## Runs killed, checkpoints damaged, disks filled up: nothing m
 
 fuzz: $(READY) ## Mangled files for every reader, MINUTES=10 for each, or for READERS="npz csv" alone
 	$(THREADS) $(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(READERS)
+
+bench: $(READY) ## Both methods against the textbook loop and the processor's limits; ten minutes
+	$(BIN)/python -m experiments.benchmark
 
 soak: $(READY) ## 200 short runs in one process, and what grows with them
 	$(THREADS) $(BIN)/python -m tests.soak

@@ -25,46 +25,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from pytorch_lightning import Callback
 
 from cmc.composition import composed
 from cmc.storage import replacing
 from cmc.train import fit
 from experiments import naive
+from experiments.stopwatch import Stopwatch, now
 
 HOME = Path(__file__).resolve().parents[1]
 RESULTS = HOME / "experiments" / "results"
 Times = dict[str, list[float]]
-
-
-class Stopwatch(Callback):
-    """Seconds of each epoch and of its steps alone, and the moment of the first step; ``latest``: of the last run."""
-
-    latest: Stopwatch
-
-    def __init__(self, mark: str | None = None) -> None:
-        Stopwatch.latest = self
-        self.epochs: list[tuple[str, float, float]] = []
-        self._mark, self._began, self._steps, self._step = mark, 0.0, 0.0, 0.0
-
-    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        """Begin an epoch."""
-        self._began, self._steps = now(pl_module.device), 0.0
-
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Begin a step."""
-        if self._mark:
-            Path(self._mark).write_text(str(time.time()))
-            self._mark = None
-        self._step = time.perf_counter()
-
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """End a step."""
-        self._steps += time.perf_counter() - self._step
-
-    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        """End an epoch."""
-        self.epochs.append((pl_module.phase.name, now(pl_module.device) - self._began, self._steps))
 
 
 class Case(NamedTuple):
@@ -119,13 +89,6 @@ LEAN = {"callbacks__figures": None, "callbacks__checkpoints": None, "callbacks__
 LEAN |= {"evaluate_every": 0, "callbacks__results__embeddings": False}
 
 
-def now(device: torch.device) -> float:
-    """Seconds, once all that was asked of the device is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
-
-
 def limit(dtype: torch.dtype, device: torch.device, size: int = 4096) -> float:
     """GFLOP/s of a large product of square matrices, the best of ten."""
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
@@ -140,7 +103,7 @@ def limit(dtype: torch.dtype, device: torch.device, size: int = 4096) -> float:
 def ours(case: Case, device: torch.device, **settings: Any) -> tuple[float, float]:
     """Seconds of an epoch, phases mixed as the recipe has them, and the share of it that steps take, in a whole run."""
     accelerator = {"trainer__accelerator": "gpu" if device.type == "cuda" else "cpu"}
-    watch = {"callbacks__stopwatch": {"_target_": "experiments.benchmark.Stopwatch"}}
+    watch = {"callbacks__stopwatch": {"_target_": "experiments.stopwatch.Stopwatch"}}
     config = composed(case.method, case.data | case.settings | LEAN | accelerator | watch | settings, "synthetic")
     with tempfile.TemporaryDirectory() as folder:
         fit(config, folder)
@@ -225,7 +188,7 @@ def start_up() -> float:
     """Seconds from typing the demo's command to its first step."""
     with tempfile.TemporaryDirectory() as folder:
         mark = Path(folder, "mark")
-        watch = f"+callbacks.stopwatch={{_target_:experiments.benchmark.Stopwatch,mark:{mark}}}"
+        watch = f"+callbacks.stopwatch={{_target_:experiments.stopwatch.Stopwatch,mark:{mark}}}"
         short = ["experiment=demo", "max_phase_epochs=1", "~callbacks.figures", f"hydra.run.dir={folder}/run"]
         began = time.time()
         subprocess.run([sys.executable, "-m", "cmc.run", *short, watch], cwd=HOME, capture_output=True, check=True)
@@ -235,7 +198,7 @@ def start_up() -> float:
 def whole(path: str) -> dict[str, Any]:
     """A default run of CMMC on MNIST-USPS, figures and all, beside the naive loop's epochs alone."""
     settings = {"data__root": path, "trainer__accelerator": "cpu"}
-    watch = {"callbacks__stopwatch": {"_target_": "experiments.benchmark.Stopwatch"}}
+    watch = {"callbacks__stopwatch": {"_target_": "experiments.stopwatch.Stopwatch"}}
     naive_seconds = naive_epoch(CASES[next(iter(CASES))], torch.device("cpu"))
     before = naive_seconds()
     with tempfile.TemporaryDirectory() as folder:
@@ -324,15 +287,16 @@ def main() -> None:
         variants |= {f"{name}, compiled": {**v, "compile": True} for name, v in variants.items()}
     kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
     model = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
-    found: dict[str, Any] = {
+    measured = ("naive", "32-true", "bf16-mixed")
+    peaks = {(title, name): peak(title, name, given.device) for title in CASES for name in measured}
+    found: dict[str, Any] = {  # after the peaks: a child's begins with its parent's size
         "machine": f"{model}, {torch.get_num_threads()} threads, torch {torch.__version__}",
         "limits": {name: round(limit(dtype, device)) for name, dtype in kinds.items()},
         "start_up": min(start_up() for _ in range(3)),
         "cases": {title: measure(case, device, given.repeats, variants) for title, case in CASES.items()},
     }
-    for title, rows in found["cases"].items():
-        for name in ("naive", "32-true", "bf16-mixed"):
-            rows[name]["peak_mib"] = peak(title, name, given.device)
+    for (title, name), mib in peaks.items():
+        found["cases"][title][name]["peak_mib"] = mib
     if given.whole:
         found["whole"] = whole(given.whole)
     if given.accuracy:
