@@ -18,6 +18,7 @@ from tests.fuzz.targets import Finding, Place, Target, name_of
 
 LIMIT_GIB = 0.25  # that the readers are given
 ROOM = 2**30  # bytes of address space besides, which only an allocation without bound exceeds
+GULP = 1024 * LIMIT_GIB + 640  # MiB that no single input may take: the limit, what it leaves to libraries, and a rest
 HANG = 5  # seconds
 CORPUS = Path(__file__).parent / "corpus"
 _STATUS = re.compile(r"^#(\d+)\s.*cov: (\d+)", re.MULTILINE)
@@ -118,6 +119,8 @@ def _run(place: Place, found: Path, log: Path, arguments: list[str], tries: int)
             seen.add(finding.signature)
             _keep(found, data, finding)
         if (now := resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) > peak + 2**13:
+            if now - peak > GULP * 2**10:
+                _keep(found, data, Finding("oom", f"{(now - peak) / 2**10:.0f} MiB for {len(data)} bytes"))
             peak = now
             (found / "memory.json").write_text(json.dumps({"growth_mib": (now - begun) / 2**10}))
         if (tried := tried + 1) == tries:

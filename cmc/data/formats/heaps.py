@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 from pathlib import Path
 
-_MARK = b"GCOL\x01\0\0\0"
+_MARK = b"GCOL\x01"
 _LEAST = 4096  # bytes of a heap
 
 
