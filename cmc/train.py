@@ -133,6 +133,8 @@ def _ending(run: Path, method: Method) -> Iterator[None]:
         raise type(stop)(f"{stop}; {onward(run)}") from None
     except SystemExit:  # what Lightning makes of a Ctrl-C that `Checkpoints` has not caught
         raise Interrupted(f"stopped at once; {onward(run)}") from None
+    except Diverged as error:
+        raise Diverged(f"{error}; {_after_divergence(run, method)}") from None
     except OSError as error:
         if error.errno not in FULL:
             raise

@@ -24,9 +24,11 @@ from cmc.data.loader import Batch, InOrder, Span
 from cmc.data.module import DataModule
 from cmc.errors import Diverged, UserError
 from cmc.methods.means import Means
-from cmc.methods.numbers import clip, norm, not_finite, optimizer_numbers
+from cmc.methods.numbers import clip, drop_vanishing, norm, not_finite, optimizer_numbers
 from cmc.methods.schedule import Phase, Schedule
 from cmc.strategy import Processes
+
+_TIDYING = 100  # steps; 0.9 ** 100 * 1e-32 is no denormal number yet
 
 
 class Method(LightningModule, ABC):
@@ -235,6 +237,8 @@ class Method(LightningModule, ABC):
         if self.gradient_clip is not None:
             clip(self.parameters(), self.gradient_clip, getattr(self.trainer.precision_plugin, "scaler", None))
         optimizer.step()
+        if self.device.type == "cpu" and self.global_step % _TIDYING == 0:
+            drop_vanishing(optimizer.optimizer)
         if batch_idx + 1 == n_steps:
             self._check_finite()
 

@@ -12,7 +12,7 @@ from pytorch_lightning.plugins.precision import MixedPrecision
 
 from cmc.callbacks import Checkpoints, Evaluation
 from cmc.errors import Diverged, UserError
-from cmc.methods.numbers import clip, not_finite
+from cmc.methods.numbers import clip, drop_vanishing, not_finite
 from cmc.train import LOOP
 from tests.methods.toy import Toy, ToyData, fit
 
@@ -211,3 +211,25 @@ def test_clip_leaves_parameters_without_a_gradient_alone():
 def test_a_bound_that_is_none_is_refused(longest):
     with pytest.raises(UserError, match=r"method\.gradient_clip: .* given; it must be a number above 0, or null"):
         toy(gradient_clip=longest)
+
+
+def test_moments_are_dropped_before_they_become_denormal_and_weights_go_where_they_went():
+    """Inputs that are always 0 leave moments that shrink for ever; against the same steps without dropping any."""
+    torch.manual_seed(0)
+    batches = [torch.randn(16, 5) * (torch.tensor([1.0, 1, 0, 0, 1]) if step > 0 else 1.0) for step in range(1100)]
+    ends = []
+    for tidy in (True, False):
+        torch.manual_seed(1)
+        layer = torch.nn.Linear(5, 3)
+        optimizer = torch.optim.Adam(layer.parameters(), lr=1e-3, fused=True)
+        for step, x in enumerate(batches, start=1):
+            optimizer.zero_grad()
+            layer(x).square().mean().backward()
+            optimizer.step()
+            if tidy and step % 100 == 0:
+                drop_vanishing(optimizer)
+        mean = optimizer.state[layer.weight]["exp_avg"]
+        denormal = (mean != 0) & (mean.abs() < torch.finfo(torch.float32).tiny)
+        ends.append((layer.weight.detach().clone(), denormal.any().item()))
+    assert [denormal for _, denormal in ends] == [False, True]
+    assert torch.equal(ends[0][0], ends[1][0])
