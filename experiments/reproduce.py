@@ -5,7 +5,7 @@
 
 Runs go to ``multirun/NAME/METHOD``; those that are finished there are not run again. ``results/NAME.csv`` has a row a
 run, with its commit and precision (on CPUs with AMX both methods train in bf16-mixed), and ``results/NAME.md`` the
-table; the README shows those of digits and synthetic.
+table; the README shows that of digits.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from cmc.storage import replacing
 HOME = Path(__file__).resolve().parents[1]
 RESULTS = HOME / "experiments" / "results"
 README = HOME / "README.md"
-IN_README = ("digits", "synthetic")
+IN_README = ("digits",)
 LEAN = ["~callbacks.figures", "callbacks.results.embeddings=false", "evaluate_every=0"]
 
 

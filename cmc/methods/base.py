@@ -8,9 +8,11 @@ needs lives in buffers: a checkpoint taken anywhere then resumes bit for bit.
 from __future__ import annotations
 
 import math
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from shutil import which
 from typing import Any, ClassVar
 
 import torch
@@ -80,6 +82,8 @@ class Method(LightningModule, ABC):
         self.schedule = Schedule(phases, batch_size)
         self.drop_last = drop_last
         self._optimizer, self._scheduler, self._compile = optimizer, scheduler, compile
+        if compile and not torch.cuda.is_available() and which(compiler := os.environ.get("CXX", "g++")) is None:
+            raise UserError(f"method.compile: true given, but there is no C++ compiler ({compiler}); give false")
         self.gradient_clip = gradient_clip
         self._means = Means()
         self._notes: dict[str, float] = {}
