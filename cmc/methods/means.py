@@ -38,7 +38,7 @@ class Means:
         """
         objective = torch.stack(list(losses.values())).sum()
         for name, value in losses.items():
-            weighted = value.detach() * weight
+            weighted = (value.detach() * weight).to(_wide(value))
             self._sums[name] = self._sums[name] + weighted if name in self._sums else weighted
         if len(self._steps) != n_steps:
             self._steps = torch.zeros(n_steps, device=objective.device)
@@ -47,7 +47,8 @@ class Means:
 
     def read(self, also: Tensor) -> float:
         """Read the sums from the device, and with them the sum over processes of a scalar, which is returned."""
-        *sums, last = distributed.total(torch.stack([*self._sums.values(), also])).tolist()
+        own = [x.to(_wide(also)) for x in (*self._sums.values(), also)]
+        *sums, last = distributed.total(torch.stack(own)).tolist()
         self._read = (self.n_seen, dict(zip(self._sums, sums, strict=True)))
         return float(last)
 
@@ -70,10 +71,16 @@ class Means:
 
     def state_dict(self) -> dict[str, Any]:
         """The sums of all processes."""
-        return {"sums": {name: torch.tensor(value) for name, value in self.sums().items()}, "n_seen": self.n_seen}
+        sums = {name: torch.tensor(value, dtype=torch.float64) for name, value in self.sums().items()}
+        return {"sums": sums, "n_seen": self.n_seen}
 
     def load_state_dict(self, state: Mapping[str, Any], first: bool) -> None:
         """Take over what ``state_dict`` gave; the sums go to the first process."""
         self.__init__()  # type: ignore[misc]
         self._sums = {name: value if first else torch.zeros_like(value) for name, value in state["sums"].items()}
         self.n_seen = state["n_seen"]
+
+
+def _wide(x: Tensor) -> torch.dtype:
+    """Double precision where the device has it: sums of float32 numbers do not depend on their order then."""
+    return torch.float32 if x.device.type == "mps" else torch.float64
