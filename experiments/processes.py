@@ -33,6 +33,7 @@ CASES = {
     ],
 }
 LEAN = ["evaluate_every=0", "~callbacks.figures", "~callbacks.checkpoints", "callbacks.results.embeddings=false"]
+LEAN += ["trainer.precision=32-true"]
 SETTINGS = {"1 process, 1 thread": (1, 1), "1 process, 2 threads": (1, 2), "2 processes, 1 thread each": (2, 1)}
 
 

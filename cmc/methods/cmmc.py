@@ -182,10 +182,9 @@ class CMMC(Method):
 
     def _kmeans(self, batch: Batch) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Of every modality: its features' least value and spread a dimension, and k-means' centres of them, scaled."""
-        chunks = [self._encode(chunk) for chunk in batch.chunks(_CHUNK)]
+        chunks = ([self._feature(z) for z in self._encode(chunk)] for chunk in batch.chunks(_CHUNK))
         found = []
-        for codes in zip(*chunks, strict=True):
-            h = torch.cat([self._feature(z) for z in codes])
+        for h in map(torch.cat, zip(*chunks, strict=True)):
             self.require_finite("features", h)
             low, spread = column_range(h)
             centres = h.new_empty(self.n_clusters, h.shape[1])

@@ -35,13 +35,13 @@ def clip(parameters: Iterable[Tensor], longest: float, scaler: Any = None) -> No
 
 
 def drop_vanishing(optimizer: Optimizer) -> None:
-    """Set moments of Adam below 1e-32 to 0, before they become denormal numbers, with which CPUs compute slowly.
+    """Set means of Adam below 1e-32 to 0, before they become denormal numbers, with which CPUs compute slowly.
 
     A weight without a gradient (a pixel that is always 0, a unit that never fires) leaves a mean that shrinks by a
     tenth a step, and as a denormal number stays for good. What is dropped here moves no weight: Adam's epsilon is 1e-8.
     """
     for name, x in optimizer_numbers([{"state": optimizer.state}]):
-        if name in ("exp_avg", "exp_avg_sq"):
+        if name == "exp_avg":
             x.copy_(torch.nn.functional.hardshrink(x, 1e-32))
 
 
