@@ -125,6 +125,9 @@ _RULES: dict[str, Rule] = {
     "trainer.num_nodes": Rule(lambda v: _whole(v, 1), "a whole number of at least 1"),
     "objective": Rule(lambda v: isinstance(v, str), "a key of metrics.json, such as label_free.quality"),
     "trainer.precision": Rule(lambda v: v in _PRECISIONS, "one of auto, 32-true, 16-mixed, bf16-mixed"),
+    "method.scheduler": Rule(
+        lambda v: v is None, "null, or a mapping with the _target_ of a schedule and _partial_: true"
+    ),
     "method.batch_size": _SIZE,
     "method.gradient_clip": Rule(
         lambda v: v is None or (_number(v) and 0 < v < float("inf")), "a number above 0, or null"

@@ -177,6 +177,11 @@ def test_a_key_of_one_choice_in_a_sweep_over_choices_says_how_to_write_it(refuse
     assert line.startswith("data.surrogate: where data is swept over, write ++data.surrogate=")
 
 
+def test_a_schedule_by_name_alone_is_refused():
+    line = refused("method=dmim", "method.scheduler=cosine", "hydra.run.dir=out")
+    assert line.startswith("method.scheduler: 'cosine' given; it must be null, or a mapping with the _target_")
+
+
 def test_umap_that_is_missing_is_told_before_anything_is_read(refused, monkeypatch, tmp_path):
     monkeypatch.setattr(preflight, "find_spec", lambda package: None)
     line = refused("callbacks.figures.projection=umap", "hydra.run.dir=out", "data=files", "data.root=nowhere.npz")

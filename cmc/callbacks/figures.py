@@ -97,11 +97,13 @@ def draw(
     if (folder / "embeddings.npy").exists():
         chosen = spaced(len(clusters), max_points)
         shown = None if labels is None else labels[chosen]
-        features = np.load(folder / "embeddings.npy", mmap_mode="r", allow_pickle=False)[chosen]
-        last = Points(figures.project(features, projection), clusters[chosen], shown)
-        drawn["embedding"] = figures.embedding(last, n_clusters)
-        if ends := list(_ends(folder, shown, projection)):
-            drawn["phases"] = figures.phases([*ends, (_last_phase(folder), last)], n_clusters)
+        last = np.load(folder / "embeddings.npy", mmap_mode="r", allow_pickle=False)[chosen]
+        ends = [*_ends(folder), (_last_phase(folder), last, clusters[chosen])]
+        places = figures.project_each([features for _, features, _ in ends], projection)
+        points = [(name, Points(where, own, shown)) for where, (name, _, own) in zip(places, ends, strict=True)]
+        drawn["embedding"] = figures.embedding(points[-1][1], n_clusters)
+        if len(points) > 1:
+            drawn["phases"] = figures.phases(points, n_clusters)
     for name, figure in drawn.items():
         if figure is not None:
             figures.save(figure, folder / "figures" / name, formats)
@@ -115,12 +117,12 @@ def _assignments(path: Path) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]
     return np.array([int(row["cluster"]) for row in rows]), labels, np.array([float(row["confidence"]) for row in rows])
 
 
-def _ends(folder: Path, labels: np.ndarray | None, projection: str) -> Iterator[tuple[str, Points]]:
-    """Name and samples of every phase before the last."""
+def _ends(folder: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
+    """Of every phase before the last: its name, the embedding, and the clusters if it had any."""
     for path in sorted(_phases(folder).glob("*.npz")):
         with np.load(path, allow_pickle=False) as kept:
-            places, clusters = figures.project(kept["features"], projection), kept["clusters"]
-            yield path.stem.partition("-")[2], Points(places, clusters if len(clusters) else None, labels)
+            clusters = kept["clusters"]
+            yield path.stem.partition("-")[2], kept["features"], clusters if len(clusters) else None
 
 
 def _last_phase(folder: Path) -> str:

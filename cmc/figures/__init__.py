@@ -2,7 +2,19 @@
 
 from cmc.figures.clusters import confidence, confusion, sizes
 from cmc.figures.curves import losses, measures
-from cmc.figures.embedding import Points, embedding, phases, project
+from cmc.figures.embedding import Points, embedding, phases, project, project_each
 from cmc.figures.style import save
 
-__all__ = ["Points", "confidence", "confusion", "embedding", "losses", "measures", "phases", "project", "save", "sizes"]
+__all__ = [
+    "Points",
+    "confidence",
+    "confusion",
+    "embedding",
+    "losses",
+    "measures",
+    "phases",
+    "project",
+    "project_each",
+    "save",
+    "sizes",
+]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -40,18 +42,29 @@ def project(features: np.ndarray, projection: str) -> np.ndarray:
         features: a few thousand rows at most; up to 50, or without spread, they are shown by principal components.
         projection: ``pca``, ``tsne`` or ``umap``, the latter two from the 30 first principal components.
     """
-    from sklearn.decomposition import PCA
+    return project_each([features], projection)[0]
+
+
+def project_each(several: Iterable[np.ndarray], projection: str) -> list[np.ndarray]:
+    """`project` each, a thread each: on few points more threads only wait for each other."""
     from threadpoolctl import threadpool_limits
+
+    at_once = 1 if projection == "umap" else None  # numba's threads may not be started from several
+    with threadpool_limits(limits=1), ThreadPoolExecutor(at_once) as pool:
+        return list(pool.map(partial(_projected, projection=projection), several))
+
+
+def _projected(features: np.ndarray, projection: str) -> np.ndarray:
+    from sklearn.decomposition import PCA
 
     features = np.asarray(features, dtype=np.float32)
     width = min(30, *features.shape)
     if width < 2 or not features.std() > 0:
         return np.pad(features, ((0, 0), (0, 2)))[:, :2]
-    with threadpool_limits(limits=1):  # on few points threads only wait for each other
-        reduced: np.ndarray = PCA(width, random_state=0).fit_transform(features)
-        if projection == "pca" or len(features) < _FEW:
-            return reduced[:, :2]
-        return _tsne(reduced) if projection == "tsne" else _umap(reduced)
+    reduced: np.ndarray = PCA(width, random_state=0).fit_transform(features)
+    if projection == "pca" or len(features) < _FEW:
+        return reduced[:, :2]
+    return _tsne(reduced) if projection == "tsne" else _umap(reduced)
 
 
 def _tsne(x: np.ndarray) -> np.ndarray:

@@ -1,9 +1,15 @@
-"""k-means on the rows of a tensor: the pseudo labels of CMMC's align phase, and the baselines."""
+"""k-means on the rows of a tensor, all restarts side by side: the pseudo labels of CMMC's align phase."""
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+
+_NUMBERS = 2**24  # of distances held at once
+_ITERATIONS = 300
+_TOLERANCE = 1e-4  # of the columns' mean variance: a smaller movement of the centres ends a restart
 
 
 def column_range(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -16,29 +22,85 @@ def column_range(x: Tensor) -> tuple[Tensor, Tensor]:
     return low, torch.where(spread > 0, spread, torch.ones_like(spread))
 
 
-def kmeans_centres(x: Tensor, n_clusters: int, restarts: int, seed: int) -> tuple[Tensor, float]:
-    """Cluster rows by k-means (scikit-learn's), keeping the restart of least inertia.
+def kmeans_centres(x: Tensor, n_clusters: int, restarts: int, seed: int) -> Tensor:
+    """Lloyd's iterations from greedy k-means++ starts, keeping the restart of least inertia.
 
-    It runs on one thread: sums are then added in one order, so that the centres are the same bit for bit, and many
-    small restarts do not wait for each other's threads.
+    Restarts share their matrix products, so that a hundred of them take a few seconds on a CPU and less on a GPU
+    (docs/speed.md compares them with scikit-learn's, which stop by the same rule). A cluster that empties keeps its
+    centre.
 
     Args:
         x: N x d.
         n_clusters: K, at most N.
-        restarts: how many k-means++ starts are tried.
-        seed: of the starts.
+        restarts: how many starts are tried.
+        seed: of the starts, which are the same on every device.
 
     Returns:
-        K x d centres on the device of ``x``, and the mean squared distance to them; `nearest` gives the labels.
-    """
-    from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits
+        K x d centres, float32; `nearest` gives the labels.
 
-    with threadpool_limits(limits=1):
-        model = KMeans(n_clusters, n_init=restarts, random_state=seed).fit(x.float().cpu().numpy())
-    return torch.from_numpy(model.cluster_centers_).to(x.device), model.inertia_ / len(x)
+    Source: D. Arthur and S. Vassilvitskii, *k-means++: the advantages of careful seeding*, SODA 2007.
+    """
+    middle = x.float().mean(0)
+    x, generator = x.float() - middle, torch.Generator().manual_seed(seed)
+    least, found = math.inf, x[:n_clusters]
+    at_once = max(1, _NUMBERS // (len(x) * max(n_clusters, _trials(n_clusters))))
+    for done in range(0, restarts, at_once):
+        starts = _starts(x, n_clusters, min(at_once, restarts - done), generator)
+        centres, inertia = _iterated(x, starts)
+        best = int(inertia.argmin())
+        if float(inertia[best]) < least:
+            least, found = float(inertia[best]), centres[best]
+    return found + middle
 
 
 def nearest(x: Tensor, centres: Tensor) -> Tensor:
     """The centre (K x d) that is nearest to each row (B x d): B numbers in 0..K-1, int64."""
     return torch.cdist(x.double(), centres.double()).argmin(1)
+
+
+def _trials(n_clusters: int) -> int:
+    """Candidates for each next centre, as in scikit-learn."""
+    return 2 + int(math.log(n_clusters))
+
+
+def _starts(x: Tensor, n_clusters: int, restarts: int, generator: torch.Generator) -> Tensor:
+    """Greedy k-means++: each next centre is the best of a few rows drawn by their squared distance; R x K x d."""
+    squares = x.square().sum(1)
+
+    def distances(rows: Tensor) -> Tensor:
+        return (squares - 2 * x[rows] @ x.T + squares[rows].unsqueeze(-1)).clamp_min_(0)
+
+    first = torch.randint(len(x), (restarts, 1), generator=generator).to(x.device)
+    chosen, closest, each = [first], distances(first).squeeze(1), torch.arange(restarts, device=x.device)
+    for _ in range(1, n_clusters):
+        sums = closest.cumsum(1)
+        drawn = torch.rand(restarts, _trials(n_clusters), generator=generator).to(x) * sums[:, -1:]
+        rows = torch.searchsorted(sums, drawn).clamp_max_(len(x) - 1)
+        closer = torch.minimum(closest.unsqueeze(1), distances(rows))
+        best = closer.sum(2).argmin(1)
+        closest = closer[each, best]
+        chosen.append(rows[each, best].unsqueeze(1))
+    return x[torch.cat(chosen, 1)]
+
+
+def _iterated(x: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
+    """Lloyd's iterations of R x K x d centres, until each restart's stand still; the centres, and R inertias."""
+    tolerance = _TOLERANCE * x.var(0, correction=0).mean()
+    moving = torch.arange(len(centres), device=x.device)
+    for _ in range(_ITERATIONS):
+        old = centres[moving]
+        near = _nearness(x, old)
+        members = (near == near.amax(1, keepdim=True)).to(x)
+        sizes = members.sum(2, keepdim=True)
+        new = torch.where(sizes > 0, (members.flatten(0, 1) @ x).view_as(old) / sizes.clamp_min(1), old)
+        centres[moving] = new
+        moving = moving[(new - old).square().sum((1, 2)) > tolerance]
+        if not len(moving):
+            break
+    return centres, x.square().sum() - 2 * _nearness(x, centres).amax(1).sum(1)
+
+
+def _nearness(x: Tensor, centres: Tensor) -> Tensor:
+    """Of R x K centres to N rows, R x K x N: the squared distance is |x|^2 less twice this."""
+    flat = centres.flatten(0, 1)
+    return torch.addmm(flat.square().sum(1, keepdim=True), flat, x.T, beta=-0.5).view(*centres.shape[:2], len(x))

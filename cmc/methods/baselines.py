@@ -14,7 +14,7 @@ from cmc.data.loader import Batch
 from cmc.data.module import DataModule
 from cmc.errors import UserError
 from cmc.functional.canonical import canonical_projections
-from cmc.functional.kmeans import kmeans_centres, nearest
+from cmc.functional.kmeans import nearest
 from cmc.methods.base import at_least, one_of
 from cmc.methods.baseline import Baseline, Transductive, one_thread
 
@@ -38,9 +38,11 @@ class KMeans(Baseline):
 
     def fit(self, x: Tensor) -> float:
         """Find the centres."""
-        centres, objective = kmeans_centres(x, self.n_clusters, self.restarts, self.seed)
-        self.centres.copy_(centres)
-        return objective
+        from sklearn.cluster import KMeans
+
+        model = KMeans(self.n_clusters, n_init=self.restarts, random_state=self.seed).fit(x.float().cpu().numpy())
+        self.centres.copy_(torch.from_numpy(model.cluster_centers_))
+        return float(model.inertia_) / len(x)
 
     def assign(self, batch: Batch) -> Tensor:
         """1 for the nearest centre, B x K."""

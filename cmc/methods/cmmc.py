@@ -190,7 +190,7 @@ class CMMC(Method):
             centres = h.new_empty(self.n_clusters, h.shape[1])
             if distributed.rank() == 0:
                 scaled = (h - low) / spread
-                centres = kmeans_centres(scaled, self.n_clusters, self.kmeans_restarts, self.seed)[0].to(h)
+                centres = kmeans_centres(scaled, self.n_clusters, self.kmeans_restarts, self.seed)
             found.append((distributed.from_first(low), distributed.from_first(spread), distributed.from_first(centres)))
         return found
 

@@ -56,9 +56,9 @@ class DMIM(Method):
 
     What the default changes against the paper, found without labels inside a run: rows of
     unit length on at most 100 principal components; noise on this input that falls to 0 over the run, without which
-    the network learns pairs of samples by heart; beta that rises from 0; 150 epochs at a learning rate of 2e-3 falling
-    to 0 along a cosine instead of 500 at 5e-4; gamma of 0.2 instead of 0.5; and several networks side by side, of
-    which the one is kept whose modalities agree best on clusters of equal size (`cmc.functional.agreement`).
+    the network learns pairs of samples by heart; beta that rises from 0; 150 epochs at a learning rate of 2e-3 instead
+    of 500 at 5e-4; gamma of 0.2 instead of 0.5; and several networks side by side, of which the one is kept whose
+    modalities agree best on clusters of equal size (`cmc.functional.agreement`).
 
     The symmetrised joint of the release has false optima for different modalities (see `joint_table`): each modality
     may use its own half of the clusters, or swap pairs of them. On digits (``joint: symmetric``, one network, seeds
