@@ -177,7 +177,7 @@ def test_a_key_of_one_choice_in_a_sweep_over_choices_says_how_to_write_it(refuse
     assert line.startswith("data.surrogate: where data is swept over, write ++data.surrogate=")
 
 
-def test_a_schedule_by_name_alone_is_refused():
+def test_a_schedule_by_name_alone_is_refused(refused):
     line = refused("method=dmim", "method.scheduler=cosine", "hydra.run.dir=out")
     assert line.startswith("method.scheduler: 'cosine' given; it must be null, or a mapping with the _target_")
 
