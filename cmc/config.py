@@ -26,6 +26,7 @@ _NULLABLE = (  # mappings that null takes the place of
     "callbacks.tracking",
 )
 _OPTIONAL = (*_NULLABLE, "logger.")
+_PHASE = ("method.phases.*.batch_size", "method.phases.*.chunk_size")  # that any phase may have
 _OWN = (
     "accumulate_grad_batches",
     "callbacks",
@@ -164,10 +165,11 @@ def check(config: DictConfig, schema: DictConfig) -> None:
     given, shipped = _container(config), _container(schema)
     known = dict(leaves(shipped))
     for key, value in leaves(given):
-        if key not in known:
+        general = re.sub(r"^(method\.phases)\.[^.]+\.", r"\1.*.", key)
+        if key not in known and not (general in _PHASE and f"{key.rpartition('.')[0]}.epochs" in known):
             _check_unknown(key, value, known, shipped)
             continue
-        rule = _RULES.get(re.sub(r"^(method\.phases)\.[^.]+\.", r"\1.*.", key)) or _type_rule(known[key])
+        rule = _RULES.get(general) or _type_rule(known[key])
         if rule and not _is_reference(value) and not rule.accepts(value):
             raise UserError(f"{key}: {value!r} given; it must be {rule.says}")
     for group in ("method", "data"):

@@ -177,6 +177,15 @@ def test_a_key_of_one_choice_in_a_sweep_over_choices_says_how_to_write_it(refuse
     assert line.startswith("data.surrogate: where data is swept over, write ++data.surrogate=")
 
 
+def test_any_phase_may_have_a_batch_size_of_its_own(refused, tmp_path):
+    line = refused("+method.phases.contrast.batch_size=0", "hydra.run.dir=out")
+    assert line.startswith(
+        "method.phases.contrast.batch_size: 0 given; it must be a whole number of at least 1, or full"
+    )
+    line = refused("+method.phases.contrasts.batch_size=64", "hydra.run.dir=out")
+    assert line.startswith("method.phases.contrasts.batch_size: no such key")
+
+
 def test_a_schedule_by_name_alone_is_refused(refused):
     line = refused("method=dmim", "method.scheduler=cosine", "hydra.run.dir=out")
     assert line.startswith("method.scheduler: 'cosine' given; it must be null, or a mapping with the _target_")
