@@ -146,7 +146,7 @@ def _checkpoint(run: Path) -> Found:
 def _check_trained(run: Path, found: Found, method: Method) -> None:
     """Refuse the checkpoint before the last, where it is of an earlier epoch and no double of it."""
     if found.path == run / PREVIOUS:
-        epochs, all_epochs = _epochs(found.content), method.schedule.n_epochs
+        epochs, all_epochs = _epochs(found), method.schedule.n_epochs
         if epochs < all_epochs:
             raise UserError(
                 f"{run / LAST}: cannot be read, and {PREVIOUS.name} is of epoch {epochs} of {all_epochs}; "
@@ -154,9 +154,12 @@ def _check_trained(run: Path, found: Found, method: Method) -> None:
             )
 
 
-def _epochs(content: Mapping[str, Any]) -> int:
+def _epochs(found: Found) -> int:
     """Epochs that had come to their end when a checkpoint was written."""
-    return int(content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
+    try:
+        return int(found.content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{found.path}: does not say of which epoch it is; it is no checkpoint of CMC") from error
 
 
 def _scaler(path: Path, checkpoint: Mapping[str, Any], dims: Mapping[str, int]) -> Scaler:

@@ -194,6 +194,10 @@ def test_a_model_that_is_not_trained_to_its_end_does_not_stand_in(copy):
     torch.save(earlier, copy / "checkpoints" / "previous.ckpt")
     with pytest.raises(UserError, match=r"previous\.ckpt is of epoch 4 of 6; train on from there: .*resume="):
         load(copy)
+    del earlier["loops"]
+    torch.save(earlier, copy / "checkpoints" / "previous.ckpt")
+    with pytest.raises(UserError, match=r"previous\.ckpt: does not say of which epoch it is"):
+        load(copy)
 
 
 class Code:
