@@ -5,7 +5,7 @@
 
 Runs go to ``multirun/NAME/METHOD``; those that are finished there are not run again. ``results/NAME.csv`` has a row a
 run, with its commit and precision (on CPUs with AMX both methods train in bf16-mixed), and ``results/NAME.md`` the
-table; the README shows that of digits.
+table; the README shows some columns of those of digits and synthetic.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from cmc.storage import replacing
 HOME = Path(__file__).resolve().parents[1]
 RESULTS = HOME / "experiments" / "results"
 README = HOME / "README.md"
-IN_README = ("digits",)
+IN_README = ("digits", "synthetic")
+COLUMNS = ("data", "method", "epochs", "ACC", "NMI", "ARI", "agreement", "ARI of two seeds", "runs")
 LEAN = ["~callbacks.figures", "callbacks.results.embeddings=false", "evaluate_every=0"]
 
 
@@ -95,14 +96,21 @@ def write(name: str, rows: list[Row]) -> None:
 
 
 def with_tables(text: str, names: Iterable[str]) -> str:
-    """The README with the present tables between its markers, ``<!-- NAME -->`` and ``<!-- end NAME -->``."""
+    """The README with `COLUMNS` of the tables between its markers, ``<!-- NAME -->`` and ``<!-- end NAME -->``."""
     for name in names:
         before, _, rest = text.partition(f"<!-- {name} -->\n")
         _, _, after = rest.partition(f"<!-- end {name} -->")
         table = RESULTS / f"{name}.md"
-        shown = table.read_text(encoding="utf-8") if table.exists() else ""
+        shown = narrow(table.read_text(encoding="utf-8")) if table.exists() else ""
         text = f"{before}<!-- {name} -->\n{shown}<!-- end {name} -->{after}"
     return text
+
+
+def narrow(table: str) -> str:
+    """Some of a Markdown table's columns, in their order there."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:1] == "|"]
+    kept = [place for place, title in enumerate(rows[0]) if title in COLUMNS]
+    return "".join(f"| {' | '.join(row[place] for place in kept)} |\n" for row in rows)
 
 
 def main() -> None:

@@ -19,6 +19,14 @@ def test_the_table_is_that_of_the_figures():
     assert (RESULTS / "benchmark.md").read_text() == table(found)
 
 
+def test_dmim_takes_a_third_of_the_naive_loops_time_and_less_than_1000_mib():
+    rows = json.loads((RESULTS / "benchmark.json").read_text())["cases"][
+        "DMIM, 20,000 x (100 + 100), K = 8, full batch"
+    ]
+    assert rows["32-true"]["ratio"][0] >= 3
+    assert max(rows[name]["peak_mib"] for name in ("32-true", "bf16-mixed")) < 1000
+
+
 def test_naive_contrasts_equal_ours():
     torch.manual_seed(0)
     a, b = (F.normalize(torch.randn(12, 5), dim=1) for _ in range(2))

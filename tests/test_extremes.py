@@ -163,10 +163,13 @@ def test_gradients_beyond_float32_stop_the_run(ends):
         ends("cmmc", each(lambda x: x * 1e13), "none")
 
 
-def test_a_last_batch_of_one_is_refused_where_batches_are_normalised(ends):
-    said = r"method\.batch_size: 13 given; of 40 samples that leaves one for the last batch: give another size"
-    with pytest.raises(UserError, match=said):
-        ends("dmim", plain(), "auto", "method.batch_size=13", "method.drop_last=false")
+def test_a_last_batch_of_fewer_samples_than_clusters_is_refused(ends):
+    for size, left in ((13, 1), (19, 2)):
+        said = (
+            rf"method\.batch_size: {size} given; of 40 samples that leaves {left} for the last batch, fewer than the 3"
+        )
+        with pytest.raises(UserError, match=said):
+            ends("dmim", plain(), "auto", f"method.batch_size={size}", "method.drop_last=false")
     assert np.isfinite(ends("dmim", plain(), "auto", "method.batch_size=14", "method.drop_last=false")).all()
 
 

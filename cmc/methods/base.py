@@ -350,7 +350,7 @@ def at_least(bound: int, **values: float | None) -> None:
         UserError: the key, what was given, and the bound.
     """
     for key, value in values.items():
-        if value is not None and (isinstance(value, bool | str) or value < bound):
+        if value is not None and (isinstance(value, bool | str) or not bound <= value < math.inf):
             raise UserError(f"method.{key}: {value!r} given; it must be a number of at least {bound}")
 
 

@@ -57,8 +57,9 @@ class DMIM(Method):
     What the default changes against the paper, found without labels inside a run: rows of
     unit length on at most 100 principal components; noise on this input that falls to 0 over the run, without which
     the network learns pairs of samples by heart; beta that rises from 0; 150 epochs at a learning rate of 2e-3 instead
-    of 500 at 5e-4; gamma of 0.2 instead of 0.5; and several networks side by side, of which the one is kept whose
-    modalities agree best on clusters of equal size (`cmc.functional.agreement`).
+    of 500 at 5e-4; gamma of 0.2 instead of 0.5; PyTorch's initialisation instead of N(0, 0.02^2); and several networks
+    side by side, of which the one is kept whose modalities agree best on clusters of equal size
+    (`cmc.functional.agreement`).
 
     The symmetrised joint of the release has false optima for different modalities (see `joint_table`): each modality
     may use its own half of the clusters, or swap pairs of them. On digits (``joint: symmetric``, one network, seeds
@@ -83,7 +84,7 @@ class DMIM(Method):
         depth: blocks of the encoder.
         overcluster_factor: clusters of the over-clustering head, in multiples of K.
         alignment: a ``projection`` a modality to the encoder's width; ``pca`` of all modalities to the smallest width
-            (equal widths stay as they are); ``none`` for equal widths.
+            (equal widths stay as they are), or to ``components`` where these are fewer; ``none`` for equal widths.
         unit_rows: scale rows to length 1 before anything else.
         components: principal components kept of each modality; None for none of this.
         input_noise: of the root mean square of a modality, in training, falling linearly to 0 over the run.
@@ -93,9 +94,10 @@ class DMIM(Method):
         power: of the assignments that pseudo labels are made from.
         refresh_every: epochs between two sets of pseudo labels.
         joint: ``plain``, or ``symmetric`` as in the release.
-        head_input: the heads read ``z``, or the ``trunk`` as in the release (L2 then touches no assignment).
+        head_input: the heads read ``z``, or the ``trunk`` as in the release (L2 can then fall to 0 and touch no
+            assignment).
         pseudo_labels: ``each`` modality its own, one set for all from the ``matched`` mean, or the ``first`` alone.
-        restarts: networks trained side by side.
+        restarts: networks trained side by side; a step takes them in turn, in the memory of one.
         released: the rest of what the release does otherwise: weights from N(0, 0.02^2) and biases 0; one set of batch
             norm statistics for all modalities; L2 as the divergence of softmaxes averaged over elements; L3's
             cross-entropy fed probabilities (a second softmax); clusters from the first modality alone.
@@ -147,11 +149,14 @@ class DMIM(Method):
             one_of(key, value, _CHOICES[key])
         at_least(1, overcluster_factor=overcluster_factor, depth=depth, restarts=restarts, refresh_every=refresh_every)
         at_least(1, width=width, components=components)
-        at_least(0, beta=beta, gamma=gamma, input_noise=input_noise)
+        at_least(1, power=power)
+        at_least(0, beta=beta, gamma=gamma, input_noise=input_noise, beta_warmup=beta_warmup)
+        if beta_warmup > 1:
+            raise UserError(f"method.beta_warmup: {beta_warmup} given; it is a share of the run, from 0 to 1")
         self._check_batches()
         if beta >= 1 and not released:
             log.warning("method.beta: %s given; from 1 on the collapsed solution, a single cluster, is optimal", beta)
-        self._collapsed = False
+        self._collapsed: dict[str, bool] = {}
         self.joint, self.pseudo_labels, self.released = joint, pseudo_labels, released
         self.beta, self.beta_warmup, self.gamma, self.power = beta, beta_warmup, gamma, power
         self.input_noise, self.refresh_every, self.unit_rows = input_noise, refresh_every, unit_rows
@@ -180,12 +185,15 @@ class DMIM(Method):
         self.register_buffer("chosen", torch.tensor(0))
 
     def accept(self, data: DataModule) -> None:
-        """Refuse a last batch of one sample, which batch normalisation can do nothing with."""
+        """Refuse a last batch of fewer samples than clusters."""
         for phase in self.schedule.phases:
-            if phase.batch_size is not None and not self.drop_last and data.n_samples % phase.batch_size == 1:
+            if phase.batch_size is None or self.drop_last:
+                continue
+            if 0 < (left := data.n_samples % phase.batch_size) < self.n_clusters:
                 raise UserError(
-                    f"method.batch_size: {phase.batch_size} given; of {data.n_samples} samples that leaves one for the "
-                    "last batch: give another size, or method.drop_last=true"
+                    f"method.batch_size: {phase.batch_size} given; of {data.n_samples} samples that leaves {left} for "
+                    f"the last batch, fewer than the {self.n_clusters} clusters: give another size, or "
+                    "method.drop_last=true"
                 )
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -334,12 +342,18 @@ class DMIM(Method):
         measures = [agreement(tables) for tables in hard.cpu()]
         chosen = max(range(n), key=lambda r: measures[r][0] * measures[r][1])
         self.chosen.fill_(chosen)
-        self._report_collapse(measures[chosen][1])
+        self._report_collapse(hard[chosen].diagonal().diagonal(dim1=0, dim2=1))
 
-    def _report_collapse(self, balance: float) -> None:
-        if balance == 0 and not self._collapsed:
-            log.warning("dmim: every modality has all its samples in one cluster (epoch %d)", self.current_epoch + 1)
-        self._collapsed = balance == 0
+    def _report_collapse(self, sizes: Tensor) -> None:
+        """Say once of each modality that all its samples are in one cluster, and once that they no longer are."""
+        for name, occupied in zip(self.modalities, (sizes > 0).sum(1).tolist(), strict=True):
+            epoch = self.current_epoch + 1
+            if occupied == 1 and name not in self._collapsed:
+                self._collapsed[name] = True
+                log.warning("dmim: all samples of %s are in one cluster at epoch %d; the run goes on", name, epoch)
+            elif occupied > 1 and self._collapsed.get(name):
+                self._collapsed[name] = False
+                log.warning("dmim: samples of %s are in %d clusters again at epoch %d", name, occupied, epoch)
 
     def assign_each(self, batch: Batch) -> Tensor:
         """The kept network's matched p^m, M x B x K."""
@@ -387,7 +401,7 @@ def _aligned(
         if width is None:
             raise UserError("method.width: null given; with alignment=projection the encoder needs a width")
         return components, width
-    kept = min(widths) if len(widths) > 1 else components
+    kept = components if len(widths) == 1 else min([*widths, *([] if components is None else [components])])
     if alignment == "none" and (len(widths) > 1 or components is not None):
         given = ", ".join(f"{name} {d}" for name, d in dims.items())
         raise UserError(

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from torch.distributions import Normal, kl_divergence
+from torch.distributions import Categorical, Normal, kl_divergence
 
-from cmc.functional.variational import gaussian_kl
+from cmc.functional.variational import gaussian_kl, softmax_kl
 
 
 @pytest.fixture
@@ -37,3 +37,11 @@ def test_is_nothing_at_the_prior():
 
 def test_passes_gradcheck(gaussians):
     assert torch.autograd.gradcheck(gaussian_kl, gaussians)
+
+
+def test_the_releases_divergence_is_that_of_categoricals_over_the_width(gaussians):
+    z, noise = gaussians
+    expected = kl_divergence(Categorical(logits=noise), Categorical(logits=z)).mean() / 3
+    torch.testing.assert_close(softmax_kl(z, noise), expected)
+    assert softmax_kl(z, z).item() == pytest.approx(0, abs=1e-12)
+    assert torch.autograd.gradcheck(softmax_kl, gaussians)

@@ -4,12 +4,13 @@ from itertools import combinations
 
 import pytest
 import torch
+from pytorch_lightning import Callback
 from torch.distributions import Normal, kl_divergence
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cmc.data.loader import Batch
 from cmc.errors import UserError
-from cmc.functional.variational import gaussian_kl
 from cmc.methods import dmim
 from cmc.methods.dmim import DMIM
 from tests.methods.toy import ToyData, fit, passes
@@ -127,33 +128,33 @@ def silent(network):
 
 @pytest.mark.parametrize("head_input", ["z", "trunk"])
 def test_heads_on_the_trunk_make_l2_inert(head_input):
-    """L2 is 0, with no gradient into the encoder, and yet heads on the trunk still tell samples apart."""
+    """L2 is 0, its least value, and yet heads on the trunk still tell samples apart."""
     method = labelled(build(head_input=head_input, beta=1.0, beta_warmup=0.0).double())
     (network,) = method.networks
     silent(network)
     superfluous = method.losses(batch_of())["superfluous_information"]
     assert superfluous.item() == pytest.approx(0, abs=1e-9)
-    gradients = torch.autograd.grad(superfluous, list(network.encoder.parameters()))
-    assert all(g.abs().max() < 1e-9 for g in gradients)
     with method.evaluating():
         assigned = method.assign(batch_of())
     spread = (assigned - assigned.mean(0)).abs().max().item()
     assert spread == pytest.approx(0, abs=1e-9) if head_input == "z" else spread > 1e-3
 
 
-def test_with_heads_on_z_a_larger_beta_lowers_what_z_keeps(tmp_path):
-    kept = []
-    for beta in (0.0, 0.1, 1.0):
-        method = build(
-            (4, 3), phases={"train": {"epochs": 60}}, beta=beta, optimizer=lambda p: torch.optim.Adam(p, 1e-2)
-        )
-        data = ToyData()
+def test_with_heads_on_z_a_larger_beta_takes_information_from_assignments(tmp_path):
+    """What two modalities' assignments from sampled z tell of each other, without and with a large weight of L2."""
+    shared = []
+    for beta in (0.0, 0.3):
+        fast = {"phases": {"train": {"epochs": 200}}, "optimizer": lambda p: torch.optim.Adam(p, 1e-2)}
+        method = build((4, 3), beta=beta, beta_warmup=0.0, gamma=0.0, **fast)
+        data = ToyData(n=90)
         fit(method, data, tmp_path)
         (batch,) = data.pass_over()
+        torch.manual_seed(0)
         with method.evaluating():
-            outputs = [method.networks[0](x, m) for m, x in enumerate(batch.modalities)]
-        kept.append(sum(gaussian_kl(o.mean, o.deviation).item() for o in outputs))
-    assert kept[0] > kept[1] > kept[2]
+            z = [method.networks[0](x, m, torch.randn(90, 6)) for m, x in enumerate(batch.modalities)]
+        a, b = (o.cluster.softmax(1).double() for o in z)
+        shared.append(naive_information(a, b, symmetric=False).item())
+    assert shared[0] > 10 * shared[1]
 
 
 @pytest.mark.parametrize("kind", ["each", "matched", "first"])
@@ -204,12 +205,13 @@ def test_input_noise_is_relative_and_falls_to_zero():
     assert method._noisy(rows, 1.0, None) is rows
 
 
-def test_pseudo_labels_are_refreshed_at_their_interval(tmp_path):
-    seen = {}
+def test_pseudo_labels_are_refreshed_at_their_interval_and_the_run_is_known_to_pass(tmp_path):
+    seen, shares = {}, {}
 
     class Watched(DMIM):
         def pieces(self, batch):
             seen[self.current_epoch] = self.pseudo.clone()
+            shares[self.current_epoch] = self._share_of_run()
             return super().pieces(batch)
 
     torch.manual_seed(0)
@@ -217,7 +219,9 @@ def test_pseudo_labels_are_refreshed_at_their_interval(tmp_path):
     fit(method, ToyData(), tmp_path)
     assert seen[0].shape == (2, 2, 30)
     assert all(torch.equal(seen[e], seen[4 * (e // 4)]) for e in range(10))
-    assert not torch.equal(seen[0], seen[8])
+    assert not torch.equal(seen[0], seen[4])
+    assert not torch.equal(seen[4], seen[8])
+    assert shares == {epoch: epoch / 10 for epoch in range(10)}
 
 
 @pytest.mark.parametrize("pseudo_labels", ["each", "matched"])
@@ -262,13 +266,48 @@ def test_clusters_are_matched_before_assignments_are_averaged():
         torch.testing.assert_close(method.assign(batch), p, rtol=1e-9, atol=1e-9)
 
 
-def test_a_collapse_is_reported_once(caplog):
+def test_of_one_emptied_head_of_two_it_is_said_which(caplog):
     method = build((6, 6), alignment="none", width=None).double()
-    method.networks[0].cluster_head.bias.data[0] = 1e4
+    p = torch.eye(3, dtype=torch.float64)[torch.arange(12) % 3].clamp_min(1e-12)
+    method._log_assignments = lambda network, rows: torch.stack([p, p[[0] * 12]]).log()
     with caplog.at_level("WARNING"), method.evaluating():
         method.settle([batch_of((6, 6))])
-        method.settle([batch_of((6, 6))])
-    assert len([r for r in caplog.records if "one cluster" in r.getMessage()]) == 1
+    assert [r.getMessage() for r in caplog.records] == [
+        "dmim: all samples of m1 are in one cluster at epoch 1; the run goes on"
+    ]
+
+
+@pytest.mark.parametrize(("gamma", "bias"), [(2.0, 15.0), (0.0, 200.0)])
+def test_a_run_with_emptied_heads_goes_on_and_says_so_once_and_when_they_recover(tmp_path, caplog, gamma, bias):
+    """Balanced pseudo labels (gamma) bring the clusters back; without them, assignments of exactly 0 stay."""
+    occupied = []
+
+    class Watched(DMIM):
+        def settle(self, batches):
+            super().settle(batches)
+            with self.evaluating():
+                occupied.append([len(p.argmax(1).unique()) for p in self.assign_each(next(iter(batches)))])
+
+    class Often(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            pl_module.settle(trainer.datamodule.pass_over())
+
+    torch.manual_seed(0)
+    fast = {"gamma": gamma, "power": 1.0, "refresh_every": 1, "beta": 0.0}
+    optimizer = lambda parameters: torch.optim.Adam(parameters, 0.05)  # noqa: E731
+    method = Watched({"a": 4, "b": 3}, 3, {"train": {"epochs": 80}}, optimizer, **{**PLAIN, **fast})
+    method.networks[0].cluster_head.bias.data[0] = bias
+    with caplog.at_level("WARNING"):
+        fit(method, ToyData(), tmp_path, [Often()])
+    said = [r.getMessage() for r in caplog.records if r.getMessage().startswith("dmim: ")]
+    assert occupied[0] == [1, 1]
+    assert len(occupied) == 81, "every epoch, and at the end"
+    for name in ("a", "b"):
+        about = [line for line in said if f"samples of {name} are" in line]
+        assert about[0] == f"dmim: all samples of {name} are in one cluster at epoch 1; the run goes on"
+        assert len(about) == (2 if gamma else 1)
+        assert not gamma or "clusters again at epoch" in about[1]
+    assert min(occupied[-1]) > 1 if gamma else occupied[-1] == [1, 1]
 
 
 def test_the_release_starts_small_and_shares_batch_norms_statistics():
@@ -287,10 +326,68 @@ def test_pca_aligns_to_the_smallest_width_and_leaves_equal_widths_alone(dims, ke
     assert method.networks[0].mean.in_features == kept
 
 
+@pytest.mark.parametrize(("dims", "kept"), [((9, 7), 4), ((7, 7), 4), ((9, 3), 3)])
+def test_pca_keeps_fewer_components_where_fewer_are_asked_for(dims, kept):
+    method = build(dims, width=None, alignment="pca", components=4)
+    assert [front.width for front in method.fronts] == [kept, kept]
+
+
+class Largest(TorchDispatchMode):
+    """The number of elements of the largest tensor that any operation made."""
+
+    def __init__(self):
+        super().__init__()
+        self.numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        made = out if isinstance(out, (tuple, list)) else [out]
+        self.numel = max([self.numel, *(x.numel() for x in made if isinstance(x, torch.Tensor))])
+        return out
+
+
+def test_no_step_makes_a_tensor_of_a_table_a_sample():
+    n, clusters = 500, 20
+    method = labelled(build(n_clusters=clusters), n)
+    with Largest() as largest:
+        sum(method.losses(batch_of(n=n, dtype=torch.float32)).values()).backward()
+    assert n * 2 * clusters <= largest.numel < n * (2 * clusters) ** 2 / 10
+
+
+def test_the_shipped_presets_are_what_they_say(composed):
+    ours, theirs = (composed(f"method={name}").method for name in ("dmim", "dmim_released"))
+    assert ours.scheduler is None
+    assert ours.optimizer.lr == 2e-3
+    release = {"joint": "symmetric", "head_input": "trunk", "pseudo_labels": "first", "released": True, "restarts": 1}
+    release |= {"beta": 1.0, "beta_warmup": 0.0, "gamma": 0.5, "power": 10.0, "refresh_every": 5, "scheduler": None}
+    release |= {"alignment": "pca", "components": None, "width": None, "unit_rows": False, "input_noise": 0.0}
+    release |= {"depth": 2, "overcluster_factor": 10, "batch_size": "full"}
+    assert {key: theirs[key] for key in release} == release
+    assert theirs.optimizer.lr == 5e-4
+    assert theirs.phases.train.epochs == 500
+
+
+def test_the_release_answers_with_its_first_modality():
+    method = build((6, 6), width=None, alignment="pca", released=True).double()
+    batch = batch_of((6, 6))
+    with method.evaluating():
+        method.settle([batch])
+        each = method.assign_each(batch)
+        assert torch.equal(method.assign(batch), each[0])
+    assert not torch.equal(each[0], each[1])
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"dims": (6,)}, "at least 2"),
+        ({"power": 0.0}, r"method\.power: 0\.0 given; it must be a number of at least 1"),
+        ({"beta_warmup": -0.2}, r"method\.beta_warmup: -0\.2 given"),
+        ({"beta_warmup": 1.5}, r"method\.beta_warmup: 1\.5 given; it is a share of the run, from 0 to 1"),
+        ({"gamma": float("nan")}, r"method\.gamma: nan given"),
+        ({"beta": float("inf")}, r"method\.beta: inf given"),
+        ({"alignment": "none", "dims": (6, 6), "components": 4}, r"method\.components: 4 given; alignment=none leaves"),
+        ({"alignment": "pca", "dims": (6, 5)}, r"method\.width: 6 given; with alignment=pca it is 5: give null"),
         ({"alignment": "none", "width": None}, r"method\.alignment: none given, but the modalities' widths differ"),
         ({"alignment": "cca"}, r"method\.alignment: 'cca' given; it must be one of projection, pca, none"),
         ({"joint": "both"}, r"method\.joint: 'both' given"),
