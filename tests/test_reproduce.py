@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+from experiments import reproduce
 from experiments.reproduce import IN_README, METHODS, README, RESULTS, TABLES, entries, with_tables
 
 SHOWN = [name for name in TABLES if (RESULTS / f"{name}.md").exists()]
@@ -51,3 +52,41 @@ def test_the_readme_shows_the_committed_tables():
 
 def test_a_table_names_its_lines():
     assert [entry.name for entry in entries("digits")][-2:] == ["kmeans-left", "kmeans-right"]
+
+
+def test_a_table_is_run_written_and_shown(tmp_path, monkeypatch, capsys):
+    """Two seeds of k-means and of its left half; a second call runs nothing again."""
+    monkeypatch.setattr(reproduce, "RESULTS", tmp_path)
+    monkeypatch.setattr(reproduce, "README", tmp_path / "README.md")
+    monkeypatch.setattr(reproduce, "IN_README", ("digits",))
+    monkeypatch.setattr(reproduce, "SEEDS", 2)
+    (tmp_path / "README.md").write_text("above\n<!-- digits -->\nold\n<!-- end digits -->\nbelow\n")
+    words = ["reproduce", "digits", "--runs", str(tmp_path / "runs"), "--only", "kmeans", "kmeans-left", "--seeds"]
+
+    monkeypatch.setattr("sys.argv", [*words, "1"])
+    reproduce.main()
+    assert "| digits | kmeans |" in capsys.readouterr().out
+    assert not (tmp_path / "digits.csv").exists(), "one seed makes no table"
+
+    monkeypatch.setattr("sys.argv", [*words, "2"])
+    reproduce.main()
+    runs = list(csv.DictReader((tmp_path / "digits.csv").open(newline="")))
+    assert [(run["method"], run["seed"]) for run in runs] == [
+        *(("kmeans", "0"), ("kmeans", "1"), ("kmeans (left)", "0"), ("kmeans (left)", "1"))
+    ]
+    assert all(run["git_commit"] and run["precision"] == "32-true" and float(run["acc"]) > 0.5 for run in runs)
+    text = (tmp_path / "README.md").read_text()
+    assert text.startswith("above\n<!-- digits -->\n| data | method |")
+    assert text.endswith("<!-- end digits -->\nbelow\n")
+    assert [row["method"] for row in cells(text)] == ["kmeans", "kmeans (left)"]
+
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("metrics.json")}
+    reproduce.main()
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("metrics.json")} == stamps
+    assert len(stamps) == 4
+
+
+@pytest.mark.parametrize("text", ["", "<!-- digits -->\n", "<!-- end digits -->\n<!-- digits -->\n"])
+def test_a_readme_without_its_markers_is_left_alone(text):
+    with pytest.raises(SystemExit, match="<!-- digits --> and <!-- end digits --> must stand in it"):
+        with_tables(text, ["digits"])
