@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import sys
@@ -26,13 +27,21 @@ LABELS = ("</script ><script >alert(2)</script >", '<a href="javascript:alert(3)
 NONE, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 
 
-@pytest.fixture(scope="module")
-def chromium():
+def browser_program():
+    """The path of a Chromium; where there is none, tests are skipped, and fail in continuous integration."""
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
-        pytest.skip("there is no Chromium; on Debian: apt-get install chromium")
+        line = "there is no Chromium for the tests of the report's page; on Debian: apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(line, pytrace=False)
+        pytest.skip(line)
+    return program
+
+
+@pytest.fixture(scope="module")
+def chromium():
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=browser_program(), args=["--no-sandbox"])
         yield browser
         browser.close()
 
@@ -107,6 +116,14 @@ def traces(page, title):
     """What Plotly was given to draw under a title."""
     plot = page.locator(f"#run .plot[aria-label^='{title}']")
     return plot.evaluate("p => ({data: JSON.parse(JSON.stringify(p.data)), layout: p.layout})")
+
+
+@pytest.mark.parametrize(("ci", "end"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_without_a_browser_continuous_integration_fails(monkeypatch, ci, end):
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(end, match=r"^there is no Chromium .* on Debian: apt-get install chromium"):
+        browser_program()
 
 
 def test_the_leaderboard_shows_the_means_of_the_table(page, folder):

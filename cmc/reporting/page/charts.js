@@ -4,6 +4,7 @@ const PALETTE = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b
   "#17becf", "#aec7e8", "#ffbb78", "#98df8a", "#ff9896", "#c5b0d5", "#c49c94", "#f7b6d2", "#c7c7c7", "#dbdb8d", "#9edae5"];
 // Named one by one: the library's own choice has a button that uploads the chart to its makers.
 const CONFIG = { displaylogo: false, responsive: true, plotlyServerURL: "", modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
+const MODEBAR = 32; // the height in pixels of the library's buttons in a picture's corner
 const FONT = { family: 'system-ui, "DejaVu Sans", sans-serif', size: 11, color: "#1c2430" };
 const TITLES = { acc: "ACC", nmi: "NMI", ari: "ARI" };
 
@@ -110,5 +111,5 @@ function drawEmbedding(place, embedding, confusion, by) {
     };
   });
   const bare = { showgrid: false, zeroline: false, showticklabels: false, ticks: "" };
-  return draw(place, traces, { xaxis: bare, yaxis: { ...bare, scaleanchor: "x" }, hovermode: "closest", showlegend: present.length <= 20, legend: { itemsizing: "constant" }, margin: { l: 8, r: 8, t: 8, b: 8 } });
+  return draw(place, traces, { xaxis: bare, yaxis: { ...bare, scaleanchor: "x" }, hovermode: "closest", showlegend: present.length <= 20, legend: { itemsizing: "constant" }, margin: { l: 8, r: 8, t: MODEBAR, b: 8 } });
 }
