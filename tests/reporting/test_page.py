@@ -277,6 +277,29 @@ def test_no_button_sends_a_chart_anywhere(page):
     assert titles == ["Download plot as a PNG", "Zoom", "Pan", "Reset axes"]
 
 
+COVERED = """plot => {
+    const bar = plot.querySelector(".modebar-group").getBoundingClientRect();
+    return [...plot.querySelectorAll("svg.main-svg text")].filter((text) => {
+        const box = text.getBoundingClientRect();
+        return box.left < bar.right && box.right > bar.left && box.top < bar.bottom && box.bottom > bar.top;
+    }).map((text) => text.textContent);
+}"""
+
+
+def test_buttons_cover_no_words_of_a_chart(page):
+    for run in ("digits cmmc seed 0", "seed 7"):
+        open_run(page, run)
+        plots = page.locator("#run .plot:has(.modebar-group)")
+        assert [plots.nth(i).evaluate(COVERED) for i in range(4)] == [[], [], [], []], run
+        page.keyboard.press("Escape")
+    page.fill("#query", "digits seed 1 dmim")
+    for i in range(2):
+        page.locator("#leaderboard tbody input").nth(i).check()
+    page.click("#compare-link")
+    page.wait_for_selector("#compare .plot .main-svg")
+    assert page.locator("#compare .plot").evaluate(COVERED) == []
+
+
 def test_groups_of_columns_come_and_go(page, folder):
     def titles():
         return [text.strip() for text in page.locator("#leaderboard thead th").all_inner_texts()]
