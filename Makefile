@@ -25,7 +25,7 @@ demo: $(READY) ## Train CMMC on real digits for a minute; scores and pictures
 browser: ## Chromium for the tests of the report's page: a Debian package, where there is none yet
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
 	|| { $(APT) update && $(APT) install --yes --no-install-recommends chromium >/dev/null; } \
-	|| echo "make: there is no Chromium, and apt-get cannot install it: the tests of the report's page are skipped"
+	|| echo "make: there is no Chromium, and apt-get cannot install it: the tests of the report's page are skipped, and fail where CI is set"
 
 test: $(READY) browser ## All tests but the slow ones
 	$(THREADS) $(BIN)/python -m pytest -n 2 -m "not slow"

@@ -16,10 +16,12 @@ from typing import Any
 
 from cmc.errors import UserError
 from cmc.preflight import check_login
+from cmc.runs import LABEL_FREE, SCORES
 from cmc.storage import replacing
 
-SCORES = ("scores/acc", "scores/nmi", "scores/ari", "scores/purity")
-LABEL_FREE = ("label_free/quality", "label_free/agreement", "label_free/balance")
+SHOWN = tuple(f"scores/{name}" for name in SCORES)
+QUALITY = "label_free/quality"
+MEASURES = tuple(f"label_free/{name}" for name in LABEL_FREE)
 SPEED = ("training/samples_per_second", "training/learning_rate")
 LOSSES = {  # method, phase -> its terms
     "CMMC, reconstruct": ("reconstruction",),
@@ -38,15 +40,15 @@ def workspace(entity: str, project: str, name: str) -> Any:
     def section(title: str, panels: list[Any], is_open: bool = False) -> ws.Section:
         return ws.Section(name=title, panels=panels, is_open=is_open)
 
-    leaderboard = [wr.BarPlot(title=key, metrics=[wr.SummaryMetric(key)], range_x=(0, 1)) for key in SCORES]
+    leaderboard = [wr.BarPlot(title=key, metrics=[wr.SummaryMetric(key)], range_x=(0, 1)) for key in SHOWN]
     return ws.Workspace(
         entity=entity,
         project=project,
         name=name,
         sections=[
             section("Leaderboard (last epoch; means of groups)", leaderboard, is_open=True),
-            section("Quality without labels", _lines(LABEL_FREE), is_open=True),
-            section("Scores over epochs", _lines(SCORES)),
+            section("Quality without labels", _lines(MEASURES), is_open=True),
+            section("Scores over epochs", _lines(SHOWN)),
             section("Loss", _lines(("loss/total",))),
             *(section(f"Loss terms: {k}", _lines(f"loss/{term}" for term in terms)) for k, terms in LOSSES.items()),
             section("Confusion and embedding", _pictures()),
@@ -57,8 +59,8 @@ def workspace(entity: str, project: str, name: str) -> Any:
         settings=ws.WorkspaceSettings(x_axis="epoch", max_runs=50),
         runset_settings=ws.RunsetSettings(
             groupby=[expr.Config("dataset"), expr.Config("names.method")],
-            order=[expr.Ordering(expr.Summary("label_free/quality"), ascending=False)],
-            pinned_columns=[f"summary:{key}" for key in (*SCORES[:3], LABEL_FREE[0])],
+            order=[expr.Ordering(expr.Summary(QUALITY), ascending=False)],
+            pinned_columns=[f"summary:{key}" for key in (*SHOWN[:3], QUALITY)],
         ),
     )
 

@@ -1,6 +1,8 @@
 """The README's commands are the ones that continuous integration runs, and its pages and settings exist."""
 
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,16 @@ def test_ci_runs_the_readmes_make_targets():
     assert first == {"demo", "test"}
     assert first <= targets([ci])
     assert targets([ci]) == targets([workflow])
+
+
+def test_ci_tells_the_tests_that_it_is_ci(tmp_path, monkeypatch):
+    """GitHub's own sets the variable; `.ci/run` is run with a `make` that only prints it."""
+    (tmp_path / "make").write_text('#!/bin/sh\necho "$CI $*"\n')
+    (tmp_path / "make").chmod(0o755)
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    done = subprocess.run([ROOT / ".ci" / "run"], capture_output=True, text=True, check=True, timeout=30)
+    assert re.fullmatch(r"true lint types test\b.*\n", done.stdout)
 
 
 def test_every_make_target_that_is_named_exists():

@@ -55,6 +55,20 @@ def test_lines_are_over_epochs_and_confusion_is_the_runs_table(sections):
 
 
 @pytest.mark.parametrize("method", ["cmmc", "dmim"])
+def test_scores_and_measures_are_those_of_a_finished_run(sections, finished_runs, method):
+    parts, runs = sections
+    report = json.loads((finished_runs[method] / "metrics.json").read_text())
+    lines = {
+        title: [panel["config"]["metrics"] for panel in panels if panel["viewType"] == "Run History Line Plot"]
+        for title, panels in parts.items()
+    }
+    for title, group in (("Scores over epochs", "scores"), ("Quality without labels", "label_free")):
+        assert sorted(lines[title]) == sorted([f"{group}/{name}"] for name in report[group]), title
+    for key in ("scores/acc", "scores/nmi", "scores/ari", "label_free/quality"):
+        assert f"summary:{key}" in json.dumps(runs)
+
+
+@pytest.mark.parametrize("method", ["cmmc", "dmim"])
 def test_loss_terms_are_those_that_a_run_logs_in_its_phases(method, tiny_run, tmp_path):
     tiny_run("evaluate_every=0", method=method)
     logged = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from cmc.loggers.outcome import Outcome, Table
 from cmc.loggers.tracker import Tracker, flatten, keep_id, kept_id
 
 log = logging.getLogger(__name__)
+_PATIENCE = 60.0  # seconds to wait for W&B's server before a run ends
 
 
 class WandbLogger(Tracker, loggers.WandbLogger):
@@ -33,6 +35,8 @@ class WandbLogger(Tracker, loggers.WandbLogger):
 
         self._folder, self._mode = Path(save_dir), mode
         quiet = wandb.Settings(silent=True, console="off")
+        if "WANDB_INIT_TIMEOUT" not in os.environ:
+            quiet.init_timeout = _PATIENCE
         run_id = kept_id(self._folder, "wandb")
         super().__init__(save_dir=save_dir, id=run_id, mode=mode, settings=quiet, **settings)
         self._wandb_init.pop("anonymous", None)  # which W&B warns of, whatever its value
@@ -43,7 +47,7 @@ class WandbLogger(Tracker, loggers.WandbLogger):
         """The ``wandb.Run`` of the first process.
 
         Raises:
-            UserError: W&B refuses the run, or cannot be reached.
+            UserError: W&B refuses the run, or cannot be reached for a minute, or ``WANDB_INIT_TIMEOUT`` seconds.
         """
         if self._experiment is None:
             self._begin()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,8 @@ _ROWS = 30  # bars of one figure
 _LINES = 6  # lines of one panel
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
 _STYLE: Any = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "pdf.fonttype": 42}
+_FORMATS: Mapping[str, Any] = {".png": {"dpi": 200}, ".pdf": {"metadata": {"CreationDate": None}}}
+_NAMES = re.compile(rf"(data|method)-.+-({'|'.join(GROUPS)})(-\d+)*|sweep-.+-.+")  # of `figures`, numbered or not
 _DECADES = 10  # the ratio of the largest to the smallest value from which an axis is logarithmic
 
 
@@ -170,7 +172,10 @@ def slug(name: str) -> str:
 
 
 def write_figures(rows: Sequence[Row], folder: Path, advance: Step, begin: Step) -> list[Path]:
-    """Write every figure as ``.png`` and ``.pdf``; return the paths without their endings."""
+    """Write every figure as ``.png`` and ``.pdf``; return the paths without their endings.
+
+    An earlier report's figures in the same folder that these do not replace are removed, and no other file.
+    """
     import matplotlib as mpl
 
     written: dict[Path, None] = {}
@@ -184,12 +189,18 @@ def write_figures(rows: Sequence[Row], folder: Path, advance: Step, begin: Step)
             written[path] = None
             _save(figure, path)
             advance("figures", 1)
+    _remove_earlier(folder, {path.name for path in written})
     return list(written)
 
 
+def _remove_earlier(folder: Path, present: Set[str]) -> None:
+    for path in folder.glob("*"):
+        if path.suffix in _FORMATS and path.stem not in present and _NAMES.fullmatch(path.stem) and path.is_file():
+            path.unlink()
+
+
 def _save(figure: Figure, path: Path) -> None:
-    settings: Mapping[str, Any] = {".png": {"dpi": 200}, ".pdf": {"metadata": {"CreationDate": None}}}
-    for ending, setting in settings.items():
+    for ending, setting in _FORMATS.items():
         with replacing(path.with_name(path.name + ending)) as unfinished:
             figure.savefig(unfinished, **setting)
         figure.set_layout_engine("none")  # the first has laid it out

@@ -26,7 +26,9 @@ _SILENT = (  # keys that change nothing in what a run computes, or that the data
     "objective",
     "resume",
     "resume_sweep",
+    "resumed_with",  # the setting itself differs; a line says the rest
     "seed",
+    "trust",
 )
 
 
@@ -130,7 +132,8 @@ def gather(runs: Sequence[Run], advance: Step, begin: Step) -> tuple[list[Row], 
 
     Returns:
         The rows, ordered by data, method and setting, and a line for everything that a reader should know: data that
-        share a name, runs left out because a newer one repeats them, assignments that cannot be read.
+        share a name, runs left out because a newer one repeats them, assignments that cannot be read, runs that went on
+        with another setting than they began with.
     """
     begin("clusterings", len(runs))
     called, lines = names(runs)
@@ -147,7 +150,7 @@ def gather(runs: Sequence[Run], advance: Step, begin: Step) -> tuple[list[Row], 
         for repeated in settings.values():
             kept, left_out = _newest(repeated)
             clusters, unread = _clusters(kept)
-            lines += [*left_out, *unread]
+            lines += [*left_out, *unread, *_changed(kept)]
             setting = {key: kept[0].config.get(key, ABSENT) for key in keys}
             rows.append(Row(called[data, kept[0].fingerprint], method, setting, kept, _pairs(clusters)))
             advance("clusterings", len(repeated))
@@ -172,6 +175,12 @@ def _newest(runs: list[Run]) -> tuple[tuple[Run, ...], list[str]]:
             lines.append(f"{earlier.folder}: left out: {run.folder} repeats it (seed {run.seed}) and is newer")
         kept[run.seed] = run
     return tuple(kept.values()), lines
+
+
+def _changed(runs: Iterable[Run]) -> list[str]:
+    """A line for every run whose setting is not what it began with."""
+    changed = [(run.folder, run.config["resumed_with"]) for run in runs if run.config.get("resumed_with")]
+    return [f"{folder}: resumed with {shown(changes)}; it began otherwise" for folder, changes in changed]
 
 
 def _clusters(runs: Iterable[Run]) -> tuple[list[Assignments], list[str]]:

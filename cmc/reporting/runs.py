@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from cmc.errors import UserError
 from cmc.reading import parse_json, refusing, text_array
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _SUFFIXES = (".npz", ".npy", ".mat", ".h5", ".hdf5", ".csv")  # what a file of features may end in
+_TOO_LARGE = 2**63  # of a whole number, which a float may not hold
 
 
 @dataclass(frozen=True)
@@ -165,17 +166,30 @@ def _check(report: Mapping[str, Any]) -> None:
             raise UserError(f"metrics.json has no {key}: written by an older version, or by another program")
     if not isinstance(report["features"], dict) or not report["features"].get("fingerprint"):
         raise UserError("metrics.json has no features.fingerprint: nothing tells which data it is of")
-    groups = {key: report.get(key) or {} for key in ("scores", "holdout", "label_free", "phases", "seconds")}
-    for key, group in groups.items():
-        if not isinstance(group, dict) or not all(_is_number(value) for value in group.values()):
+    for key in ("scores", "holdout", "label_free", "seconds"):
+        if not _holds(report.get(key), _is_number):
             raise UserError(f"metrics.json: {key} holds something else than numbers")
+    if not _holds(report.get("phases"), _is_count):
+        raise UserError("metrics.json: phases holds something else than whole numbers of at least 0")
     for key in ("seed", "n_clusters"):
-        if not isinstance(report.get(key, 0), int):
-            raise UserError(f"metrics.json: {key} is no whole number")
+        if not _is_count(report.get(key, 0)):
+            raise UserError(f"metrics.json: {key} is no whole number of at least 0")
+
+
+def _holds(group: object, accepts: Callable[[object], bool]) -> bool:
+    return group is None or (isinstance(group, dict) and all(map(accepts, group.values())))
 
 
 def _is_number(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+    return value is None or isinstance(value, float) or _is_whole(value)
+
+
+def _is_count(value: object) -> bool:
+    return _is_whole(value) and value >= 0
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _TOO_LARGE
 
 
 def _finite(value: Any) -> float | None:

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,8 +18,10 @@ import pytest
 from omegaconf import OmegaConf
 from sklearn.metrics.cluster import contingency_matrix
 
+from cmc import run
 from cmc.callbacks import Results
 from cmc.errors import Interrupted
+from cmc.loggers.wandb import WandbLogger
 from cmc.runs import read_history
 from cmc.train import train
 from tests.loggers.conftest import DMIM, PICTURES
@@ -216,6 +219,59 @@ def test_online_without_a_login_is_one_line_before_anything_begins(tmp_path, key
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"cmc: error: W&B: {message}")
     assert not (tmp_path / "out" / "config.yaml").exists()
+
+
+def test_a_server_that_cannot_be_reached_ends_a_run_with_one_line_before_its_first_epoch(tmp_path):
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
+    with socket.socket() as closed:  # bound and not listening: nobody answers, and nobody else takes the port
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        online = {"WANDB_BASE_URL": f"http://{address}", "WANDB_API_KEY": "a" * 40, "WANDB_INIT_TIMEOUT": "2"}
+        here = {"HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc"), "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "cmc.run", *DMIM, "logger=wandb", "hydra.run.dir=out", "~callbacks.figures"]
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env={**kept, **online, **here},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=50,
+        )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if not line.startswith("[")]  # the run's log
+    assert line.startswith("cmc: error: logger.wandb: ")
+    assert address in line
+    assert line.endswith("; logger.wandb.mode=offline needs no connection")
+    assert not (tmp_path / "out" / "history.csv").exists()
+    assert not (tmp_path / "out" / "checkpoints").exists()
+
+
+def test_a_server_is_waited_for_a_minute_unless_the_environment_says_otherwise(tmp_path, monkeypatch):
+    def explicit():
+        return WandbLogger(str(tmp_path), mode="offline")._wandb_init["settings"].model_dump(exclude_unset=True)
+
+    monkeypatch.delenv("WANDB_INIT_TIMEOUT", raising=False)
+    assert explicit()["init_timeout"] == 60
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", "300")
+    assert "init_timeout" not in explicit(), "W&B reads it itself"
+
+
+def test_csv_and_wandb_together_write_what_wandb_alone_does(composed, commanded, tmp_path):
+    options = [*DMIM, "logger.wandb.mode=offline", "~callbacks.figures"]
+    configs = [composed(f"logger={chosen}", *options) for chosen in ("[csv,wandb]", "[wandb,csv]", "wandb")]
+    assert configs[0] == configs[1] == configs[2]
+    assert list(configs[0].logger) == ["csv", "wandb"]
+    status, _, error = commanded(run, "logger=[csv,wandb]", *options, "hydra.run.dir=out")
+    assert status == 0, error
+    history = read_history(tmp_path / "out" / "history.csv")
+    assert [int(row["epoch"]) for row in history] == [0, 1, 2, 3]
+    (one,) = runs(tmp_path / "out").values()
+    rows = [row for row in one.history if "loss/total" in row]
+    assert [row["loss/total"] for row in rows] == [float(row["loss"]) for row in history]
+    assert one.exit_code == 0
+    assert one.summary["scores/acc"] == json.loads((tmp_path / "out/metrics.json").read_text())["scores"]["acc"]
 
 
 @pytest.mark.slow

@@ -112,6 +112,26 @@ def test_names_that_become_alike_do_not_overwrite_each_other(tmp_path):
     assert slug("../..") == slug("") == "unnamed"
 
 
+def test_figures_of_runs_that_are_gone_do_not_stay_and_other_files_do(rows, tmp_path):
+    many = [row for row in digits(rows) for _ in range(11)]
+    names = [name for name, _ in (*figures(rows), *figures(many))]
+    assert {"data-digits-scores-2", "method-dmim-holdout", "sweep-digits-dmim-optimizer.lr"} <= set(names)
+    for name in (*names, "data-digits-label-free-1-2", "sweep-digits-dmim-optimizer.lr-2"):
+        for ending in (".png", ".pdf"):
+            (tmp_path / f"{name}{ending}").write_text("earlier")
+    own = {"notes.md", "embedding.png", "data-mine.png", "data-digits-scores.svg", "method.pdf", "sweep-mine.pdf"}
+    for name in own:
+        (tmp_path / name).write_text("mine")
+    (tmp_path / "data-a-scores.png").mkdir()
+    few = [row for row in digits(rows) if len(row.runs) == 2]
+    written = write_figures(few, tmp_path, lambda name, n: None, lambda name, n: None)
+    assert [path.name for path in written] == ["data-digits-scores", "data-digits-label-free"]
+    new = {f"{path.name}{ending}" for path in written for ending in (".png", ".pdf")}
+    assert {path.name for path in tmp_path.iterdir()} == new | own | {"data-a-scores.png"}
+    assert all((tmp_path / name).read_text() == "mine" for name in own)
+    assert not any((tmp_path / name).read_bytes() == b"earlier" for name in new)
+
+
 def test_many_rows_are_spread_over_pages(rows):
     many = [row for row in digits(rows) for _ in range(15)]
     names = [name for name, _ in figures(many) if name.startswith("data-digits-scores")]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import sys
@@ -26,13 +27,21 @@ LABELS = ("</script ><script >alert(2)</script >", '<a href="javascript:alert(3)
 NONE, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 
 
-@pytest.fixture(scope="module")
-def chromium():
+def browser_program():
+    """The path of a Chromium; where there is none, tests are skipped, and fail in continuous integration."""
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
-        pytest.skip("there is no Chromium; on Debian: apt-get install chromium")
+        line = "there is no Chromium for the tests of the report's page; on Debian: apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(line, pytrace=False)
+        pytest.skip(line)
+    return program
+
+
+@pytest.fixture(scope="module")
+def chromium():
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=browser_program(), args=["--no-sandbox"])
         yield browser
         browser.close()
 
@@ -107,6 +116,14 @@ def traces(page, title):
     """What Plotly was given to draw under a title."""
     plot = page.locator(f"#run .plot[aria-label^='{title}']")
     return plot.evaluate("p => ({data: JSON.parse(JSON.stringify(p.data)), layout: p.layout})")
+
+
+@pytest.mark.parametrize(("ci", "end"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_without_a_browser_continuous_integration_fails(monkeypatch, ci, end):
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(end, match=r"^there is no Chromium .* on Debian: apt-get install chromium"):
+        browser_program()
 
 
 def test_the_leaderboard_shows_the_means_of_the_table(page, folder):
@@ -258,6 +275,29 @@ def test_no_button_sends_a_chart_anywhere(page):
     buttons = page.locator("#run .plot").first.locator(".modebar-btn")
     titles = buttons.evaluate_all("buttons => buttons.map(button => button.dataset.title)")
     assert titles == ["Download plot as a PNG", "Zoom", "Pan", "Reset axes"]
+
+
+COVERED = """plot => {
+    const bar = plot.querySelector(".modebar-group").getBoundingClientRect();
+    return [...plot.querySelectorAll("svg.main-svg text")].filter((text) => {
+        const box = text.getBoundingClientRect();
+        return box.left < bar.right && box.right > bar.left && box.top < bar.bottom && box.bottom > bar.top;
+    }).map((text) => text.textContent);
+}"""
+
+
+def test_buttons_cover_no_words_of_a_chart(page):
+    for run in ("digits cmmc seed 0", "seed 7"):
+        open_run(page, run)
+        plots = page.locator("#run .plot:has(.modebar-group)")
+        assert [plots.nth(i).evaluate(COVERED) for i in range(4)] == [[], [], [], []], run
+        page.keyboard.press("Escape")
+    page.fill("#query", "digits seed 1 dmim")
+    for i in range(2):
+        page.locator("#leaderboard tbody input").nth(i).check()
+    page.click("#compare-link")
+    page.wait_for_selector("#compare .plot .main-svg")
+    assert page.locator("#compare .plot").evaluate(COVERED) == []
 
 
 def test_groups_of_columns_come_and_go(page, folder):

@@ -62,13 +62,33 @@ def test_older_runs_without_an_optional_key_are_used(tmp_path, key):
         ({"features": "made"}, "has no features.fingerprint"),
         ({"scores": {"acc": "high"}}, "scores holds something else than numbers"),
         ({"scores": [0.5]}, "scores holds something else than numbers"),
+        ({"seconds": {"total": True}}, "seconds holds something else than numbers"),
+        ({"label_free": {"quality": 10**400}}, "label_free holds something else than numbers"),
+        ({"phases": {"a": None}}, "phases holds something else than whole numbers of at least 0"),
+        ({"phases": {"a": float("nan")}}, "phases holds something else than whole numbers"),
+        ({"phases": {"a": float("inf")}}, "phases holds something else than whole numbers"),
+        ({"phases": {"a": 4, "b": 2.5}}, "phases holds something else than whole numbers"),
+        ({"phases": {"a": -1}}, "phases holds something else than whole numbers"),
+        ({"phases": {"a": True}}, "phases holds something else than whole numbers"),
+        ({"phases": {"a": 10**400}}, "phases holds something else than whole numbers"),
+        ({"phases": [4]}, "phases holds something else than whole numbers"),
+        ({"phases": []}, "phases holds something else than whole numbers"),
         ({"seed": "first"}, "seed is no whole number"),
+        ({"seed": None}, "seed is no whole number"),
+        ({"seed": True}, "seed is no whole number"),
+        ({"n_clusters": -3}, "n_clusters is no whole number"),
     ],
 )
 def test_a_report_that_lacks_what_a_table_needs_is_refused(tmp_path, wrong, says):
     make_run(tmp_path / "run", **wrong)
     with pytest.raises(UserError, match=says):
         read_run(tmp_path / "run")
+
+
+def test_a_run_that_does_not_know_a_figure_is_used(tmp_path):
+    nothing = {"holdout": None, "label_free": None, "phases": None, "seconds": {"total": float("nan")}}
+    run = read_run(make_run(tmp_path / "run", scores={"acc": 0.5, "nmi": None, "ari": float("nan")}, **nothing))
+    assert (run.figures, run.epochs, run.seconds) == ({"acc": 0.5}, None, None)
 
 
 @pytest.mark.parametrize(

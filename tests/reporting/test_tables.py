@@ -171,6 +171,19 @@ def test_swept_keys_are_those_that_differ_but_for_the_seed_and_what_follows_it(t
     assert keys({"method.beta": None}, {}, folder=tmp_path / "f") == ["method.beta"]
     unseen = [{"evaluate_every": n, "callbacks.figures.max_points": n, "data.root": str(n)} for n in range(4)]
     assert keys(*unseen, folder=tmp_path / "g") == []
+    assert keys({"trust": ["mine"]}, {"trust": []}, {}, {}, folder=tmp_path / "h") == []
+
+
+def test_a_run_that_went_on_with_another_setting_is_a_row_by_it_and_a_line_says_so(tmp_path):
+    clipped = {"method.gradient_clip": 1}
+    for seed, settings in enumerate(({}, {}, clipped, {**clipped, "resumed_with": ["method.gradient_clip=1"]})):
+        make_run(tmp_path / str(seed), seed, settings={"method.gradient_clip": None, **settings})
+    rows, (line,) = gathered(tmp_path)
+    assert [(row.label, [run.seed for run in row.runs]) for row in rows] == [
+        ("gradient_clip=1", [2, 3]),
+        ("gradient_clip=null", [0, 1]),
+    ]
+    assert line == f"{tmp_path / '3'}: resumed with [method.gradient_clip=1]; it began otherwise"
 
 
 def test_held_out_scores_and_runs_without_labels(tmp_path):

@@ -4,6 +4,7 @@ const PALETTE = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b
   "#17becf", "#aec7e8", "#ffbb78", "#98df8a", "#ff9896", "#c5b0d5", "#c49c94", "#f7b6d2", "#c7c7c7", "#dbdb8d", "#9edae5"];
 // Named one by one: the library's own choice has a button that uploads the chart to its makers.
 const CONFIG = { displaylogo: false, responsive: true, plotlyServerURL: "", modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
+const MODEBAR = 30; // pixels above a picture, where the library's buttons are: they cover no words
 const FONT = { family: 'system-ui, "DejaVu Sans", sans-serif', size: 11, color: "#1c2430" };
 const TITLES = { acc: "ACC", nmi: "NMI", ari: "ARI" };
 
@@ -13,7 +14,7 @@ function plotly() {
 }
 
 function draw(place, traces, layout) {
-  const common = { font: FONT, margin: { l: 45, r: 12, t: 12, b: 38 }, hoverlabel: { align: "left", bgcolor: "#fff", font: { size: 12, color: "#1c2430" } }, dragmode: "zoom" };
+  const common = { font: FONT, margin: { l: 45, r: 12, t: MODEBAR, b: 38 }, hoverlabel: { align: "left", bgcolor: "#fff", font: { size: 12, color: "#1c2430" } }, dragmode: "zoom" };
   return plotly().react(place, traces, { ...common, ...layout }, CONFIG);
 }
 
@@ -41,7 +42,7 @@ function drawTerms(place, curves) {
   const columns = terms.length > 4 ? 3 : Math.min(2, terms.length);
   const rows = Math.ceil(terms.length / columns);
   place.style.height = `${Math.max(330, rows * 140)}px`;
-  const layout = { grid: { rows, columns, pattern: "independent", xgap: 0.22, ygap: 0.34 }, shapes: [], annotations: [], showlegend: false, margin: { l: 40, r: 12, t: 24, b: 26 } };
+  const layout = { grid: { rows, columns, pattern: "independent", xgap: 0.22, ygap: 0.34 }, shapes: [], annotations: [], showlegend: false, margin: { l: 40, r: 12, t: MODEBAR + 16, b: 26 } };
   const traces = terms.map(([name, , axis, values], number) => {
     const [x, y] = [axisName(number, "x"), axisName(number, "y")];
     layout[`xaxis${number ? number + 1 : ""}`] = { range: epochRange(curves), showgrid: false, nticks: 5 };
@@ -56,7 +57,7 @@ function drawTerms(place, curves) {
 /** Scores, and dashed what needs no labels, over epochs. */
 function drawScores(place, curves) {
   const scores = curves.series.filter(([, kind]) => kind !== "loss");
-  const layout = { shapes: shade(curves, 0), margin: { l: 40, r: 12, t: 24, b: 38 }, legend: { orientation: "h", y: -0.16 }, xaxis: { range: epochRange(curves), showgrid: false, title: { text: "epoch", standoff: 4 } }, yaxis: { range: [Math.min(0, ...scores.flatMap(([, , , values]) => values)), 1.04], gridcolor: "#eef1f4", zeroline: false } };
+  const layout = { shapes: shade(curves, 0), margin: { l: 40, r: 12, t: MODEBAR + 14, b: 38 }, legend: { orientation: "h", y: -0.16 }, xaxis: { range: epochRange(curves), showgrid: false, title: { text: "epoch", standoff: 4 } }, yaxis: { range: [Math.min(0, ...scores.flatMap(([, , , values]) => values)), 1.04], gridcolor: "#eef1f4", zeroline: false } };
   layout.annotations = curves.phases.map(([name, first, last]) => ({ xref: "x", yref: "y domain", x: (first + last) / 2, y: 1, yanchor: "bottom", text: plain(name, 16), showarrow: false, font: { size: 10, color: "#5b6675" } }));
   const traces = scores.map(([name, kind, axis, values], number) => ({
     x: curves.axes[axis], y: values, name: TITLES[name] ?? name, mode: "lines+markers", marker: { size: 4 },
@@ -110,5 +111,5 @@ function drawEmbedding(place, embedding, confusion, by) {
     };
   });
   const bare = { showgrid: false, zeroline: false, showticklabels: false, ticks: "" };
-  return draw(place, traces, { xaxis: bare, yaxis: { ...bare, scaleanchor: "x" }, hovermode: "closest", showlegend: present.length <= 20, legend: { itemsizing: "constant" }, margin: { l: 8, r: 8, t: 8, b: 8 } });
+  return draw(place, traces, { xaxis: bare, yaxis: { ...bare, scaleanchor: "x" }, hovermode: "closest", showlegend: present.length <= 20, legend: { itemsizing: "constant" }, margin: { l: 8, r: 8, t: MODEBAR, b: 8 } });
 }
