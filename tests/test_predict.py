@@ -69,6 +69,23 @@ def test_held_out_rows_get_the_clusters_that_the_run_wrote_for_them(trained, fea
     assert [row["label"] for row in table] == [str(i % 3) for i in range(30)]
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_held_out_rows_of_a_run_in_mixed_precision_too(method, tiny_run, finished_runs, commanded, tmp_path):
+    report = tiny_run("trainer.precision=bf16-mixed", "data.holdout=0.2", "data.scaling=standard", method=method)
+    assert report["precision"] == "bf16-mixed"
+    run, other = tmp_path / "run", finished_runs[method]
+    drawn = np.load(run / "embeddings_holdout.npy")
+    assert not np.array_equal(drawn, np.load(other / "embeddings_holdout.npy")), "it was trained as in float32"
+    trained, written = load(run), rows(run / "assignments_holdout.csv")
+    held = {name: x[[int(row["index"]) for row in written]] for name, x in features_of(trained).items()}
+    np.savez(tmp_path / "held.npz", **held)
+    assert commanded(predict, "run=run", "data.root=held.npz", "out=held.csv")[0] == 0
+    table = rows(tmp_path / "held.csv")
+    assert [row["cluster"] for row in table] == [row["cluster"] for row in written]
+    assert [row["confidence"] for row in table] == [row["confidence"] for row in written]
+    assert torch.cat(list(trained.embed(held))).numpy().tobytes() == drawn.tobytes()
+
+
 def own_assignments(trained, features):
     """M x N x K, of a forward pass over everything at once."""
     scaled = tuple(trained.scaler(name, torch.from_numpy(x).float()) for name, x in features.items())
