@@ -86,7 +86,7 @@ def evaluate(trained: Trained, config: DictConfig, name: str) -> dict[str, Any]:
         "seed": trained.report["seed"],
         "scores": whole.scores(),
         **({"holdout": _tally(trained, data, held).scores()} if held is not None else {}),
-        "label_free": None if data.missing else whole.label_free(),
+        "label_free": whole.label_free() if data.missing.keys().isdisjoint(trained.method.inputs) else None,
         "own_data": own,
         "source": data.source,
         "fingerprint": data.fingerprint,

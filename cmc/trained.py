@@ -66,9 +66,7 @@ class Trained:
         """
         source = Mapped(features, rows, self.scaler).to(self.method.device)
         for batch in InOrder(source, PASS):
-            present = torch.stack([~x[:, 0].isnan() for x in batch.modalities])
-            filled = (x.where(there[:, None], 0.0) for x, there in zip(batch.modalities, present, strict=True))
-            yield Seen(batch._replace(modalities=tuple(filled)), present)
+            yield _filled(batch)
 
     def assign(
         self, features: Mapping[str, NDArray[Any]], rows: NDArray[Any] | None = None
@@ -89,23 +87,30 @@ class Trained:
     def spaced(
         self, features: Mapping[str, NDArray[Any]], rows: NDArray[Any] | None = None, at_most: int = 1000
     ) -> Batch:
-        """At most so many samples that lack nothing, evenly spaced; arguments as for `batches`."""
+        """At most so many samples that lack none of the method's inputs, evenly spaced; arguments as for `batches`."""
         source = Mapped(features, rows, self.scaler).to(self.method.device)
         index = torch.from_numpy(spaced(source.n_samples, at_most))
-        return Batch(source.take(index), index)
+        return _filled(Batch(source.take(index), index)).batch
 
     def embed(self, features: Mapping[str, NDArray[Any]]) -> Iterator[Tensor]:
         """Embeddings, B x D a batch; arguments as for `batches`.
 
         Raises:
-            UserError: a sample lacks a modality.
+            UserError: a sample lacks one of the modalities that the representation is made from.
         """
         for batch, present in self.batches(features):
-            if not present.all():
-                row = int(batch.index[~present.all(0).cpu()][0])
-                raise UserError(f"row {row} lacks a modality; the common representation is made from all of them")
+            if not (whole := self.method.whole(present).cpu()).all():
+                row, inputs = int(batch.index[~whole][0]), ", ".join(self.method.inputs)
+                raise UserError(f"row {row} lacks a modality that the representation is made from ({inputs})")
             with torch.no_grad():
                 yield self.method.embed(batch).float()
+
+
+def _filled(batch: Batch) -> Seen:
+    """Zeros in the place of rows of NaN."""
+    present = torch.stack([~x[:, 0].isnan() for x in batch.modalities])
+    filled = (x.where(there[:, None], 0.0) for x, there in zip(batch.modalities, present, strict=True))
+    return Seen(batch._replace(modalities=tuple(filled)), present)
 
 
 def load(folder: str | Path, trust: Sequence[str] = (), device: str = "auto") -> Trained:

@@ -2,11 +2,11 @@
 
 import csv
 import itertools
+import os
 import re
 import shutil
 import subprocess
 import sys
-import tracemalloc
 from pathlib import Path
 
 import h5py
@@ -16,8 +16,6 @@ import pytest
 import torch
 
 from cmc import predict
-from cmc.data import incoming
-from cmc.data.files import Files
 from cmc.data.loader import Batch
 from cmc.trained import load
 from tests.test_trained import METHODS, features_of
@@ -67,6 +65,23 @@ def test_held_out_rows_get_the_clusters_that_the_run_wrote_for_them(trained, fea
     assert [row["confidence"] for row in table] == [row["confidence"] for row in written]
     assert [int(row["index"]) for row in table] == list(range(30))
     assert [row["label"] for row in table] == [str(i % 3) for i in range(30)]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_held_out_rows_of_a_run_in_mixed_precision_too(method, tiny_run, finished_runs, commanded, tmp_path):
+    report = tiny_run("trainer.precision=bf16-mixed", "data.holdout=0.2", "data.scaling=standard", method=method)
+    assert report["precision"] == "bf16-mixed"
+    run, other = tmp_path / "run", finished_runs[method]
+    drawn = np.load(run / "embeddings_holdout.npy")
+    assert not np.array_equal(drawn, np.load(other / "embeddings_holdout.npy")), "it was trained as in float32"
+    trained, written = load(run), rows(run / "assignments_holdout.csv")
+    held = {name: x[[int(row["index"]) for row in written]] for name, x in features_of(trained).items()}
+    np.savez(tmp_path / "held.npz", **held)
+    assert commanded(predict, "run=run", "data.root=held.npz", "out=held.csv")[0] == 0
+    table = rows(tmp_path / "held.csv")
+    assert [row["cluster"] for row in table] == [row["cluster"] for row in written]
+    assert [row["confidence"] for row in table] == [row["confidence"] for row in written]
+    assert torch.cat(list(trained.embed(held))).numpy().tobytes() == drawn.tobytes()
 
 
 def own_assignments(trained, features):
@@ -261,20 +276,58 @@ def test_parquet_without_its_package_says_what_to_install(finished_runs, command
     assert (status, line) == (2, "out: Parquet needs pyarrow: pip install 'cmc[parquet]', or give x.csv")
 
 
-def test_memory_does_not_grow_with_the_samples(finished_runs, tmp_path):
-    trained = load(finished_runs["dmim"])
-    peaks = {}
-    for n in (8192, 65536):
-        (folder := tmp_path / str(n)).mkdir()
-        for name, d in zip(NAMES, (6, 5), strict=True):
-            np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.float64, shape=(n, d))[:] = 0.5
-        tracemalloc.start()
-        data = incoming.read(Files(str(folder)), trained.dims)
-        predict.predict(trained, data, tmp_path / f"{n}.csv", True)
-        peaks[n] = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert len((tmp_path / f"{n}.csv").read_text().splitlines()) == n + 1
-    assert peaks[65536] < 1.5 * peaks[8192]
+PEAKS = r"""
+import re, sys
+from pathlib import Path
+from cmc.data import incoming, modalities
+from cmc.data.files import Files
+from cmc.predict import predict
+from cmc.trained import load
+
+def kib(field):
+    return int(re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
+
+incoming.CHECKED_AT_ONCE = modalities.CHECKED_AT_ONCE = 2**18  # reached at both sizes
+trained, own = load(sys.argv[1], device="cpu"), []
+for folder in map(Path, sys.argv[2:]):
+    for root, out in (("x.h5", "x.parquet"), ("npy", "x.csv")):
+        files = Files(str(folder / root))
+        predict(trained, incoming.read(files, trained.dims), folder / out, True, lambda n: own.append(kib("RssAnon")))
+    print(kib("VmHWM"), max(own))
+"""
+
+
+@pytest.fixture(scope="module")
+def sizes(tmp_path_factory):
+    """N -> a folder with N samples as ``.h5`` and as ``.npy`` files."""
+    folders = {}
+    for n in (32_768, 262_144):
+        folders[n] = tmp_path_factory.mktemp(str(n))
+        arrays = {name: np.full((n, d), 0.5, np.float32) for name, d in zip(NAMES, (6, 5), strict=True)}
+        (folders[n] / "npy").mkdir()
+        for name, x in arrays.items():
+            np.save(folders[n] / "npy" / f"{name}.npy", x)
+        with h5py.File(folders[n] / "x.h5", "w") as file:
+            file.update(arrays)
+    return folders
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells a process's memory there")
+def test_memory_does_not_grow_with_the_samples(finished_runs, sizes):
+    """The peak of a whole process, torch's memory with it: but for pages of the mapped file, which are the kernel's.
+
+    ``ru_maxrss`` would begin with the peak of the process that started this one.
+    """
+    words = [sys.executable, "-c", PEAKS, str(finished_runs["dmim"]), *map(str, sizes.values())]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    few, many = (np.array(line.split(), dtype=int) / 2**10 for line in done.stdout.splitlines())
+    less, more = (folder.joinpath("x.h5").stat().st_size / 2**20 for folder in sizes.values())
+    whole, own = many - few
+    assert whole < more - less + 3, "MiB, 13 bytes a sample"
+    assert own < 3
+    for n, folder in sizes.items():
+        assert len((folder / "x.csv").read_text().splitlines()) == n + 1
+        assert pyarrow.parquet.read_metadata(folder / "x.parquet").num_rows == n
 
 
 LIST_MODULES = """

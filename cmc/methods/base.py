@@ -52,6 +52,7 @@ class Method(LightningModule, ABC):
         compilable: names of the functions that ``compile`` is about; they use no state that changes with the epoch.
         chunkable: phases whose losses are means over samples, so that a batch may be processed chunk by chunk.
         variant: what tables add to the method's name in parentheses; empty for nothing.
+        inputs: the modalities that `assign` and `embed` read: all of them, unless a method is set to one.
     """
 
     warmup: ClassVar[frozenset[str]] = frozenset()
@@ -77,7 +78,7 @@ class Method(LightningModule, ABC):
         if len(dims) < 2:
             raise UserError(f"data: {len(dims)} modality given ({', '.join(dims)}); a method needs at least 2")
         self.automatic_optimization = False
-        self.modalities = tuple(dims)
+        self.modalities = self.inputs = tuple(dims)
         self.n_clusters = n_clusters
         self.schedule = Schedule(phases, batch_size)
         self.drop_last = drop_last
@@ -129,22 +130,29 @@ class Method(LightningModule, ABC):
             present: M x B, true where a sample has a modality; every sample has one.
 
         Returns:
-            Of a sample with all modalities what `assign` says, of another the mean of `assign_each`.
+            Of a sample with all of `inputs` what `assign` says, of another the mean of `assign_each`.
 
         Raises:
-            UserError: something is missing, and the method has no assignments of each modality.
+            UserError: one of `inputs` is missing, and the method has no assignments of each modality.
         """
-        whole = present.all(0)
+        whole = self.whole(present)
         if whole.all():
             return self.assign(batch)
         each = self.assign_each(batch)
         if each is None:
-            raise UserError(
-                f"{type(self).__name__} assigns from all modalities together ({', '.join(self.modalities)}); "
-                "give data that lack none of them"
-            )
+            raise self._incomplete(int(batch.index[~whole.cpu()][0]))
         mean = each.masked_fill(~present[:, :, None], 0).sum(0) / present.sum(0)[:, None]
         return torch.where(whole[:, None], self.assign(batch), mean)
+
+    def _incomplete(self, row: int) -> UserError:
+        read, gap = f"all modalities together ({', '.join(self.inputs)})", "one of them"
+        if len(self.inputs) == 1:
+            read, gap = f"{self.inputs[0]} alone", "it"
+        return UserError(f"{type(self).__name__} assigns from {read}; row {row} lacks {gap}: give data where none does")
+
+    def whole(self, present: Tensor) -> Tensor:
+        """Of M x B, true where a sample has a modality: B, true where it has all of `inputs`."""
+        return present[[self.modalities.index(name) for name in self.inputs]].all(0)
 
     def embed(self, batch: Batch) -> Tensor:
         """The common representation of the samples, B x D; the assignments where a method has no other."""

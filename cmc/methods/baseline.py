@@ -57,6 +57,7 @@ class Baseline(Method):
         one_of("input", input, ("concatenation", *dims))
         self.chosen = None if input == "concatenation" else self.modalities.index(input)
         self.variant = "" if self.chosen is None else input
+        self.inputs = self.modalities if self.chosen is None else (input,)
         self.width = sum(dims.values()) if self.chosen is None else dims[input]
         self.register_buffer("reached", torch.zeros((), dtype=torch.float64))
 
