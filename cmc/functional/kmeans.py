@@ -9,6 +9,7 @@ from torch import Tensor
 
 _NUMBERS = 2**24  # of distances held at once
 _ITERATIONS = 300
+_SAME = 1e-4  # relative differences of inertia that rounding may make: of such restarts the first is kept
 _TOLERANCE = 1e-4  # of the columns' mean variance: a smaller movement of the centres ends a restart
 
 
@@ -36,19 +37,20 @@ def kmeans_centres(x: Tensor, n_clusters: int, restarts: int, seed: int) -> Tens
         seed: of the starts, which are the same on every device.
 
     Returns:
-        K x d centres, float32; `nearest` gives the labels.
+        K x d centres, in the precision of ``x``, at least float32; `nearest` gives the labels.
 
     Source: D. Arthur and S. Vassilvitskii, *k-means++: the advantages of careful seeding*, SODA 2007.
     """
-    middle = x.float().mean(0)
-    x, generator = x.float() - middle, torch.Generator().manual_seed(seed)
+    x = x if x.dtype == torch.float64 else x.float()
+    middle, generator = x.mean(0), torch.Generator().manual_seed(seed)
+    x = x - middle
     least, found = math.inf, x[:n_clusters]
     at_once = max(1, _NUMBERS // (len(x) * max(n_clusters, _trials(n_clusters))))
     for done in range(0, restarts, at_once):
         starts = _starts(x, n_clusters, min(at_once, restarts - done), generator)
         centres, inertia = _iterated(x, starts)
-        best = int(inertia.argmin())
-        if float(inertia[best]) < least:
+        best = int((inertia <= inertia.min() * (1 + _SAME)).nonzero()[0])
+        if float(inertia[best]) < least * (1 - _SAME):
             least, found = float(inertia[best]), centres[best]
     return found + middle
 
@@ -97,7 +99,7 @@ def _iterated(x: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
         moving = moving[(new - old).square().sum((1, 2)) > tolerance]
         if not len(moving):
             break
-    return centres, x.square().sum() - 2 * _nearness(x, centres).amax(1).sum(1)
+    return centres, (x.square().sum() - 2 * _nearness(x, centres).amax(1).sum(1)).clamp_min(0)
 
 
 def _nearness(x: Tensor, centres: Tensor) -> Tensor:
