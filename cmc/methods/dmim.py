@@ -283,7 +283,8 @@ class DMIM(Method):
             log_assignments = self._collected(part, batches)
             for i in range(0, len(part), together):
                 r, m = part[i]
-                self.pseudo[r, m : m + together] = self._balanced(log_assignments[i : i + together]).short()
+                for j, labels in enumerate(self._balanced(log_assignments[i : i + together])):
+                    self.pseudo[r, m + j] = labels
 
     def _collected(self, sets: list[tuple[int, int]], batches: InOrder) -> Tensor:
         """Log assignments of all samples by pairs of network and modality, len(sets) x N x K."""
@@ -316,14 +317,15 @@ class DMIM(Method):
         """M x B x K."""
         return torch.stack([network(x, m).cluster.log_softmax(1) for m, x in enumerate(rows)])
 
-    def _balanced(self, log_assignments: Tensor) -> Tensor:
-        """Pseudo labels of one network, M x N, from its log assignments, M x N x K; modalities may come one by one."""
+    def _balanced(self, log_assignments: Tensor) -> Iterator[Tensor]:
+        """N pseudo labels of each modality, from one network's log assignments, M x N x K, or of a part of them."""
         if self.pseudo_labels != "matched":
-            return torch.stack([sinkhorn_labels(x, self.power) for x in log_assignments])
+            yield from (sinkhorn_labels(x, self.power) for x in log_assignments)
+            return
         p = log_assignments.exp()
         names = match_modalities(torch.einsum("ank,bnl->abkl", p, p))
         common = sinkhorn_labels(_matched(p, names).mean(0).log(), self.power)
-        return torch.stack([name[common] for name in names])
+        yield from (name[common] for name in names)
 
     def settle(self, batches: InOrder) -> None:
         """Match the modalities' clusters; keep the network whose modalities agree best on clusters of equal size."""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import logsumexp
 
 from cmc.functional import sinkhorn
 from cmc.functional.sinkhorn import sinkhorn_labels
@@ -36,10 +37,27 @@ def test_labels_equal_those_of_the_double_precision_reference(n, k, seed, dtype)
     assert sinkhorn_labels(log_p).tolist() == naive(log_p).tolist()
 
 
-def test_working_in_blocks_changes_no_label(monkeypatch):
-    log_p = log_assignments(1000, 10, 4, torch.float32)
+@pytest.mark.parametrize("seed", range(5))
+def test_assignments_far_apart_are_scaled_as_with_logarithms_throughout(seed):
+    """Probabilities down to e^-3000, where nothing could be multiplied: iteration by iteration with logsumexp."""
+    log_p = (300 * log_assignments(500, 6, seed)).log_softmax(1)
+    scores, rows = 10 * log_p.numpy(), np.full((500, 1), -np.log(500))
+    for _ in range(31):
+        columns = -np.log(6) - logsumexp(scores + rows, 0, keepdims=True)
+        rows = -np.log(500) - logsumexp(scores + columns, 1, keepdims=True)
+    labels = sinkhorn_labels(log_p, max_iterations=31, tolerance=0)
+    assert labels.tolist() == (scores + columns).argmax(1).tolist()
+
+
+@pytest.mark.parametrize("kept", [0, 2**22])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_working_in_blocks_changes_no_label_and_not_its_argument(monkeypatch, kept, dtype):
+    log_p = log_assignments(1000, 10, 4, dtype)
     monkeypatch.setattr(sinkhorn, "_ROWS", 64)
+    monkeypatch.setattr(sinkhorn, "_KEPT", kept)
+    before = log_p.clone()
     assert sinkhorn_labels(log_p).tolist() == naive(log_p).tolist()
+    assert torch.equal(log_p, before)
 
 
 def test_a_skewed_assignment_is_balanced():

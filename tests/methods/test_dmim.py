@@ -172,7 +172,7 @@ def test_pseudo_labels_do_not_depend_on_how_many_are_made_at_once(monkeypatch, k
     with method.evaluating():
         rows = method._front(batch)
         logs = [method._log_assignments(network, rows) for network in method.networks]
-    assert torch.equal(made[0], torch.stack([method._balanced(log).short() for log in logs]))
+    assert torch.equal(made[0], torch.stack([torch.stack([*method._balanced(log)]).short() for log in logs]))
 
 
 def test_without_l3_no_pseudo_labels_are_needed(tmp_path):
