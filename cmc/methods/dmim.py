@@ -29,7 +29,7 @@ from cmc.precision import objectives
 log = logging.getLogger(__name__)
 
 _TERMS = ("shared_information", "superfluous_information", "uniform_distribution")
-_LABELLING_BYTES = 2**28  # of assignments that pseudo labels are made from at once
+_LABELLING_BYTES = 2**27  # of assignments that pseudo labels are made from at once
 _CHOICES = {
     "alignment": ("projection", "pca", "none"),
     "joint": ("plain", "symmetric"),
@@ -279,12 +279,15 @@ class DMIM(Method):
         sets = [(r, m) for r in range(self.restarts) for m in range(n_modalities)]
         at_once = max(together, _LABELLING_BYTES // (4 * n * k) // together * together)
         for first in range(0, len(sets), at_once):
-            part = sets[first : first + at_once]
-            log_assignments = self._collected(part, batches)
-            for i in range(0, len(part), together):
-                r, m = part[i]
-                for j, labels in enumerate(self._balanced(log_assignments[i : i + together])):
-                    self.pseudo[r, m + j] = labels
+            self._label_part(sets[first : first + at_once], together, batches)
+
+    def _label_part(self, sets: list[tuple[int, int]], together: int, batches: InOrder) -> None:
+        """New pseudo labels of these pairs of network and modality, so many of which are made together."""
+        log_assignments = self._collected(sets, batches)
+        for i in range(0, len(sets), together):
+            r, m = sets[i]
+            for j, labels in enumerate(self._balanced(log_assignments[i : i + together])):
+                self.pseudo[r, m + j] = labels
 
     def _collected(self, sets: list[tuple[int, int]], batches: InOrder) -> Tensor:
         """Log assignments of all samples by pairs of network and modality, len(sets) x N x K."""

@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import sys
 import time
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ LIMIT_GIB = 0.25  # that the readers are given
 ROOM = 2**30  # bytes of address space besides, which only an allocation without bound exceeds
 GULP = 1024 * LIMIT_GIB + 640  # MiB that no single input may take: the limit, what it leaves to libraries, and a rest
 HANG = 5  # seconds
+GRACE = 6  # times as long a child may take above its budget
 CORPUS = Path(__file__).parent / "corpus"
 _STATUS = re.compile(r"^#(\d+)\s.*cov: (\d+)", re.MULTILINE)
 
@@ -67,26 +69,25 @@ def fuzz(name: str, target: Target, work: Path, *, seconds: float, tries: int = 
     for data in (*target.beginnings(place.folder), *(path.read_bytes() for path in sorted(kept))):
         (corpus / name_of(data)).write_bytes(data)
     while (left := end - time.monotonic()) > 0 and (tries < 0 or outcome.tried < tries):
-        budget = [f"-max_total_time={max(1, round(left))}", f"-seed={seed + outcome.tried}"]
         before, still = outcome.tried, tries - outcome.tried if tries > 0 else -1
-        if _child(place, corpus, found, budget, still, outcome) or outcome.tried == before:
+        if _child(place, corpus, found, left, seed + outcome.tried, still, outcome) or outcome.tried == before:
             break
     shutil.rmtree(place.folder)
     return outcome
 
 
-def _child(place: Place, corpus: Path, found: Path, budget: list[str], tries: int, outcome: Outcome) -> bool:
+def _child(place: Place, corpus: Path, found: Path, left: float, seed: int, tries: int, outcome: Outcome) -> bool:
     """Fork, fuzz there, and take note of what it left; whether it came to its end."""
-    log = found / "log.txt"
+    log, known = found / "log.txt", len(outcome.findings)
     sys.stdout.flush()
     if (pid := os.fork()) == 0:
-        arguments = [sys.argv[0], *budget, f"-timeout={HANG}", f"-artifact_prefix={found}/", str(corpus)]
-        _run(place, found, log, arguments, tries)
-    _, status = os.waitpid(pid, 0)
+        budget = [f"-max_total_time={max(1, round(left))}", f"-timeout={HANG}", f"-seed={seed}"]
+        _run(place, found, log, [sys.argv[0], *budget, f"-artifact_prefix={found}/", str(corpus)], tries)
+    status = _wait(pid, left + GRACE * HANG)
     said = log.read_text(errors="replace")
     counts = [(int(n), int(coverage)) for n, coverage in _STATUS.findall(said)]
     begun = re.search(r"INITED cov: (\d+)", said)
-    whole = os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
+    whole = status == 0
     outcome.tried += max([tries if whole else 0, *(n for n, _ in counts)])
     outcome.coverage = max([outcome.coverage, *(coverage for _, coverage in counts)])
     outcome.begun_with = outcome.begun_with or (int(begun[1]) if begun else 0)
@@ -98,7 +99,25 @@ def _child(place: Place, corpus: Path, found: Path, budget: list[str], tries: in
     for path in found.glob("[!f]*-*"):  # libFuzzer's: crash-, timeout-, oom-, and slow-unit-, which is no death
         if not path.name.startswith("slow"):
             outcome.findings.setdefault(path.name[:20], path)
+    if not whole and len(outcome.findings) == known:  # it died too suddenly to say of what
+        kind = "timeout" if status is None else f"crash, status {status}"
+        data = (place.folder / place.target.file).read_bytes()
+        _keep(found, data, Finding(kind, "the last input; one before it may be the cause"))
+        outcome.findings[kind] = found / f"found-{name_of(data)}"
     return whole
+
+
+def _wait(pid: int, seconds: float) -> int | None:
+    """The exit status of a child; None where it had to be killed after so many seconds: libFuzzer's alarm can stick."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return status
+        time.sleep(0.05)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return None
 
 
 def _run(place: Place, found: Path, log: Path, arguments: list[str], tries: int) -> None:

@@ -1,5 +1,6 @@
 """Every reader against mangled files: those that once showed something, and new ones guided by what they reach."""
 
+import os
 import re
 import subprocess
 import sys
@@ -36,6 +37,36 @@ def test_a_careless_reader_is_found_out(tmp_path):
     finding = Place(replace(TARGETS["npz"], read=careless), tmp_path / "place").attempt(b"a")
     assert finding is not None
     assert finding.signature.startswith("KeyError in")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libFuzzer's package is made for Linux")
+def test_a_reader_that_takes_the_fuzzer_with_it_is_found_out(tmp_path):
+    pytest.importorskip("atheris")
+    (tmp_path / "careless.py").write_text(
+        "import os, signal\nfrom dataclasses import replace\nfrom pathlib import Path\n"
+        "from tests.fuzz.guided import fuzz\nfrom tests.fuzz.targets import TARGETS\n"
+        "def read(folder):\n"
+        "    if (folder / 'img.csv').read_bytes()[:1] == b'#': os.kill(os.getpid(), signal.SIGKILL)\n"
+        "target = replace(TARGETS['csv'], read=read, seeds=lambda: [b'a', b'#'])\n"
+        f"found = fuzz('csv', target, Path({str(tmp_path)!r}), seconds=2)\n"
+        "print({key: path.read_bytes()[:1] for key, path in found.findings.items()})\n"
+    )
+    command = [sys.executable, str(tmp_path / "careless.py")]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.strip() == "{'crash, status 9': b'#'}", done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libFuzzer's package is made for Linux")
+def test_a_child_that_is_stuck_is_killed():
+    """libFuzzer's alarm allocates memory, and may wait for ever for an allocator that died."""
+    pytest.importorskip("atheris")
+    from tests.fuzz.guided import _wait
+
+    stuck = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    assert _wait(stuck.pid, 0.2) is None
+    assert not Path(f"/proc/{stuck.pid}").exists()
+    stuck.returncode = -9
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="libFuzzer's package is made for Linux")
