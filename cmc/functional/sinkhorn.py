@@ -36,37 +36,45 @@ def sinkhorn_labels(
     Source: DMIM, the uniform-distribution constraint; the scheme is that of SeLa (Asano et al., ICLR 2020).
     """
     n, k = log_assignment.shape
+    # large blocks that are asked for again and again leave holes in memory: these two serve throughout
+    held, work = (log_assignment.new_empty(k * min(n, _ROWS), dtype=torch.float64) for _ in range(2))
 
     def blocks() -> Iterator[Tensor]:
         for block in torch.split(log_assignment, _ROWS):
-            turned = block.t().to(torch.float64, memory_format=torch.contiguous_format, copy=True)
-            yield turned.mul_(power).clamp_min_(-1e6)
+            yield held[: block.numel()].view(k, -1).copy_(block.t()).mul_(power).clamp_min_(-1e6)
 
-    kept = [*blocks()] if n * k <= _KEPT else None
-    sums = [torch.logsumexp(scores, 1, keepdim=True) for scores in kept or blocks()]
-    before, column = None, math.log(n / k) - torch.logsumexp(torch.cat(sums, 1), 1, keepdim=True)
+    def plus(scores: Tensor, column: Tensor) -> Tensor:
+        return torch.add(scores, column, out=work[: scores.numel()].view(k, -1))
+
+    kept = [scores.clone() for scores in blocks()] if n * k <= _KEPT else None
+    before, column = None, held.new_zeros(k, 1)
+    sums = [_logsumexp(plus(scores, column), 1) for scores in kept or blocks()]
+    column = math.log(n / k) - torch.logsumexp(torch.cat(sums, 1), 1, keepdim=True)
     for iteration in range(max_iterations):
         if iteration:
             # never 0: each column has 1/K before rows are scaled, no row more than 1, so that at least 1/(KN) is left
-            masses = torch.stack([_masses(scores + column) for scores in kept or blocks()]).sum(0) / n
+            masses = torch.stack([_masses(plus(scores, column)) for scores in kept or blocks()]).sum(0) / n
             before, column = column, column - (k * masses).log()
         if iteration % _LOOK_EVERY == 0:
-            changes = [_change(scores, before, column) for scores in kept or blocks()]
-            if torch.stack(changes).sum() <= tolerance:
+            change = held.new_zeros(())
+            for scores in kept or blocks():
+                now = _logsumexp(plus(scores, column), 0)
+                change += (now if before is None else now - _logsumexp(plus(scores, before), 0)).expm1().abs().sum()
+            if change <= tolerance:
                 break
     labels = torch.empty(n, dtype=torch.long, device=log_assignment.device)
     for scores, part in zip(kept or blocks(), torch.split(labels, _ROWS), strict=True):
-        part.copy_((scores + column).argmax(0))
+        part.copy_(plus(scores, column).argmax(0))
     return labels
+
+
+def _logsumexp(scaled: Tensor, dim: int) -> Tensor:
+    """As PyTorch's, of finite numbers, which are overwritten."""
+    most = scaled.amax(dim, keepdim=True)
+    return scaled.sub_(most).exp_().sum(dim, keepdim=True).log_().add_(most)
 
 
 def _masses(scaled: Tensor) -> Tensor:
     """Sums over samples (K x 1) of logarithms (K x N, overwritten) once each sample has mass 1."""
     scaled.sub_(scaled.amax(0)).exp_()
     return scaled @ scaled.sum(0).reciprocal().unsqueeze(1)
-
-
-def _change(scores: Tensor, before: Tensor | None, column: Tensor) -> Tensor:
-    """Sum over samples of |c / c' - 1|, from the column scalings before and now; None: c was 1/N."""
-    n_before = scores.new_zeros(()) if before is None else torch.logsumexp(scores + before, 0)
-    return (torch.logsumexp(scores + column, 0) - n_before).expm1().abs().sum()

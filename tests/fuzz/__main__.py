@@ -18,7 +18,7 @@ with atheris.instrument_imports(include=["cmc"], enable_loader_override=False):
 
 from tests.fuzz.guided import Outcome, fuzz
 
-_ROW = "{:<22}{:>10}{:>12}{:>9}{:>8}{:>11}"
+_ROW = "{:<22}{:>10}{:>12}{:>9}{:>8}{:>8}{:>11}"
 
 
 def main() -> int:
@@ -34,15 +34,15 @@ def main() -> int:
         parser.error(f"no target {min(unknown)}; there are {', '.join(TARGETS)}")
     memory = Path("/dev/shm")
     work = options.work or Path(tempfile.mkdtemp(prefix="cmc-fuzz-", dir=memory if memory.is_dir() else None))
-    print(_ROW.format("reader", "inputs", "branches", "crashes", "hangs", "memory MiB"), flush=True)
+    print(_ROW.format("reader", "inputs", "branches", "crashes", "apart", "hangs", "memory MiB"), flush=True)
     outcomes = {}
     for name in options.targets or TARGETS:
         budget = {"seconds": 60 * options.minutes, "tries": options.tries, "seed": options.seed}
         outcomes[name] = outcome = fuzz(name, TARGETS[name], work, **budget)
         hangs = outcome.deaths("timeout")
         grown = f"{outcome.begun_with}-{outcome.coverage}"
-        crashes = len(outcome.findings) - hangs
-        print(_ROW.format(name, outcome.tried, grown, crashes, hangs, f"+{outcome.growth_mib:.0f}"), flush=True)
+        deaths = (len(outcome.findings) - hangs, outcome.apart, hangs)
+        print(_ROW.format(name, outcome.tried, grown, *deaths, f"+{outcome.growth_mib:.0f}"), flush=True)
     _tell(outcomes)
     return int(any(outcome.findings for outcome in outcomes.values()))
 

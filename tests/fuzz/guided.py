@@ -15,6 +15,7 @@ from pathlib import Path
 
 import atheris
 
+from cmc.data.formats import apart
 from tests.fuzz.targets import Finding, Place, Target, name_of
 
 LIMIT_GIB = 0.25  # that the readers are given
@@ -35,6 +36,8 @@ class Outcome:
         coverage: branches of our code, and of Python libraries under it, that some input reached.
         begun_with: the same, of the seeds and the corpus alone.
         growth_mib: how much the child's peak memory grew above what it was before the first input.
+        apart: deaths of the fuzzing child where readers have a process of their own, and refuse the same input in one
+            line.
         findings: signature -> the input that shows it first; ``crash``, ``timeout`` and ``oom`` are the child's death.
     """
 
@@ -42,6 +45,7 @@ class Outcome:
     coverage: int = 0
     begun_with: int = 0
     growth_mib: float = 0.0
+    apart: int = 0
     findings: dict[str, Path] = field(default_factory=dict)
 
     def deaths(self, kind: str) -> int:
@@ -72,6 +76,10 @@ def fuzz(name: str, target: Target, work: Path, *, seconds: float, tries: int = 
         before, still = outcome.tried, tries - outcome.tried if tries > 0 else -1
         if _child(place, corpus, found, left, seed + outcome.tried, still, outcome) or outcome.tried == before:
             break
+    for signature, path in list(outcome.findings.items()):
+        if target.apart and signature.startswith("crash") and place.attempt(path.read_bytes()) is None:
+            outcome.apart += 1
+            del outcome.findings[signature]
     shutil.rmtree(place.folder)
     return outcome
 
@@ -126,6 +134,7 @@ def _run(place: Place, found: Path, log: Path, arguments: list[str], tries: int)
     for standard in (1, 2):
         os.dup2(descriptor, standard)
     os.environ["CMC_MAX_GIB"] = str(LIMIT_GIB)
+    apart._CAN_FORK = False
     begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     _limit()
     seen: set[str] = set()

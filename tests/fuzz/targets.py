@@ -29,6 +29,8 @@ class Target:
         read: reads the folder.
         seeds: valid contents to begin with; None for the file's own.
         wrap: what becomes the file, of the mangled bytes: a container that mangling would only break.
+        apart: whether it is read in a process of its own, whose end is one line. The fuzzer reads in its own process,
+            to see what an input reaches, and that may die.
     """
 
     make: Callable[[Path], object]
@@ -36,6 +38,7 @@ class Target:
     read: Read
     seeds: Callable[[], list[bytes]] | None = None
     wrap: Callable[[bytes], bytes] = bytes
+    apart: bool = False
 
     def beginnings(self, folder: Path) -> list[bytes]:
         """Seeds, of the folder once it is made."""
@@ -96,8 +99,8 @@ TARGETS: dict[str, Target] = {
     "mat-5-compressed": Target(
         folders.mat5, "x.mat", readers.features, folders.mat5_element_seeds, folders.in_compressed
     ),
-    "mat-7.3": Target(folders.mat73, "x.mat", readers.features),
-    "hdf5": Target(folders.hdf5, "x.h5", readers.features, folders.hdf5_seeds),
+    "mat-7.3": Target(folders.mat73, "x.mat", readers.features, apart=True),
+    "hdf5": Target(folders.hdf5, "x.h5", readers.features, folders.hdf5_seeds, apart=True),
     "released": Target(folders.released, "L.mat", readers.features),
     "store-meta": Target(folders.store, "meta.json", readers.features),
     "store-array": Target(folders.store, "image.npy", readers.features),

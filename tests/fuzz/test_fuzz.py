@@ -76,7 +76,7 @@ def test_a_few_mangled_files_a_reader(tmp_path):
     command = [sys.executable, "-m", "tests.fuzz", "--tries", "60", "--minutes", "0.5", "--work", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
-    rows = re.findall(r"^(\S+) +(\d+) +(\d+)-(\d+) +0 +0 +\+(\d+)$", done.stdout, re.MULTILINE)
+    rows = re.findall(r"^(\S+) +(\d+) +(\d+)-(\d+) +0 +0 +0 +\+(\d+)$", done.stdout, re.MULTILINE)
     assert [row[0] for row in rows] == list(TARGETS)
     assert all(int(tried) >= 60 and int(reached) > 0 for _, tried, _, reached, _ in rows)
     assert all(int(grown) < 512 for *_, grown in rows)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cmc.data.formats.apart import read_apart
 from cmc.data.formats.arrays import Arrays, dense
 from cmc.data.formats.heaps import check_heaps
 from cmc.data.formats.matlab import OTHER, Variable, name_variables
@@ -18,6 +19,7 @@ from cmc.memory import check_size
 from cmc.reading import reading, text_array
 
 _MOST_NESTED = 32  # groups
+_FORM = "an HDF5 file"
 
 
 def read_hdf5(path: Path) -> Arrays:
@@ -28,12 +30,18 @@ def read_hdf5(path: Path) -> Arrays:
     its last name, or by its whole path where two share that. Links that lead elsewhere are not followed. Matrices that
     lie in one piece and uncompressed, which is how h5py writes them unless told otherwise, are memory-mapped.
 
+    HDF5 breaks on some damaged files, in more ways than can be looked for: it reads in a process of its own.
+
     Raises:
         UserError: The file is damaged.
     """
+    return read_apart(_read, path, _FORM)
+
+
+def _read(path: Path) -> Arrays:
     import h5py
 
-    with reading(path, "an HDF5 file"), h5py.File(path, "r") as file:
+    with reading(path, _FORM), h5py.File(path, "r") as file:
         if _is_matlab(path, file):
             return name_variables(path, {name: _variable(file, item) for name, item in _items(file).items()})
         datasets = dict(_datasets(file, set()))
