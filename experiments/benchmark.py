@@ -34,7 +34,7 @@ from cmc.storage import replacing
 from cmc.train import fit
 from experiments import naive
 from experiments.benchmark_table import table
-from experiments.stopwatch import Stopwatch, now
+from experiments.stopwatch import Stopwatch, now, parts_timed
 
 HOME = Path(__file__).resolve().parents[1]
 RESULTS = HOME / "experiments" / "results"
@@ -205,7 +205,7 @@ def whole(path: str) -> dict[str, Any]:
     watch = {"callbacks__stopwatch": {"_target_": "experiments.stopwatch.Stopwatch"}}
     naive_seconds = naive_epoch(CASES[next(iter(CASES))], torch.device("cpu"))
     before = naive_seconds()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, parts_timed() as parts:
         began = time.perf_counter()
         report = fit(composed("cmmc", settings | watch, "files"), folder)
         seconds = time.perf_counter() - began
@@ -216,6 +216,7 @@ def whole(path: str) -> dict[str, Any]:
         "naive_seconds": round(250 * epoch, 1),  # of the first two phases
         "ratio": round(250 * epoch / seconds, 2),
         "outside_steps": round(1 - stepping / seconds, 4),
+        "parts": {name: round(taken / seconds, 4) for name, taken in parts.items()},
         "precision": report["precision"],
         "scores": report["scores"],
     }

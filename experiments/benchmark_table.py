@@ -35,10 +35,12 @@ def table(found: dict[str, Any]) -> str:
         )
     if run := found.get("whole"):
         outside = run["outside_steps"] * run["seconds"]
+        parts = ", ".join(f"{share:.1%} {name}" for name, share in run.get("parts", {}).items())
         lines.append(
             f"A default run on MNIST-USPS, figures and all: {run['seconds']} s in {run['precision']}, {run['ratio']} "
             f"times as fast as the first 250 epochs of the naive loop ({run['naive_seconds']} s); "
-            f"ACC {run['scores']['acc']:.4f}; {outside:.0f} s of it ({run['outside_steps']:.1%}) outside steps."
+            f"ACC {run['scores']['acc']:.4f}; {outside:.0f} s of it ({run['outside_steps']:.1%}) outside steps"
+            f"{f': {parts}' if parts else ''}."
         )
     if scores := found.get("accuracy"):
         lines += ["", "| ACC on digits, seeds 0 to 4 | mean | std |", "|---|---|---|"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -90,7 +91,7 @@ def _listed(folder: Path, path: Path) -> Distribution:
         raise UserError(f"{path}: columns {sorted(map(str, columns))}; it needs image and caption, and may have label")
     names = [row["image"] or "" for row in rows]
     for line, (name, row) in enumerate(zip(names, rows, strict=True), start=2):
-        if not (folder / name).is_file():
+        if not os.path.isfile(folder / name):  # where Path.is_file raises: a name that is too long
             raise UserError(f"{path}, line {line}: {name!r} is no file in {folder}")
         if row["caption"] is None or ("label" in columns and not row["label"]):
             raise UserError(f"{path}, line {line}: a cell is missing; every image needs all columns")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import os
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from importlib.metadata import version
@@ -96,7 +97,7 @@ def read_store(folder: Path) -> Modalities:
 
 
 def _mapped(path: Path) -> NDArray[Any]:
-    if not path.is_file():
+    if not os.path.isfile(path):  # where Path.is_file raises: a name that is too long
         raise UserError(f"{path}: missing, though meta.json names it; delete the folder, run cmc.prepare again")
     with refusing(f"{path}: cut short or damaged; delete the folder, run cmc.prepare again", path):
         return np.lib.format.open_memmap(path, mode="r")
