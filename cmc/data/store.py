@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import os
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from importlib.metadata import version
