@@ -1,17 +1,17 @@
 """Both methods against the textbook loop, and against what the processor could do, in one process and in turn.
 
-    python -m experiments.benchmark [--device cuda] [--repeats 5] [--whole MNIST_USPS.mat] [--accuracy] [--compile]
+    python -m experiments.benchmark [--device cuda] [--repeats 5] [--whole MNIST_USPS.mat] [--compile]
 
 CMMC at MNIST-USPS's size (5,000 x (784 + 784), batch 256, its 4 to 1 mixture of the first two phases) and DMIM at
 NUS-WIDE's as released (20,000 x (100 + 100), K = 8, full batch, one network, pseudo labels every 5 epochs), on random
 numbers. Ours are whole runs of `cmc.train.fit`; of each, the first epoch of a phase is left out. The naive loops are
-those of `experiments.naive`. ``results/benchmark.json`` and ``results/benchmark.md`` keep what was found.
+those of `experiments.naive`. ``results/benchmark.json`` and ``results/benchmark.md`` keep what was found, beside the
+scores of `experiments.benchmark_accuracy`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import resource
 import statistics
@@ -25,19 +25,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from sklearn.cluster import KMeans
-from threadpoolctl import threadpool_limits
 
 from cmc.composition import composed
 from cmc.functional.kmeans import kmeans_centres
-from cmc.storage import replacing
 from cmc.train import fit
 from experiments import naive
-from experiments.benchmark_table import table
+from experiments.benchmark_table import LEAN, keep
 from experiments.stopwatch import Stopwatch, now, parts_timed
 
 HOME = Path(__file__).resolve().parents[1]
-RESULTS = HOME / "experiments" / "results"
 Times = dict[str, list[float]]
 
 
@@ -89,8 +85,6 @@ CASES = {
         5e-4,
     ),
 }
-LEAN = {"callbacks__figures": None, "callbacks__checkpoints": None, "callbacks__progress": None}
-LEAN |= {"evaluate_every": 0, "callbacks__results__embeddings": False}
 
 
 def limit(dtype: torch.dtype, device: torch.device, size: int = 4096) -> float:
@@ -228,37 +222,15 @@ def restarted(device: torch.device) -> dict[str, list[float]]:
     centres = torch.rand(20, 128, generator=draws)
     x = centres[torch.randint(0, 20, (5000,), generator=draws)] + 0.6 * torch.randn(5000, 128, generator=draws)
 
-    def theirs() -> torch.Tensor:
-        with threadpool_limits(limits=1):  # as it is fastest
-            return torch.from_numpy(KMeans(10, n_init=100, random_state=0).fit(x.numpy()).cluster_centers_)
-
     found = {}
-    for name, find in (("scikit-learn", theirs), ("ours", lambda: kmeans_centres(x.to(device), 10, 100, 0).cpu())):
-        seconds = []
+    for name, find in (("scikit-learn", naive.scikit_learns_centres), ("ours", kmeans_centres)):
+        seconds, rows = [], x.to(device)
         for _ in range(3):
             began = time.perf_counter()
-            answer = find()
+            answer = find(rows, 10, 100, 0).cpu()
             seconds.append(time.perf_counter() - began)
         inertia = torch.cdist(x.double(), answer.double()).amin(1).square().sum()
         found[name] = [round(min(seconds), 3), round(float(inertia), 1)]
-    return found
-
-
-def accuracy(variants: dict[str, dict[str, Any]], seeds: int = 5) -> dict[str, Any]:
-    """Mean and deviation of ACC on digits at the demo's schedule (CMMC) and the default one (DMIM)."""
-    short = {f"phases__{phase}__epochs": n for phase, n in (("reconstruct", 40), ("contrast", 40), ("align", 50))}
-    found: dict[str, Any] = {}
-    for method, schedule in (("cmmc", short), ("dmim", {})):
-        for name, settings in variants.items():
-            scores = []
-            for seed in range(seeds):
-                config = composed(method, LEAN | {"trainer__accelerator": "cpu"} | schedule | settings, "digits")
-                config.seed = seed
-                with tempfile.TemporaryDirectory() as folder:
-                    scores.append(fit(config, folder)["scores"]["acc"])
-            key = f"{method}, {name}"
-            found[key] = [round(statistics.mean(scores), 4), round(statistics.stdev(scores), 4)]
-            print(f"{key}: ACC {found[key]}", flush=True)
     return found
 
 
@@ -269,7 +241,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--compile", action="store_true", help="measure method.compile=true too")
     parser.add_argument("--whole", metavar="MNIST_USPS.mat", help="train a default run on these data, too")
-    parser.add_argument("--accuracy", action="store_true", help="train 20 runs on digits, too")
+    parser.add_argument(
+        "--accuracy", action="store_true", help="nothing but scores, of 25 runs on digits (--compile: 35)"
+    )
     parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     device = torch.device(given.device)
@@ -278,11 +252,17 @@ def main() -> None:
         return
     variants = {name: {"trainer__precision": name} for name in ("32-true", "bf16-mixed")}
     if given.compile:
-        variants |= {f"{name}, compiled": {**v, "compile": True} for name, v in variants.items()}
+        variants["bf16-mixed, compiled"] = variants["bf16-mixed"] | {"compile": True}
+    keep(measured(given, variants), given.device)
+
+
+def measured(given: argparse.Namespace, variants: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """All that is timed."""
+    device = torch.device(given.device)
     kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
     model = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
-    measured = ("naive", "32-true", "bf16-mixed")
-    peaks = {(title, name): peak(title, name, given.device) for title in CASES for name in measured}
+    rows = ("naive", "32-true", "bf16-mixed")
+    peaks = {(title, name): peak(title, name, given.device) for title in CASES for name in rows}
     found: dict[str, Any] = {  # after the peaks: a child's begins with its parent's size
         "machine": f"{model}, {torch.get_num_threads()} threads, torch {torch.__version__}",
         "limits": {name: round(limit(dtype, device)) for name, dtype in kinds.items()},
@@ -294,14 +274,7 @@ def main() -> None:
         found["cases"][title][name]["peak_mib"] = mib
     if given.whole:
         found["whole"] = whole(given.whole)
-    if given.accuracy:
-        found["accuracy"] = accuracy(variants)
-    name = "benchmark" if given.device == "cpu" else "benchmark_cuda"
-    with replacing(RESULTS / f"{name}.json") as path:
-        path.write_text(json.dumps(found, indent=1) + "\n")
-    with replacing(RESULTS / f"{name}.md") as path:
-        path.write_text(table(found))
-    print(table(found))
+    return found
 
 
 def processor() -> str:

@@ -1,9 +1,16 @@
-"""The benchmark's figures in words and columns."""
+"""The benchmark's figures, kept, and in words and columns."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
+
+from cmc.storage import replacing
+
+RESULTS = Path(__file__).resolve().parent / "results"
+LEAN = {"callbacks__figures": None, "callbacks__checkpoints": None, "callbacks__progress": None}
+LEAN |= {"evaluate_every": 0, "callbacks__results__embeddings": False}  # of a run that is measured
 
 
 def table(found: dict[str, Any]) -> str:
@@ -46,3 +53,15 @@ def table(found: dict[str, Any]) -> str:
         lines += ["", "| ACC on digits, seeds 0 to 4 | mean | std |", "|---|---|---|"]
         lines += [f"| {name} | {mean:.3f} | {std:.3f} |" for name, (mean, std) in scores.items()]
     return "\n".join(lines) + "\n"
+
+
+def keep(found: dict[str, Any], device: str) -> None:
+    """Write and print; scores stay as they were where times are new, and the other way round."""
+    name = "benchmark" if device == "cpu" else "benchmark_cuda"
+    before = RESULTS / f"{name}.json"
+    found = (json.loads(before.read_text()) if before.exists() else {}) | found
+    with replacing(before) as path:
+        path.write_text(json.dumps(found, indent=1) + "\n")
+    with replacing(RESULTS / f"{name}.md") as path:
+        path.write_text(table(found))
+    print(table(found))

@@ -11,6 +11,8 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
@@ -152,3 +154,10 @@ def epochs(model: Any, modalities: Sequence[Tensor], batch_size: int, lr: float)
         return sum(losses) / len(losses)
 
     return train
+
+
+def scikit_learns_centres(x: torch.Tensor, n_clusters: int, restarts: int, seed: int) -> torch.Tensor:
+    """scikit-learn's k-means in the place of `cmc.functional.kmeans.kmeans_centres`."""
+    with threadpool_limits(limits=1):  # as it is fastest
+        found = KMeans(n_clusters, n_init=restarts, random_state=seed).fit(x.cpu().numpy())
+    return torch.from_numpy(found.cluster_centers_).to(x)

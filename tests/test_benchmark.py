@@ -10,8 +10,8 @@ from cmc.functional.contrastive import cluster_contrast, cluster_products, nt_xe
 from cmc.functional.mutual_information import joint_table, mutual_information
 from cmc.functional.sinkhorn import sinkhorn_labels
 from experiments import naive
-from experiments.benchmark import RESULTS, products
-from experiments.benchmark_table import table
+from experiments.benchmark import products
+from experiments.benchmark_table import RESULTS, table
 
 
 def test_the_table_is_that_of_the_figures():
