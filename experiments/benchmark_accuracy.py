@@ -1,6 +1,6 @@
-"""Accuracy with and without each speed-up that changes numbers: ``python -m experiments.benchmark_accuracy [--compile]``.
+"""Accuracy with and without each speed-up that changes numbers: ``python -m experiments.benchmark_accuracy``.
 
-25 runs on digits, seeds 0 to 4 (35 with ``--compile``), into the table of `experiments.benchmark`.
+25 runs on digits, seeds 0 to 4 (35 with ``--compile``: `method.compile`, too), into the table of `experiments.benchmark`.
 """
 
 from __future__ import annotations
