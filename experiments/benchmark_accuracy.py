@@ -1,6 +1,6 @@
 """Accuracy with and without each speed-up that changes numbers: ``python -m experiments.benchmark_accuracy``.
 
-25 runs on digits, seeds 0 to 4 (35 with ``--compile``: `method.compile`, too), into the table of `experiments.benchmark`.
+25 runs on digits, seeds 0 to 4 (with ``--compile`` 35: `method.compile` too), for the table of `experiments.benchmark`.
 """
 
 from __future__ import annotations
