@@ -19,6 +19,7 @@ from cmc.memory import check_size
 from cmc.reading import reading, text_array
 
 _MOST_NESTED = 32  # groups
+_CHUNK_BYTES = 2**10  # that HDF5 needs for each piece of a dataset, however small; where they run out it breaks down
 _FORM = "an HDF5 file"
 
 
@@ -100,7 +101,9 @@ def _as_it_lies(dataset: Any) -> NDArray[Any]:
     start = dataset.id.get_offset()
     if dataset.ndim == 2 and start is not None and dataset.id.get_storage_size() == dataset.nbytes:
         return np.memmap(dataset.file.filename, dataset.dtype, "r", start, dataset.shape)
-    check_size(where, max(dataset.nbytes, math.prod(dataset.chunks or ()) * dataset.dtype.itemsize))
+    chunks = dataset.chunks or dataset.shape
+    n_chunks = math.prod(-(-n // c) for n, c in zip(dataset.shape, chunks, strict=True) if c)
+    check_size(where, max(dataset.nbytes, math.prod(chunks) * dataset.dtype.itemsize, n_chunks * _CHUNK_BYTES))
     return np.asarray(dataset[()])
 
 
