@@ -112,7 +112,7 @@ BOMBS = {
     "hdf5, an absurd dataspace": ("x.h5", h5(shape=(10**9, 1000), chunks=(100, 100), fillvalue=1), TOO_LARGE),
     "hdf5, never written": ("x.h5", h5(shape=(10**9, 1000)), TOO_LARGE),
     "hdf5, an absurd chunk": ("x.h5", h5(shape=(2, 2), maxshape=(None, None), chunks=(20000, 20000)), TOO_LARGE),
-    "hdf5, a million chunks": ("x.h5", h5(shape=(10**6, 1), chunks=(1, 1), dtype="u1"), TOO_LARGE),
+    "hdf5, a million chunks": ("x.h5", h5(shape=(10**6, 1), chunks=(1, 1)), TOO_LARGE),
     "hdf5, deflated zeros": ("x.h5", h5(data=ZEROS, compression="gzip"), TOO_LARGE),
     "hdf5, an overlong chunk": ("x.h5", h5_overlong_chunk(), "cannot be read as an HDF5 file"),
     "hdf5, one long text among many": ("x.h5", h5(data=["x" * 10**5] + ["a"] * 1000), TOO_LARGE),
@@ -137,7 +137,8 @@ def test_a_bomb_is_refused_without_the_memory(tmp_path: Path, bomb: str) -> None
     (tmp_path / name).write_bytes(data)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert re.search(says, refusal(tmp_path / name))
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # KiB
+    for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):  # HDF5 is read by a child, which begins as we are
+        assert resource.getrusage(whose).ru_maxrss - before < 2**20  # KiB
 
 
 def test_groups_that_nest_without_end(tmp_path: Path) -> None:
