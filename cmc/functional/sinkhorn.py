@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 _LOOK_EVERY = 10
-_ROWS = 2**16  # that are worked on at once
-_KEPT = 2**22  # numbers that are kept in double precision; of more, blocks are made anew in every iteration
+_ROWS = 2**16  # that are worked on at once, at most
+_KEPT = 2**22  # numbers that are kept in double precision, and the most of a block
 
 
 @torch.no_grad()
@@ -27,7 +27,7 @@ def sinkhorn_labels(
     Args:
         log_assignment: N x K logarithms of assignment probabilities; minus infinity is a probability of 0.
         power: of the probabilities: a softmax temperature of 1/power.
-        max_iterations: at most so many.
+        max_iterations: at most so many, at least 1.
         tolerance: where the scaling counts as finished.
 
     Returns:
@@ -36,11 +36,12 @@ def sinkhorn_labels(
     Source: DMIM, the uniform-distribution constraint; the scheme is that of SeLa (Asano et al., ICLR 2020).
     """
     n, k = log_assignment.shape
+    at_once = max(1, min(n, _ROWS, _KEPT // k))
     # large blocks that are asked for again and again leave holes in memory: these two serve throughout
-    held, work = (log_assignment.new_empty(k * min(n, _ROWS), dtype=torch.float64) for _ in range(2))
+    held, work = (log_assignment.new_empty(k * at_once, dtype=torch.float64) for _ in range(2))
 
     def blocks() -> Iterator[Tensor]:
-        for block in torch.split(log_assignment, _ROWS):
+        for block in torch.split(log_assignment, at_once):
             yield held[: block.numel()].view(k, -1).copy_(block.t()).mul_(power).clamp_min_(-1e6)
 
     def plus(scores: Tensor, column: Tensor) -> Tensor:
@@ -63,7 +64,7 @@ def sinkhorn_labels(
             if change <= tolerance:
                 break
     labels = torch.empty(n, dtype=torch.long, device=log_assignment.device)
-    for scores, part in zip(kept or blocks(), torch.split(labels, _ROWS), strict=True):
+    for scores, part in zip(kept or blocks(), torch.split(labels, at_once), strict=True):
         part.copy_(plus(scores, column).argmax(0))
     return labels
 

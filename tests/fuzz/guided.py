@@ -36,8 +36,8 @@ class Outcome:
         coverage: branches of our code, and of Python libraries under it, that some input reached.
         begun_with: the same, of the seeds and the corpus alone.
         growth_mib: how much the child's peak memory grew above what it was before the first input.
-        apart: deaths of the fuzzing child where readers have a process of their own, and refuse the same input in one
-            line.
+        apart: deaths of the fuzzing child where readers have a process of their own, which then read or refuse the
+            same input as they may.
         findings: signature -> the input that shows it first; ``crash``, ``timeout`` and ``oom`` are the child's death.
     """
 
@@ -77,7 +77,7 @@ def fuzz(name: str, target: Target, work: Path, *, seconds: float, tries: int = 
         if _child(place, corpus, found, left, seed + outcome.tried, still, outcome) or outcome.tried == before:
             break
     for signature, path in list(outcome.findings.items()):
-        if target.apart and signature.startswith("crash") and place.attempt(path.read_bytes()) is None:
+        if target.apart and signature.startswith("crash") and _ends_well(place, path.read_bytes()):
             outcome.apart += 1
             del outcome.findings[signature]
     shutil.rmtree(place.folder)
@@ -108,11 +108,18 @@ def _child(place: Place, corpus: Path, found: Path, left: float, seed: int, trie
         if not path.name.startswith("slow"):
             outcome.findings.setdefault(path.name[:20], path)
     if not whole and len(outcome.findings) == known:  # it died too suddenly to say of what
-        kind = "timeout" if status is None else f"crash, status {status}"
         data = (place.folder / place.target.file).read_bytes()
+        kind = f"{'timeout' if status is None else f'crash, status {status}'}, {name_of(data)}"
         _keep(found, data, Finding(kind, "the last input; one before it may be the cause"))
         outcome.findings[kind] = found / f"found-{name_of(data)}"
     return whole
+
+
+def _ends_well(place: Place, data: bytes) -> bool:
+    """Whether the reader as users have it reads or refuses an input, in good time."""
+    if (pid := os.fork()) == 0:
+        os._exit(place.attempt(data) is not None)
+    return _wait(pid, GRACE * HANG) == 0
 
 
 def _wait(pid: int, seconds: float) -> int | None:

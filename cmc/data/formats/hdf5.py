@@ -36,6 +36,9 @@ def read_hdf5(path: Path) -> Arrays:
     Raises:
         UserError: The file is damaged.
     """
+    import h5py  # noqa: F401 - before the fork, as scipy.sparse
+    import scipy.sparse  # noqa: F401
+
     return read_apart(_read, path, _FORM)
 
 
