@@ -22,7 +22,7 @@ def sinkhorn_labels(
     Scalings are kept as logarithms and in double precision, so that probabilities of any size, 0 included, neither
     overflow nor vanish. It stops when sum_i |c_i / c_i' - 1| is at most ``tolerance``, c the row scalings of the last
     two iterations, looked at every 10th iteration. Row scalings follow from the K column scalings and are never kept:
-    beside the argument it needs the 8 bytes a sample that it returns, and some 64 MiB.
+    beside the argument it needs the 8 bytes a sample that it returns, and 96 MiB at most.
 
     Args:
         log_assignment: N x K logarithms of assignment probabilities; minus infinity is a probability of 0.
