@@ -85,7 +85,7 @@ def _read_and_send(read: Callable[[Path], Arrays], path: Path, sending: int) -> 
             try:
                 arrays = read(path)
                 for name in list(arrays):
-                    _send(pipe, path, name, arrays.pop(name))
+                    _send(pipe, name, arrays.pop(name))
                 _put(pipe, end=True)
             except UserError as refusal:
                 _put(pipe, refused=str(refusal))
@@ -108,7 +108,7 @@ def _alone() -> None:
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
 
 
-def _send(pipe: IO[bytes], path: Path, name: str, array: NDArray[Any]) -> None:
+def _send(pipe: IO[bytes], name: str, array: NDArray[Any]) -> None:
     if array.dtype.kind in "OV":
         _put(pipe, name=name, objects=array.shape)
         return
