@@ -6,7 +6,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch import nn
 
-from cmc.networks import AutoEncoder, ModalityBatchNorm, PrincipalComponents, SharedEncoder, mlp
+from cmc.networks import AutoEncoders, ModalityBatchNorm, PrincipalComponents, SharedEncoder, mlp
 
 
 def test_mlp_has_relu_between_layers_and_nothing_at_the_end():
@@ -14,13 +14,63 @@ def test_mlp_has_relu_between_layers_and_nothing_at_the_end():
     assert kinds == ["Linear", "ReLU", "Linear", "ReLU", "Linear"]
 
 
-def test_decoder_mirrors_the_encoder():
-    net = AutoEncoder([7, 5, 3])
-    code, decoded = net(torch.randn(2, 7))
-    assert code.shape == (2, 3)
-    assert decoded.shape == (2, 7)
-    widths = [tuple(layer.weight.shape) for layer in net.decoder if isinstance(layer, nn.Linear)]
-    assert widths == [(5, 3), (7, 5)]
+def both_ways(dims, widths):
+    """Auto-encoders side by side and the same one by one: outputs and gradients of each, in the modalities' order."""
+    torch.manual_seed(0)
+    together = AutoEncoders(dims, widths).double()
+    torch.manual_seed(0)
+    alone = [(mlp([d, *widths]).double(), mlp([*widths[::-1], d]).double()) for d in dims]
+    rows = [torch.rand(11, d, dtype=torch.float64, requires_grad=True) for d in dims]
+    same = [x.detach().clone().requires_grad_() for x in rows]
+    codes = together.encoder(rows)
+    outputs = codes + together.decoder(codes)
+    expected_codes = [encoder(x) for (encoder, _), x in zip(alone, same, strict=True)]
+    expected = expected_codes + [decoder(z) for (_, decoder), z in zip(alone, expected_codes, strict=True)]
+    for results in (outputs, expected):
+        torch.stack([x.square().sum() for x in results]).sum().backward()
+    gradients = [x.grad for x in rows]
+    expected_gradients = [x.grad for x in same]
+    for side, which in ((together.encoder, 0), (together.decoder, 1)):
+        for i, layer in enumerate(side.layers):
+            for kind in ("weight", "bias"):
+                parameters = getattr(layer, kind)
+                batched = isinstance(parameters, nn.Parameter)
+                gradients += list(parameters.grad) if batched else [p.grad for p in parameters]
+                expected_gradients += [getattr(pair[which][2 * i], kind).grad for pair in alone]
+    return outputs + gradients, expected + expected_gradients
+
+
+@pytest.mark.parametrize("widths", [(3,), (5, 3), (6, 5, 3)])
+@pytest.mark.parametrize("dims", [(7, 7), (7, 9), (4, 4, 4), (4, 6, 4)])
+def test_side_by_side_networks_are_what_each_would_be_alone(dims, widths):
+    """From the first numbers drawn to the gradients."""
+    ours, theirs = both_ways(dims, widths)
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other)
+
+
+def test_layers_of_equal_widths_are_one_product():
+    nets = AutoEncoders([7, 9], [6, 5, 3])
+    kinds = [[type(layer).__name__ for layer in side.layers] for side in (nets.encoder, nets.decoder)]
+    assert kinds == [["SeparateLinear", "BatchedLinear", "BatchedLinear"], ["BatchedLinear"] * 2 + ["SeparateLinear"]]
+    widths = [tuple(layer.weight.shape) for layer in AutoEncoders([7, 7], [5, 3]).decoder.layers]
+    assert widths == [(2, 5, 3), (2, 7, 5)]
+
+
+@pytest.mark.parametrize("dims", [(16, 16), (16, 20)])
+def test_side_by_side_networks_round_to_bfloat16_as_each_would_alone(dims):
+    torch.manual_seed(0)
+    together = AutoEncoders(dims, [32, 8])
+    torch.manual_seed(0)
+    alone = [(mlp([d, 32, 8]), mlp([8, 32, d])) for d in dims]
+    rows = [torch.rand(64, d) for d in dims]
+    with torch.autocast("cpu", torch.bfloat16):
+        codes = together.encoder(rows)
+        expected = [encoder(x) for (encoder, _), x in zip(alone, rows, strict=True)]
+    exact = [encoder(x) for (encoder, _), x in zip(alone, rows, strict=True)]
+    for ours, theirs, full in zip(codes, expected, exact, strict=True):
+        assert ours.dtype == theirs.dtype == torch.bfloat16
+        assert 0 < (ours - full).abs().mean() < 1.5 * (theirs - full).abs().mean()
 
 
 @pytest.mark.parametrize("shared", [False, True])

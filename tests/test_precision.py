@@ -9,6 +9,7 @@ from cmc import precision
 from cmc.data.loader import Batch
 from cmc.methods.cmmc import CMMC
 from cmc.methods.dmim import DMIM
+from cmc.networks import BatchedLinear, SeparateLinear
 from cmc.train import fit
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
@@ -69,14 +70,17 @@ def test_objectives_of_mixed_networks_are_computed_in_float32(build):
         kept.setdefault(module, []).append(output)
 
     def give(module, inputs, output):
-        return kept[module].pop(0).float()
+        taken = kept[module].pop(0)
+        return [x.float() for x in taken] if isinstance(taken, list) else taken.float()
 
-    layers = [module for module in method.modules() if isinstance(module, torch.nn.Linear)]
+    kinds = (torch.nn.Linear, BatchedLinear, SeparateLinear)
+    layers = [module for module in method.modules() if isinstance(module, kinds)]
     hooks = [layer.register_forward_hook(keep) for layer in layers]
     torch.manual_seed(1)
     with torch.autocast("cpu", torch.bfloat16):
         mixed = method.losses(batch)
-    assert all(output.dtype == torch.bfloat16 for outputs in kept.values() for output in outputs)
+    assert set(kept) == set(layers)
+    assert all(x.dtype == torch.bfloat16 for outputs in kept.values() for output in outputs for x in output)
     for hook in hooks:
         hook.remove()
     for layer in layers:

@@ -19,7 +19,7 @@ from cmc.functional.contrastive import cluster_contrast, cluster_imbalance, clus
 from cmc.functional.kmeans import column_range, kmeans_centres, nearest
 from cmc.functional.matching import match
 from cmc.methods.base import Method, at_least, total
-from cmc.networks import AutoEncoder
+from cmc.networks import AutoEncoders
 from cmc.precision import full, objectives
 
 _PHASES = ("reconstruct", "contrast", "align")
@@ -105,7 +105,7 @@ class CMMC(Method):
         self.feature_temperature, self.label_temperature = feature_temperature, label_temperature
         self.align_input, self.imbalance_per = align_input, imbalance_per
         self.kmeans_restarts, self.seed = kmeans_restarts, seed
-        self.autoencoders = nn.ModuleList(AutoEncoder([d, *hidden, latent_dim]) for d in dims.values())
+        self.autoencoders = AutoEncoders(dims.values(), [*hidden, latent_dim])
         self.feature_head = nn.Linear(latent_dim, feature_dim)
         self.cluster_head = nn.Linear(latent_dim, n_clusters)
         self.register_buffer("pseudo_labels", torch.empty(len(dims), 0, dtype=torch.int16))
@@ -207,16 +207,14 @@ class CMMC(Method):
         return torch.stack([self._feature(z) for z in self._encode(batch)]).mean(0)
 
     def _encode(self, batch: Batch) -> list[Tensor]:
-        return [net.encoder(x) for net, x in zip(self._networks(), batch.modalities, strict=True)]
+        codes: list[Tensor] = self.autoencoders.encoder(batch.modalities)
+        return codes
 
     def _autoencode(self, batch: Batch) -> tuple[list[Tensor], Tensor]:
         """Codes, and the sum over modalities of the mean squared error."""
-        outputs = [net(x) for net, x in zip(self._networks(), batch.modalities, strict=True)]
-        errors = (F.mse_loss(full(decoded), x) for (_, decoded), x in zip(outputs, batch.modalities, strict=True))
-        return [code for code, _ in outputs], total(errors)
-
-    def _networks(self) -> list[AutoEncoder]:
-        return list(self.autoencoders)  # type: ignore[arg-type]
+        codes = self._encode(batch)
+        decoded: list[Tensor] = self.autoencoders.decoder(codes)
+        return codes, total(F.mse_loss(full(y), x) for y, x in zip(decoded, batch.modalities, strict=True))
 
     def _feature(self, z: Tensor) -> Tensor:
         return F.normalize(full(self.feature_head(z)), dim=1)
