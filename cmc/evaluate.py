@@ -105,7 +105,7 @@ def _tally(trained: Trained, data: Incoming, rows: Any) -> Tally:
     labels = None if data.labels is None else torch.from_numpy(data.labels if rows is None else data.labels[rows])
     for batch, assignment in trained.assign(data.features, rows):
         with torch.no_grad():
-            tally.add(batch, assignment, labels)
+            tally.add(batch, assignment, trained.method.assign_each(batch), labels)
     return tally
 
 

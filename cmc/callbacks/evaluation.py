@@ -46,7 +46,7 @@ def measures(method: Method, data: DataModule) -> dict[str, float]:
     with method.evaluating():
         method.settle(data.pass_over())
         for batch in data.pass_over():
-            tally.add(batch, method.assign(batch), data.labels)
+            tally.add(batch, *method.assignments(batch), data.labels)
     return {**(tally.scores() or {}), **tally.label_free()}
 
 
@@ -65,8 +65,8 @@ class Tally:
         self._measures: LabelFree | None = LabelFree(len(method.modalities), method.n_clusters)
         self._entropy = torch.zeros(2, dtype=torch.float64)
 
-    def add(self, batch: Batch, assignment: Tensor, labels: Tensor | None) -> None:
-        """Count a batch: its B x K assignment, and the labels of all samples.
+    def add(self, batch: Batch, assignment: Tensor, each: Tensor | None, labels: Tensor | None) -> None:
+        """Count a batch: its assignment and that of each modality (`Method.assignments`), and all samples' labels.
 
         Raises:
             Diverged: an assignment is no finite number.
@@ -74,7 +74,6 @@ class Tally:
         self._method.require_finite("assignments", assignment)
         if self._scores is not None and labels is not None:
             self._scores.update(assignment.argmax(1).cpu(), labels[batch.index])
-        each = self._method.assign_each(batch)
         if each is None:
             self._measures = None
         elif self._measures is not None:

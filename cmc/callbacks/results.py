@@ -105,8 +105,8 @@ class Results(Callback):
         drawn = _array(folder / f"embeddings{suffix}.npy") if first and self._embeddings else nullcontext(_nowhere)
         with written as append, drawn as append_block, method.evaluating():
             for batch in data.pass_over(held):
-                assignment = method.assign(batch)
-                tally.add(batch, assignment, labels)
+                assignment, each = method.assignments(batch)
+                tally.add(batch, assignment, each, labels)
                 confidence, cluster = (distributed.gather(x).cpu() for x in assignment.float().max(1))
                 if self._embeddings:
                     block = distributed.gather(method.embed(batch))

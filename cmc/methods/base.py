@@ -122,6 +122,10 @@ class Method(LightningModule, ABC):
         """
         return None
 
+    def assignments(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """`assign` and `assign_each` of a batch; a method that has both from one pass makes them here."""
+        return self.assign(batch), self.assign_each(batch)
+
     def assign_present(self, batch: Batch, present: Tensor) -> Tensor:
         """Assignment probabilities, B x K, of samples that lack modalities: the mean over those that are there.
 
@@ -138,11 +142,11 @@ class Method(LightningModule, ABC):
         whole = self.whole(present)
         if whole.all():
             return self.assign(batch)
-        each = self.assign_each(batch)
+        assignment, each = self.assignments(batch)
         if each is None:
             raise self._incomplete(int(batch.index[~whole.cpu()][0]))
         mean = each.masked_fill(~present[:, :, None], 0).sum(0) / present.sum(0)[:, None]
-        return torch.where(whole[:, None], self.assign(batch), mean)
+        return torch.where(whole[:, None], assignment, mean)
 
     def _incomplete(self, row: int) -> UserError:
         read, gap = f"all modalities together ({', '.join(self.inputs)})", "one of them"

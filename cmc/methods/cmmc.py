@@ -200,7 +200,12 @@ class CMMC(Method):
 
     def assign(self, batch: Batch) -> Tensor:
         """The mean over modalities of q^m, B x K."""
-        return self.assign_each(batch).mean(0)
+        return self.assignments(batch)[0]
+
+    def assignments(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Both from the same q^m."""
+        each = self.assign_each(batch)
+        return each.mean(0), each
 
     def embed(self, batch: Batch) -> Tensor:
         """The mean over modalities of h^m, B x feature_dim."""

@@ -367,8 +367,12 @@ class DMIM(Method):
 
     def assign(self, batch: Batch) -> Tensor:
         """The mean over modalities of the matched p^m, B x K; the release: the first modality's."""
+        return self.assignments(batch)[0]
+
+    def assignments(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Both from the same matched p^m."""
         matched = self.assign_each(batch)
-        return matched[0] if self.released else matched.mean(0)
+        return matched[0] if self.released else matched.mean(0), matched
 
     def embed(self, batch: Batch) -> Tensor:
         """The mean over modalities of the kept network's mu, B x width."""

@@ -39,7 +39,7 @@ def tallied(kind, **settings):
     tally, each = Tally(method, data.n_classes, data.spaced), []
     for batch in data.pass_over():
         for part in batch.chunks(7):
-            tally.add(part, method.assign(part), data.labels)
+            tally.add(part, *method.assignments(part), data.labels)
             each.append(method.assign_each(part))
     return tally, each, data
 

@@ -152,6 +152,16 @@ def test_assign_is_the_mean_over_modalities():
     method, batch = build(), batch_of()
     expected = sum(torch.softmax(method.cluster_head(z), 1) for z in codes(method, batch)) / 2
     torch.testing.assert_close(method.assign(batch), expected)
+
+
+def test_both_kinds_of_assignments_take_one_pass():
+    method, batch, passes_seen = build(), batch_of(), []
+    hook = method.autoencoders.encoder.register_forward_hook(lambda *_: passes_seen.append(1))
+    together, each = method.assignments(batch)
+    assert len(passes_seen) == 1
+    hook.remove()
+    assert torch.equal(together, method.assign(batch))
+    assert torch.equal(each, method.assign_each(batch))
     assert method.embed(batch).shape == (12, 5)
 
 
