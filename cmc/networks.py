@@ -14,6 +14,7 @@ from cmc import distributed
 from cmc.precision import full
 
 _EPS = 1e-5  # batch norm's
+_FEW = 1024  # samples: of more, a product a modality is the faster one (docs/speed.md)
 
 
 def mlp(widths: Sequence[int]) -> nn.Sequential:
@@ -47,8 +48,8 @@ class AutoEncoders(nn.Module):
 class SideBySide(nn.Module):
     """Networks of as many layers, one a modality, computed together: layers of equal widths are one batched product.
 
-    Between the layers samples are columns: for so few of them a product of weights and columns is the faster one
-    (docs/speed.md).
+    Samples are columns there, for of few samples weights times columns is the faster product. Of many samples each
+    modality's are computed by themselves.
 
     Args:
         networks: made by `mlp`.
@@ -64,10 +65,21 @@ class SideBySide(nn.Module):
 
     def forward(self, rows: Sequence[Tensor]) -> list[Tensor]:
         """Map every modality's rows, B x its width, by its own network."""
+        if len(rows[0]) > _FEW:
+            return self._one_by_one(rows)
         values: Sequence[Tensor] | Tensor = [x.T for x in rows]
         for i, layer in enumerate(self.layers):
             values = layer(values if i == 0 else _relu(values))
         return [x.T for x in values]
+
+    def _one_by_one(self, rows: Sequence[Tensor]) -> list[Tensor]:
+        layers = [(list(layer.weight), list(layer.bias)) for layer in self.layers]  # type: ignore[arg-type]
+        results = []
+        for m, x in enumerate(rows):
+            for i, (weights, biases) in enumerate(layers):
+                x = F.linear(F.relu_(x) if i else x, weights[m], biases[m])
+            results.append(x)
+        return results
 
 
 def _relu(values: Sequence[Tensor] | Tensor) -> Sequence[Tensor] | Tensor:

@@ -241,9 +241,6 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--compile", action="store_true", help="measure method.compile=true too")
     parser.add_argument("--whole", metavar="MNIST_USPS.mat", help="train a default run on these data, too")
-    parser.add_argument(
-        "--accuracy", action="store_true", help="nothing but scores, of 25 runs on digits (--compile: 35)"
-    )
     parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     device = torch.device(given.device)

@@ -6,6 +6,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch import nn
 
+from cmc import networks
 from cmc.networks import AutoEncoders, ModalityBatchNorm, PrincipalComponents, SharedEncoder, mlp
 
 
@@ -42,8 +43,10 @@ def both_ways(dims, widths):
 
 @pytest.mark.parametrize("widths", [(3,), (5, 3), (6, 5, 3)])
 @pytest.mark.parametrize("dims", [(7, 7), (7, 9), (4, 4, 4), (4, 6, 4)])
-def test_side_by_side_networks_are_what_each_would_be_alone(dims, widths):
-    """From the first numbers drawn to the gradients."""
+@pytest.mark.parametrize("few", [10, 11])
+def test_side_by_side_networks_are_what_each_would_be_alone(dims, widths, few, monkeypatch):
+    """From the first numbers drawn to the gradients, of few samples and of many."""
+    monkeypatch.setattr(networks, "_FEW", few)
     ours, theirs = both_ways(dims, widths)
     for mine, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine, other)
@@ -57,8 +60,10 @@ def test_layers_of_equal_widths_are_one_product():
     assert widths == [(2, 5, 3), (2, 7, 5)]
 
 
+@pytest.mark.parametrize("few", [63, 64])
 @pytest.mark.parametrize("dims", [(16, 16), (16, 20)])
-def test_side_by_side_networks_round_to_bfloat16_as_each_would_alone(dims):
+def test_side_by_side_networks_round_to_bfloat16_as_each_would_alone(dims, few, monkeypatch):
+    monkeypatch.setattr(networks, "_FEW", few)
     torch.manual_seed(0)
     together = AutoEncoders(dims, [32, 8])
     torch.manual_seed(0)
