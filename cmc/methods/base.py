@@ -142,11 +142,11 @@ class Method(LightningModule, ABC):
         whole = self.whole(present)
         if whole.all():
             return self.assign(batch)
-        assignment, each = self.assignments(batch)
+        each = self.assign_each(batch)
         if each is None:
             raise self._incomplete(int(batch.index[~whole.cpu()][0]))
         mean = each.masked_fill(~present[:, :, None], 0).sum(0) / present.sum(0)[:, None]
-        return torch.where(whole[:, None], assignment, mean)
+        return torch.where(whole[:, None], self.assign(batch), mean)
 
     def _incomplete(self, row: int) -> UserError:
         read, gap = f"all modalities together ({', '.join(self.inputs)})", "one of them"
