@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
-from cmc.data.loader import Batch, Batches, InOrder, Mapped, Resident
+from cmc.data.loader import Batch, Batches, InOrder, Mapped, Resident, Span
 from cmc.data.modalities import Modalities
 from cmc.data.scaling import Scaler
 from cmc.distributed import check_same
@@ -130,6 +130,10 @@ class DataModule(LightningDataModule):
             epoch=method.current_epoch,
             chunked=method.phase.chunk_size is not None,
         )
+
+    def transfer_batch_to_device(self, batch: Batch | Span, device: torch.device, dataloader_idx: int) -> Batch | Span:
+        """The batch as it is: its rows lie on the device already, its index is for the CPU."""
+        return batch
 
     def pass_over(self, held_out: bool = False) -> InOrder:
         """Every training sample (or every held-out one) once, in order, in batches of a few thousand.
