@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor
 
 
@@ -20,8 +23,24 @@ def gaussian_kl(mean: Tensor, deviation: Tensor) -> Tensor:
     Source: DMIM, the superfluous-information term; the bound is that of the variational information bottleneck
     (Alemi et al., ICLR 2017).
     """
-    divergence = mean.square() + deviation.square() - 1 - 2 * deviation.log()
-    return divergence.sum(1).mean() / 2
+    result: Tensor = _GaussianKL.apply(mean, deviation)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _GaussianKL(torch.autograd.Function):
+    """Its gradient in closed form, (mu, sigma - 1 / sigma) / n: a third of the passes over n x d."""
+
+    @staticmethod
+    def forward(ctx: Any, mean: Tensor, deviation: Tensor) -> Tensor:
+        ctx.save_for_backward(mean, deviation)
+        squares = torch.addcmul(mean.square(), deviation, deviation).sum(1)
+        return ((squares - mean.shape[1]) / 2 - deviation.log().sum(1)).mean()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        mean, deviation = ctx.saved_tensors
+        scale = gradient / len(mean)
+        return mean * scale, (deviation - deviation.reciprocal()) * scale
 
 
 def softmax_kl(z: Tensor, noise: Tensor) -> Tensor:
