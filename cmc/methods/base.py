@@ -341,7 +341,16 @@ class Method(LightningModule, ABC):
             raise self._diverged(f"the optimiser's {found[0]} holds {found[1]}: gradients are beyond float32")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up what `on_save_checkpoint` kept."""
+        """Take up what `on_save_checkpoint` kept.
+
+        Raises:
+            UserError: the checkpoint is of other networks.
+        """
+        if strange := set(checkpoint["state_dict"]) ^ set(self.state_dict()):
+            raise UserError(
+                f"resume: the checkpoint is of another version of {type(self).__name__} ({min(strange)} is in one of "
+                "them alone): go on with the version of CMC that wrote it, or train anew"
+            )
         self._random_state = checkpoint["random_state"]
         self._means.load_state_dict(checkpoint["means"], self.trainer.is_global_zero)
         self._notes = checkpoint["means"]["notes"]

@@ -145,3 +145,13 @@ def test_evaluating_gives_the_mode_back():
         assert not method.training
         assert not method.assign(batch).requires_grad
     assert method.training
+
+
+def test_a_checkpoint_of_other_networks_is_refused():
+    torch.manual_seed(0)
+    method = Toy({"a": 4, "b": 3}, 3, {"second": {"epochs": 1}})
+    state = {**method.state_dict(), "tails.0.weight": torch.zeros(2)}
+    with pytest.raises(
+        UserError, match=r"resume: .* another version of Toy \(tails.0.weight is in one of them alone\)"
+    ):
+        method.on_load_checkpoint({"state_dict": state})
