@@ -15,8 +15,8 @@ from typing import NamedTuple, NoReturn
 from omegaconf import DictConfig, OmegaConf
 
 from cmc.errors import Failed, Interrupted, UserError
-from cmc.launch import external_rank, is_external
-from cmc.resuming import AUTO, interrupted
+from cmc.training.launcher import external_rank, is_external
+from cmc.training.resume import AUTO, interrupted
 
 _ELSEWHERE = {
     "config": "hydra.run.dir=FOLDER puts the run elsewhere",
@@ -55,7 +55,7 @@ def _run_dir(resume: object, outputs: str, moment: str, name: str, *, _root_: Di
 
 
 def _interrupted(outputs: Path, name: str, config: DictConfig) -> Path | None:
-    """See `cmc.resuming.interrupted`; a configuration that is none is refused later."""
+    """See `cmc.training.resume.interrupted`; a configuration that is none is refused later."""
     try:
         return interrupted(outputs, name, config)
     except Exception:
@@ -78,7 +78,7 @@ def shipped(name: str) -> DictConfig:
     from hydra import compose
     from hydra.core.hydra_config import HydraConfig
 
-    from cmc.config import GROUPS
+    from cmc.config.schema import GROUPS
 
     state = HydraConfig.get()
     several = [o for o in state.overrides.task if re.match(r"logger=\[", o)]  # which Hydra lists among no choices
@@ -158,7 +158,7 @@ def message(error: BaseException, name: str = "config") -> str | None:
     from hydra.errors import HydraException, InstantiationException
     from omegaconf.errors import OmegaConfBaseException
 
-    from cmc.config import explain
+    from cmc.config.schema import explain
 
     root: BaseException | None = error
     while root is not None:

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import hydra
 from omegaconf import DictConfig
 
 from cmc.cli import command, conf_dir, register_resolvers, shipped, task
-from cmc.config import check
+from cmc.config.schema import check
 from cmc.errors import UserError
-from cmc.runs import finished
-from cmc.tables import assignments, check_writable, table
-
-if TYPE_CHECKING:
-    from cmc.data.incoming import Incoming
-    from cmc.trained import Trained
+from cmc.runs.folder import finished
+from cmc.runs.tables import check_writable
 
 register_resolvers()
 
@@ -38,43 +32,18 @@ def _predict(config: DictConfig) -> None:
 
     from hydra.utils import instantiate
 
-    from cmc.data import incoming
-    from cmc.progress import bars
-    from cmc.trained import load
+    from cmc.inference import inputs
+    from cmc.inference.predict import predict
+    from cmc.inference.trained import load
+    from cmc.utils.progress import bars
 
     trained = load(run, config.trust, config.device)
-    data = incoming.read(instantiate(config.data), trained.dims, config.missing)
+    data = inputs.read(instantiate(config.data), trained.dims, config.missing)
     with bars() as (advance, begin):
         begin("predict", data.n_samples)
         predict(trained, data, out, config.probabilities, lambda rows: advance("predict", rows))
     lacking = "".join(f"; {count} of them lack {name}" for name, count in data.missing.items())
     print(f"{out}: {data.n_samples} samples, K = {trained.method.n_clusters}{lacking}")
-
-
-def predict(
-    trained: Trained, data: Incoming, out: Path, probabilities: bool, advance: Callable[[int], None] = lambda rows: None
-) -> None:
-    """Write a row a sample: index, cluster, confidence, label if known, a probability a cluster if asked for.
-
-    Args:
-        trained: the model.
-        data: the samples.
-        out: a file that ends in ``.csv`` or ``.parquet``.
-        probabilities: write ``probability_0`` and so on.
-        advance: told the number of rows after every batch.
-    """
-    with table(out) as append:
-        for batch, assignment in trained.assign(data.features):
-            assignment = assignment.float().cpu()
-            confidence, cluster = assignment.max(1)
-            names = None
-            if data.labels is not None and data.classes is not None:
-                names = [data.classes[label] for label in data.labels[batch.index.numpy()]]
-            columns = assignments(batch.index.tolist(), cluster.tolist(), confidence.tolist(), names)
-            if probabilities:
-                columns |= {f"probability_{k}": p.tolist() for k, p in enumerate(assignment.unbind(1))}
-            append(columns)
-            advance(batch.size)
 
 
 def main() -> None:

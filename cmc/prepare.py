@@ -9,7 +9,7 @@ import hydra
 from omegaconf import DictConfig
 
 from cmc.cli import command, conf_dir, register_resolvers, shipped, task
-from cmc.config import check
+from cmc.config.schema import check
 from cmc.errors import UserError
 
 register_resolvers()
@@ -22,8 +22,8 @@ def _prepare(config: DictConfig) -> None:
 
     from hydra.utils import instantiate
 
-    from cmc.data.published import Raw
-    from cmc.progress import bars
+    from cmc.data.datasets.published import Raw
+    from cmc.utils.progress import bars
 
     data = instantiate(config.data)
     if not isinstance(data, Raw):

@@ -12,13 +12,13 @@ import hydra
 from omegaconf import DictConfig
 
 from cmc.cli import command, conf_dir, register_resolvers, shipped, task
-from cmc.config import check
-from cmc.launch import external_rank, launch, n_local
-from cmc.locking import locked
-from cmc.preflight import check_figures, check_loggers
-from cmc.resuming import AUTO, taken_up
-from cmc.runs import read_yaml
-from cmc.stopping import preemptible
+from cmc.config.requirements import check_figures, check_loggers
+from cmc.config.schema import check
+from cmc.runs.folder import read_yaml
+from cmc.runs.lock import locked
+from cmc.training.launcher import external_rank, launch, n_local
+from cmc.training.resume import AUTO, taken_up
+from cmc.utils.signals import preemptible
 
 register_resolvers()
 
@@ -52,7 +52,7 @@ def _trained(config: DictConfig, folder: str, overrides: list[str], lock: int | 
         n = n_local(begun) if begun.get("trainer") else 1
     if n > 1:
         return launch(config, folder, overrides, n, lock)
-    from cmc.train import train
+    from cmc.training.fit import train
 
     return train(config, folder, overrides)
 

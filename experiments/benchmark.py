@@ -4,8 +4,8 @@
 
 CMMC at MNIST-USPS's size (5,000 x (784 + 784), batch 256, its 4 to 1 mixture of the first two phases) and DMIM at
 NUS-WIDE's as released (20,000 x (100 + 100), K = 8, full batch, one network, pseudo labels every 5 epochs), on random
-numbers. Ours are whole runs of `cmc.train.fit`; of each, the first epoch of a phase is left out. The naive loops are
-those of `experiments.naive`. ``results/benchmark.json`` and ``results/benchmark.md`` keep what was found, beside the
+numbers. Ours are whole runs of `cmc.training.fit.fit`; of each, the first epoch of a phase is left out. The naive loops
+are those of `experiments.naive`. ``results/benchmark.json`` and ``results/benchmark.md`` keep what was found, with the
 scores of `experiments.benchmark_accuracy`.
 """
 
@@ -26,9 +26,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from cmc.composition import composed
+from cmc.estimator.compose import composed
 from cmc.functional.kmeans import kmeans_centres
-from cmc.train import fit
+from cmc.training.fit import fit
 from experiments import naive
 from experiments.benchmark_table import LEAN, keep
 from experiments.stopwatch import Stopwatch, now, parts_timed

@@ -12,8 +12,8 @@ from contextlib import nullcontext
 from typing import Any
 from unittest.mock import patch
 
-from cmc.composition import composed
-from cmc.train import fit
+from cmc.estimator.compose import composed
+from cmc.training.fit import fit
 from experiments.benchmark_table import LEAN, keep
 from experiments.naive import scikit_learns_centres
 
@@ -22,7 +22,7 @@ BF16 = {"trainer__precision": "bf16-mixed"}
 VARIANTS: dict[str, dict[str, Any]] = {"32-true": {"trainer__precision": "32-true"}, "bf16-mixed": BF16}
 WITHOUT: dict[str, tuple[str, Any]] = {  # of CMMC's speed-ups, what stands in its place
     "bf16-mixed, scikit-learn's k-means": ("cmc.methods.cmmc.kmeans_centres", scikit_learns_centres),
-    "bf16-mixed, a product a modality": ("cmc.networks._FEW", 0),
+    "bf16-mixed, a product a modality": ("cmc.nn.autoencoder._FEW", 0),
 }
 
 

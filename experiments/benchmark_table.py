@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cmc.storage import replacing
+from cmc.utils.atomic import replacing
 
 RESULTS = Path(__file__).resolve().parent / "results"
 LEAN = {"callbacks__figures": None, "callbacks__checkpoints": None, "callbacks__progress": None}

@@ -18,11 +18,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from cmc.progress import bars
 from cmc.reporting.rows import Row, gather
 from cmc.reporting.runs import Run, find, noting, read_run
 from cmc.reporting.tables import markdown, run_records, write_csv
-from cmc.storage import replacing
+from cmc.utils.atomic import replacing
+from cmc.utils.progress import bars
 
 HOME = Path(__file__).resolve().parents[1]
 RESULTS = HOME / "experiments" / "results"

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from cmc.storage import replacing
+from cmc.utils.atomic import replacing
 
 HOME = Path(__file__).resolve().parents[1]
 RESULTS = HOME / "experiments" / "results"

@@ -14,10 +14,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from cmc.config.requirements import check_login
 from cmc.errors import UserError
-from cmc.preflight import check_login
-from cmc.runs import LABEL_FREE, SCORES
-from cmc.storage import replacing
+from cmc.runs.folder import LABEL_FREE, SCORES
+from cmc.utils.atomic import replacing
 
 SHOWN = tuple(f"scores/{name}" for name in SCORES)
 QUALITY = "label_free/quality"

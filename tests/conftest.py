@@ -71,7 +71,7 @@ def composed():
 @pytest.fixture(scope="session")
 def finished_runs(tmp_path_factory):
     """Method -> the folder of a very small finished run with held-out samples; to be read alone."""
-    from cmc.train import train
+    from cmc.training.fit import train
 
     folders = {}
     for method in ("cmmc", "dmim"):
@@ -106,7 +106,7 @@ def commanded(monkeypatch, capsys, tmp_path):
 @pytest.fixture
 def tiny_run(composed, tmp_path):
     """Train a very small run into a folder, without pictures unless asked for; returns what metrics.json holds."""
-    from cmc.train import train
+    from cmc.training.fit import train
 
     def run(*overrides, method="cmmc", folder: Path | None = None, figures=False):
         pictures = "callbacks.figures.projection=pca" if figures else "callbacks.figures=null"

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cmc import preflight, run
+from cmc import run
+from cmc.config.schema import requirements as preflight
 
 ROOT = Path(__file__).resolve().parents[1]
 

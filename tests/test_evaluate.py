@@ -11,11 +11,11 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, confusion_matrix, normalized_mutual_info_score
 
 from cmc import evaluate
+from cmc.data.datasets.synthetic import Synthetic
 from cmc.data.loader import Batch
-from cmc.data.synthetic import Synthetic
-from cmc.trained import load
+from cmc.inference.trained import load
 from tests.conftest import SMALL, TINY, compose_with
-from tests.test_trained import METHODS
+from tests.inference.test_trained import METHODS
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_without_a_modality_the_others_are_scored(finished_runs, evaluated):
 @pytest.fixture(scope="module")
 def on_files(tmp_path_factory):
     """A finished run on a file, whose data have moved since."""
-    from cmc.train import train
+    from cmc.training.fit import train
 
     folder = tmp_path_factory.mktemp("files")
     rng = np.random.default_rng(0)

@@ -17,8 +17,8 @@ import torch
 
 from cmc import predict
 from cmc.data.loader import Batch
-from cmc.trained import load
-from tests.test_trained import METHODS, features_of
+from cmc.inference.trained import load
+from tests.inference.test_trained import METHODS, features_of
 
 NAMES = ("modality_0", "modality_1")
 
@@ -270,7 +270,7 @@ def test_a_mistake_is_one_line_and_leaves_no_file(wrong, finished_runs, commande
 
 def test_parquet_without_its_package_says_what_to_install(finished_runs, commanded, tmp_path, monkeypatch):
     np.savez(tmp_path / "new.npz", modality_0=np.ones((4, 6)))
-    monkeypatch.setattr("cmc.tables.find_spec", lambda name: None)
+    monkeypatch.setattr("cmc.runs.tables.find_spec", lambda name: None)
     words = [f"run={finished_runs['dmim']}", "data.root=new.npz", "out=x.parquet"]
     status, _, line = commanded(predict, *words)
     assert (status, line) == (2, "out: Parquet needs pyarrow: pip install 'cmc[parquet]', or give x.csv")
@@ -279,20 +279,21 @@ def test_parquet_without_its_package_says_what_to_install(finished_runs, command
 PEAKS = r"""
 import re, sys
 from pathlib import Path
-from cmc.data import incoming, modalities
-from cmc.data.files import Files
-from cmc.predict import predict
-from cmc.trained import load
+from cmc.data import modalities
+from cmc.inference import inputs
+from cmc.data.datasets.files import Files
+from cmc.inference.predict import predict
+from cmc.inference.trained import load
 
 def kib(field):
     return int(re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
 
-incoming.CHECKED_AT_ONCE = modalities.CHECKED_AT_ONCE = 2**18  # reached at both sizes
+inputs.CHECKED_AT_ONCE = modalities.CHECKED_AT_ONCE = 2**18  # reached at both sizes
 trained, own = load(sys.argv[1], device="cpu"), []
 for folder in map(Path, sys.argv[2:]):
     for root, out in (("x.h5", "x.parquet"), ("npy", "x.csv")):
         files = Files(str(folder / root))
-        predict(trained, incoming.read(files, trained.dims), folder / out, True, lambda n: own.append(kib("RssAnon")))
+        predict(trained, inputs.read(files, trained.dims), folder / out, True, lambda n: own.append(kib("RssAnon")))
     print(kib("VmHWM"), max(own))
 """
 

@@ -1,10 +1,5 @@
 """What happens around training: progress, scores, checkpoints, the run folder, figures."""
 
-from cmc.callbacks.checkpoints import Checkpoints
-from cmc.callbacks.evaluation import Evaluation
-from cmc.callbacks.figures import Figures
-from cmc.callbacks.progress import Progress
-from cmc.callbacks.results import Results
-from cmc.callbacks.tracking import Tracking
+import lazy_loader
 
-__all__ = ["Checkpoints", "Evaluation", "Figures", "Progress", "Results", "Tracking"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

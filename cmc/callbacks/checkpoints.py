@@ -9,20 +9,20 @@ from typing import Any
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
-from cmc.checkpoint import CheckpointFiles, double
 from cmc.distributed import anywhere
 from cmc.errors import Interrupted, Preempted
-from cmc.runs import LAST
-from cmc.stopping import Requests
-from cmc.storage import to_disk
+from cmc.runs.checkpoint import CheckpointFiles, double
+from cmc.runs.folder import LAST
+from cmc.utils.atomic import to_disk
+from cmc.utils.signals import Requests
 
 
 class Checkpoints(Checkpoint):
     """Keep checkpoints from which a run resumes bit for bit.
 
     One is written at the end of every phase, after the step in hand when ``minutes`` have passed, and when the run is
-    asked to stop: by Ctrl-C, or by a signal of pre-emption (`cmc.stopping`). The run then ends. A second Ctrl-C stops
-    at once; the checkpoint before stands.
+    asked to stop: by Ctrl-C, or by a signal of pre-emption (`cmc.utils.signals`). The run then ends. A second Ctrl-C
+    stops at once; the checkpoint before stands.
 
     Args:
         minutes: between two checkpoints within a phase; 0 writes one after every step.

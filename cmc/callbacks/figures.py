@@ -12,12 +12,12 @@ import numpy as np
 from pytorch_lightning import Callback, Trainer
 
 from cmc import figures
-from cmc.data.loader import spaced
 from cmc.data.module import DataModule
 from cmc.figures import Points
 from cmc.methods.base import Method
-from cmc.runs import read_history
-from cmc.storage import replacing
+from cmc.runs.folder import read_history
+from cmc.utils.arrays import spaced
+from cmc.utils.atomic import replacing
 
 
 class Figures(Callback):

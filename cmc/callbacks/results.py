@@ -24,8 +24,8 @@ from cmc import distributed
 from cmc.callbacks.evaluation import Tally
 from cmc.data.module import DataModule
 from cmc.methods.base import Method
-from cmc.storage import replacing
-from cmc.tables import assignments, table
+from cmc.runs.tables import assignments, table
+from cmc.utils.atomic import replacing
 
 _PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "torchmetrics", "numpy", "scipy", "scikit-learn")
 

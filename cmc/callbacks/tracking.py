@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from pytorch_lightning import Callback, Trainer
 
 from cmc.data.module import DataModule
-from cmc.loggers.outcome import read_outcome
 from cmc.loggers.tracker import Tracker
+from cmc.runs.outcome import read_outcome
 
 log = logging.getLogger(__name__)
 

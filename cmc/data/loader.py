@@ -16,6 +16,7 @@ from torch import Tensor
 from cmc import distributed
 from cmc.data.scaling import Scaler
 from cmc.errors import UserError
+from cmc.utils.arrays import spaced
 
 
 class Batch(NamedTuple):
@@ -259,11 +260,6 @@ class Batches:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from the batch that ``state_dict`` named."""
         self._position = int(state["position"])
-
-
-def spaced(n: int, at_most: int) -> np.ndarray:
-    """Positions of at most so many of n samples, evenly spaced, the first and the last among them; ascending."""
-    return np.unique(np.linspace(0, n - 1, min(at_most, n)).astype(np.int64))
 
 
 def _scaled(scaler: Scaler, name: str, x: np.ndarray, device: torch.device | str = "cpu") -> Tensor:

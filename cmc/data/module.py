@@ -15,7 +15,7 @@ from cmc.data.modalities import Modalities
 from cmc.data.scaling import Scaler
 from cmc.distributed import check_same
 from cmc.errors import UserError
-from cmc.memory import free_memory
+from cmc.utils.memory import free_memory
 
 log = logging.getLogger(__name__)
 PASS = 4096  # samples of a batch where all of them are passed over

@@ -7,7 +7,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from cmc.storage import replacing
+from cmc.utils.atomic import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,5 +1,5 @@
 """Where an epoch's figures go: the run folder's ``history.csv``, W&B, TensorBoard, MLflow."""
 
-from cmc.loggers.history import HistoryLogger
+import lazy_loader
 
-__all__ = ["HistoryLogger"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -11,8 +11,8 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from cmc.runs import read_history
-from cmc.storage import replacing
+from cmc.runs.folder import read_history
+from cmc.utils.atomic import replacing
 
 
 class HistoryLogger(Logger):

@@ -13,8 +13,8 @@ from pytorch_lightning import loggers
 from pytorch_lightning.utilities import rank_zero_only
 
 from cmc.errors import UserError
-from cmc.loggers.outcome import Outcome
 from cmc.loggers.tracker import Tracker, flatten, keep_id, kept_id
+from cmc.runs.outcome import Outcome
 
 log = logging.getLogger(__name__)
 _FILE = "sqlite:///"

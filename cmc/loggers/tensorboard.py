@@ -9,8 +9,8 @@ import numpy as np
 from pytorch_lightning import loggers
 from pytorch_lightning.utilities import rank_zero_only
 
-from cmc.loggers.outcome import Outcome
 from cmc.loggers.tracker import Tracker, flatten
+from cmc.runs.outcome import Outcome
 
 
 class TensorBoardLogger(Tracker, loggers.TensorBoardLogger):

@@ -12,9 +12,9 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from cmc.loggers.outcome import Outcome
-from cmc.runs import LABEL_FREE, SCORES
-from cmc.storage import replacing
+from cmc.runs.folder import LABEL_FREE, SCORES
+from cmc.runs.outcome import Outcome
+from cmc.utils.atomic import replacing
 
 IDS = "trackers.json"  # in the run folder: tracker -> the run's id there, by which a resumed run goes on
 _SECTIONS = {

@@ -14,8 +14,8 @@ from pytorch_lightning import loggers
 from pytorch_lightning.utilities import rank_zero_only
 
 from cmc.errors import UserError
-from cmc.loggers.outcome import Outcome, Table
 from cmc.loggers.tracker import Tracker, flatten, keep_id, kept_id
+from cmc.runs.outcome import Outcome, Table
 
 log = logging.getLogger(__name__)
 _PATIENCE = 60.0  # seconds to wait for W&B's server before a run ends

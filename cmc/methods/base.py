@@ -21,14 +21,15 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from cmc import distributed, random_states
+from cmc import distributed
 from cmc.data.loader import Batch, InOrder, Span
 from cmc.data.module import DataModule
+from cmc.distributed.strategy import Processes
 from cmc.errors import Diverged, UserError
-from cmc.methods.means import Means
-from cmc.methods.numbers import clip, drop_vanishing, norm, not_finite, optimizer_numbers
-from cmc.methods.schedule import Phase, Schedule
-from cmc.strategy import Processes
+from cmc.methods.gradients import clip, drop_vanishing, norm, not_finite, optimizer_numbers
+from cmc.methods.loss_meter import Means
+from cmc.methods.phases import Phase, Schedule
+from cmc.utils import rng as random_states
 
 _TIDYING = 100  # steps; 0.9 ** 100 * 1e-32 is no denormal number yet
 
@@ -39,7 +40,7 @@ class Method(LightningModule, ABC):
     Args:
         dims: modality -> width, at least two.
         n_clusters: K.
-        phases: see `cmc.methods.schedule.Schedule`.
+        phases: see `cmc.methods.phases.Schedule`.
         optimizer: a function of the parameters (``_partial_`` in yaml); None where nothing is trained by gradients.
         batch_size: the global batch, a number or ``"full"``; a phase may have its own.
         drop_last: leave the incomplete last batch of an epoch out.

@@ -19,8 +19,8 @@ from cmc.functional.contrastive import cluster_contrast, cluster_imbalance, clus
 from cmc.functional.kmeans import column_range, kmeans_centres, nearest
 from cmc.functional.matching import match
 from cmc.methods.base import Method, at_least, total
-from cmc.networks import AutoEncoders
-from cmc.precision import full, objectives
+from cmc.nn.autoencoder import AutoEncoders
+from cmc.nn.precision import full, objectives
 
 _PHASES = ("reconstruct", "contrast", "align")
 _KMEANS_ROWS = 100_000  # that k-means is run on: evenly spaced ones, where there are more

@@ -23,8 +23,8 @@ from cmc.functional.mutual_information import joint_table, mutual_information
 from cmc.functional.sinkhorn import sinkhorn_labels
 from cmc.functional.variational import gaussian_kl, softmax_kl
 from cmc.methods.base import Method, at_least, one_of, total
-from cmc.networks import Bottleneck, BottleneckNetwork, PrincipalComponents, initialise_normal
-from cmc.precision import objectives
+from cmc.nn.bottleneck import Bottleneck, BottleneckNetwork, PrincipalComponents, initialise_normal
+from cmc.nn.precision import objectives
 
 log = logging.getLogger(__name__)
 

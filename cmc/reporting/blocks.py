@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any
 
 from cmc.errors import UserError
-from cmc.progress import Step
 from cmc.reporting.details import Projection, confusion, curves, embedding, facts
 from cmc.reporting.rows import shown
 from cmc.reporting.runs import Run
+from cmc.utils.progress import Step
 
 _NAMES = {"curves": "curves", "confusion": "confusion matrices", "embedding": "embeddings"}
 _NONE = {

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 
 from cmc.errors import UserError
-from cmc.reading import refusing
 from cmc.reporting.rows import shown
 from cmc.reporting.runs import Run, read_assignments
-from cmc.runs import LABEL_FREE, SCORES, read_history
+from cmc.runs.folder import LABEL_FREE, SCORES, read_history
+from cmc.utils.safe_read import refusing
 
 Projection = Literal["tsne", "pca"]
 _POINTS = 300  # of a curve
@@ -53,7 +53,7 @@ def curves(run: Run) -> dict[str, Any] | None:
 
 
 def _curves(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    from cmc.data.loader import spaced
+    from cmc.utils.arrays import spaced
 
     axes: dict[tuple[int, ...], int] = {}
     series = []
@@ -107,8 +107,8 @@ def embedding(run: Run, projection: Projection) -> dict[str, Any] | None:
     Raises:
         UserError: embeddings that cannot be read, or are not of these assignments.
     """
-    from cmc.data.loader import spaced
     from cmc.figures import project
+    from cmc.utils.arrays import spaced
 
     path = run.folder / "embeddings.npy"
     assignments = read_assignments(run.folder / "assignments.csv") if path.exists() else None

@@ -9,11 +9,11 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from cmc.progress import Step
 from cmc.reporting.rows import Row, short, shown
 from cmc.reporting.tables import TITLES, is_mean
-from cmc.runs import LABEL_FREE, SCORES
-from cmc.storage import replacing
+from cmc.runs.folder import LABEL_FREE, SCORES
+from cmc.utils.atomic import replacing
+from cmc.utils.progress import Step
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

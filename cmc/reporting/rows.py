@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from cmc.progress import Step
 from cmc.reporting.runs import Assignments, Run, noting, read_assignments
+from cmc.utils.progress import Step
 
 ABSENT = "absent"  # of a key that other runs have
 _SILENT = (  # keys that change nothing in what a run computes, or that the data's fingerprint answers for

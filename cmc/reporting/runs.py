@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from cmc.errors import UserError
-from cmc.reading import parse_json, refusing, text_array
-from cmc.runs import LABEL_FREE, SCORES, read_yaml
+from cmc.runs.folder import LABEL_FREE, SCORES, read_yaml
+from cmc.utils.safe_read import parse_json, refusing, text_array
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,8 +11,8 @@ from typing import Any
 
 from cmc.reporting.rows import Row, shown
 from cmc.reporting.runs import Run
-from cmc.runs import LABEL_FREE, SCORES
-from cmc.storage import replacing
+from cmc.runs.folder import LABEL_FREE, SCORES
+from cmc.utils.atomic import replacing
 
 ENOUGH = 5  # runs for a mean; fewer are listed one by one
 BEST = (*SCORES, *(f"holdout_{name}" for name in SCORES))  # figures of which the best mean is set in bold

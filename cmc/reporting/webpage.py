@@ -12,14 +12,14 @@ from string import Template
 from typing import Any
 
 from cmc.errors import UserError
-from cmc.progress import Step
 from cmc.reporting.blocks import collect, encode
 from cmc.reporting.details import Projection, rounded
 from cmc.reporting.figures import GROUPS
 from cmc.reporting.rows import Row
 from cmc.reporting.runs import Run
 from cmc.reporting.tables import BEST, ENOUGH, TITLES, best, cell, is_mean, present
-from cmc.storage import replacing
+from cmc.utils.atomic import replacing
+from cmc.utils.progress import Step
 
 BUDGET = 25_000_000  # characters of the runs' details; plotly.js adds 5 million
 _SCRIPTS = ("common.js", "board.js", "charts.js", "run.js", "compare.js", "main.js")

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cmc.errors import UserError
-from cmc.progress import Step, bars
 from cmc.reporting.details import Projection
 from cmc.reporting.rows import gather
 from cmc.reporting.runs import Run, noting, read_run
 from cmc.reporting.tables import markdown, write_tables
+from cmc.utils.progress import Step, bars
 
 
 def write(folders: Sequence[Path], out: Path, projection: Projection) -> None:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from cmc import figures
-from cmc.data.loader import spaced
 from cmc.errors import Interrupted
-from cmc.train import train
-from tests.test_train import CtrlC, Results, rows
+from cmc.training.fit import train
+from cmc.utils.arrays import spaced
+from tests.training.test_fit import CtrlC, Results, rows
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import cmc.run
-from cmc.train import train
+from cmc.training.fit import train
 from tests.conftest import SMALL, TINY, compose_with
 from tests.faults import children
 from tests.faults.disk import filled

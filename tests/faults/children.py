@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from cmc import checkpoint
 from cmc.callbacks import Results
 from cmc.methods.base import Method
+from cmc.runs.folder import checkpoint
 
 STARTING, WRITING, ENDING = "starting", "checkpoint", "results"
 

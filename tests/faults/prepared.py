@@ -4,8 +4,8 @@ import os
 
 import numpy as np
 
-from cmc.data.raw.making import Modality
-from cmc.data.store import read_store, write_store
+from cmc.data.preparation.extraction import Modality
+from cmc.data.preparation.feature_store import read_store, write_store
 from tests.faults import children
 from tests.faults.campaign import Count
 from tests.faults.disk import filled

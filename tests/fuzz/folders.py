@@ -15,7 +15,7 @@ from PIL import Image
 from scipy import sparse
 from scipy.io import savemat
 
-from tests.data.raw import trees
+from tests.data import trees
 from tests.reporting.made import make_run
 
 N = 6
@@ -141,7 +141,7 @@ def released(folder: Path) -> None:
 
 
 def store(folder: Path) -> None:
-    from cmc.data.espgame import EspGame
+    from cmc.data.datasets.espgame import EspGame
 
     _prepare(EspGame, folder / "raw", folder / "out")
     for path in (folder / "out").iterdir():
@@ -151,7 +151,7 @@ def store(folder: Path) -> None:
 
 def begun_store(folder: Path) -> None:
     """A preparation that stopped after its first step."""
-    from cmc.data.espgame import EspGame
+    from cmc.data.datasets.espgame import EspGame
 
     def stop(name: str, rows: int) -> None:
         raise StopIteration

@@ -8,21 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from cmc.data import incoming as new_samples
-from cmc.data.espgame import EspGame
-from cmc.data.features.images import Unreadable, open_image
-from cmc.data.files import Files
-from cmc.data.folder import Folder
-from cmc.data.iaprtc12 import IaprTc12
-from cmc.data.mirflickr import MirFlickr
-from cmc.data.nuswide import NusWide
-from cmc.data.raw.distribution import Distribution
-from cmc.data.raw.selection import select
+from cmc.data.datasets.espgame import EspGame
+from cmc.data.datasets.files import Files
+from cmc.data.datasets.folder import Folder
+from cmc.data.datasets.iaprtc12 import IaprTc12
+from cmc.data.datasets.mirflickr import MirFlickr
+from cmc.data.datasets.nuswide import NusWide
+from cmc.data.preparation.distribution import Distribution
+from cmc.data.preparation.images import Unreadable, open_image
+from cmc.data.preparation.selection import select
+from cmc.inference import inputs as new_samples
 from cmc.reporting.blocks import collect
 from cmc.reporting.rows import gather
 from cmc.reporting.runs import Run, noting, read_run
 from cmc.reporting.tables import markdown
-from cmc.runs import read_config, read_report, read_rows
+from cmc.runs.folder import read_config, read_report, read_rows
 
 
 def features(folder: Path) -> None:

@@ -6,7 +6,7 @@ import io
 import pytest
 
 from cmc.loggers.history import HistoryLogger
-from cmc.runs import read_history
+from cmc.runs.folder import read_history
 
 PHASES = {"a": {"epochs": 3}, "b": {"epochs": 9}}
 

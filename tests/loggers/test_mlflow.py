@@ -9,8 +9,8 @@ from mlflow.tracking import MlflowClient
 from omegaconf import OmegaConf
 
 from cmc.errors import UserError
-from cmc.runs import read_history
-from cmc.train import train
+from cmc.runs.folder import read_history
+from cmc.training.fit import train
 from tests.loggers.conftest import DMIM, PICTURES
 from tests.loggers.test_wandb import NAMES, flat
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from cmc.runs import read_history
+from cmc.runs.folder import read_history
 from tests.loggers.conftest import PICTURES
 from tests.loggers.test_wandb import NAMES
 

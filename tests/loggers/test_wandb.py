@@ -22,8 +22,8 @@ from cmc import run
 from cmc.callbacks import Results
 from cmc.errors import Interrupted
 from cmc.loggers.wandb import WandbLogger
-from cmc.runs import read_history
-from cmc.train import train
+from cmc.runs.folder import read_history
+from cmc.training.fit import train
 from tests.loggers.conftest import DMIM, PICTURES
 from tests.loggers.wandb_file import runs
 

@@ -21,9 +21,9 @@ from threadpoolctl import threadpool_limits
 from cmc.cli import message as told
 from cmc.data.loader import Batch
 from cmc.errors import UserError
-from cmc.methods import baseline
-from cmc.runs import read_history
-from cmc.train import train
+from cmc.methods.baselines.sklearn import base as baseline
+from cmc.runs.folder import read_history
+from cmc.training.fit import train
 from tests.methods.toy import passes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -167,7 +167,7 @@ def test_a_finished_run_resumes_to_itself_from_its_checkpoint(run, composed, met
 
 def test_samples_that_were_not_fitted_are_refused():
     torch.manual_seed(0)
-    from cmc.methods.baselines import Agglomerative
+    from cmc.methods.baselines.sklearn import Agglomerative
 
     method = Agglomerative(dims={"a": 3, "b": 2}, n_clusters=2, phases={"fit": {"epochs": 1}})
     batch = Batch((torch.randn(20, 3), torch.randn(20, 2)), torch.arange(20))

@@ -6,7 +6,7 @@ import pytest
 
 from cmc.errors import UserError
 from cmc.methods.cmmc import CMMC
-from cmc.runs import read_history
+from cmc.runs.folder import read_history
 
 
 @pytest.mark.slow

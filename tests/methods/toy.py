@@ -75,8 +75,8 @@ class Toy(Method):
 
 
 def fit(method, data, folder, callbacks=(), **settings):
-    """Train quietly on the CPU, as `cmc.train` would."""
-    from cmc.train import LOOP
+    """Train quietly on the CPU, as `cmc.training.fit` would."""
+    from cmc.training.fit import LOOP
 
     trainer = Trainer(
         accelerator="cpu",

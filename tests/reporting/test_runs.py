@@ -6,7 +6,7 @@ import pytest
 
 from cmc.errors import UserError
 from cmc.reporting.runs import find, read_assignments, read_run
-from cmc.runs import read_history
+from cmc.runs.folder import read_history
 from tests.reporting.made import make_run
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from cmc.data.formats.arrays import Arrays
 from cmc.errors import UserError
-from cmc.reading import line, reading
+from cmc.utils.safe_read import line, reading
 
 _CAN_FORK = hasattr(os, "fork")
 _PIECE = 2**24  # bytes that are sent at once

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmc.memory import limit
+from cmc.utils.memory import limit
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -15,8 +15,8 @@ from cmc.data.formats.apart import read_apart
 from cmc.data.formats.arrays import Arrays, dense
 from cmc.data.formats.heaps import check_heaps
 from cmc.data.formats.matlab import OTHER, Variable, name_variables
-from cmc.memory import check_size
-from cmc.reading import reading, text_array
+from cmc.utils.memory import check_size
+from cmc.utils.safe_read import reading, text_array
 
 _MOST_NESTED = 32  # groups
 _CHUNK_BYTES = 2**10  # that HDF5 needs for each piece of a dataset, however small; where they run out it breaks down

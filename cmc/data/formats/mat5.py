@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
-from cmc.memory import limit
+from cmc.utils.memory import limit
 
 _CHUNK = 2**16  # bytes
 _COMPRESSED, _MATRIX = 15, 14
@@ -70,7 +70,7 @@ class Walk:
 
     Raises:
         ValueError: the file is damaged.
-        MemoryError: it declares, or unpacks to, more than `cmc.memory.limit`.
+        MemoryError: it declares, or unpacks to, more than `cmc.utils.memory.limit`.
     """
 
     def __init__(self, path: Path) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cmc.data.formats.arrays import LABELS, SERIES, Arrays, dense, is_numeric
 from cmc.data.formats.mat5 import Walk
 from cmc.errors import UserError
-from cmc.reading import reading
+from cmc.utils.safe_read import reading
 
 OTHER = np.empty((1, 1), dtype=object)  # in the place of a struct, an object, a function: named as not used
 Variable = NDArray[Any] | list[NDArray[Any]]  # a list is a cell array, in MATLAB's linear order

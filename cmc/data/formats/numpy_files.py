@@ -9,8 +9,8 @@ import numpy as np
 from cmc.data.formats.arrays import Arrays
 from cmc.data.formats.sniff import files_in
 from cmc.errors import UserError
-from cmc.memory import check_size
-from cmc.reading import reading
+from cmc.utils.memory import check_size
+from cmc.utils.safe_read import reading
 
 
 def read_npz(path: Path) -> Arrays:

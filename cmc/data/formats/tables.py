@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cmc.data.formats.arrays import LABELS, Arrays
 from cmc.data.formats.sniff import files_in
 from cmc.errors import UserError
-from cmc.reading import reading, text_array
+from cmc.utils.safe_read import reading, text_array
 
 _HEADINGS = {*map(str.lower, LABELS), "class", "target"}  # of a column of class names, which look like a heading
 

@@ -20,12 +20,12 @@ from scipy import sparse
 from scipy.io import savemat
 
 from cmc.data import formats
-from cmc.data.store import read_meta
+from cmc.data.preparation.feature_store import read_meta
 from cmc.errors import UserError
-from cmc.memory import SETTING, bounded, limit
 from cmc.reporting.runs import read_assignments
 from cmc.reporting.runs import read_config as read_reported_config
-from cmc.runs import read_config, read_report
+from cmc.runs.folder import read_config, read_report
+from cmc.utils.memory import SETTING, bounded, limit
 from tests.data.formats.common import IMG, TXT, cell, folder_of, refusal
 from tests.fuzz.folders import in_compressed, in_npz
 

@@ -1,0 +1,6 @@
+from .checkpoints import Checkpoints as Checkpoints
+from .evaluation import Evaluation as Evaluation
+from .figures import Figures as Figures
+from .progress import Progress as Progress
+from .results import Results as Results
+from .tracking import Tracking as Tracking

@@ -1,0 +1,5 @@
+"""Data sets: each a DataModule that implements ``read() -> Modalities``."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,9 @@
+from .arrays import Arrays as Arrays
+from .digits import Digits as Digits
+from .espgame import EspGame as EspGame
+from .files import Files as Files
+from .folder import Folder as Folder
+from .iaprtc12 import IaprTc12 as IaprTc12
+from .mirflickr import MirFlickr as MirFlickr
+from .nuswide import NusWide as NusWide
+from .synthetic import Synthetic as Synthetic

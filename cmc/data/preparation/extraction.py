@@ -1,0 +1,275 @@
+"""From a distribution and a selection to feature arrays, step by step, so that long work can stop and go on."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmc.data.preparation.distribution import Distribution, Rows, Table
+from cmc.data.preparation.selection import Selection
+from cmc.errors import UserError
+
+Block = tuple[Rows, slice, NDArray[Any]]  # rows of the output, columns of the output, numbers
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """How modalities are made.
+
+    Attributes:
+        image: ``auto`` (low-level features as they are, else histograms), ``low-level``, ``histograms``, or the name or
+            folder of a `transformers` vision model.
+        text: ``auto`` (tags as they are, else tfidf), ``tags``, ``tfidf``, or the name or folder of a text model.
+        tables: names of the low-level features to take; None for all (of LEAR's: those up to 1000 wide).
+        text_width: columns kept of TF-IDF by truncated SVD.
+        batch_size: images or texts that go through a model at once.
+        precision: of models: ``32``, ``16`` or ``bf16``.
+        device: of models: ``auto``, ``cpu``, ``cuda``.
+    """
+
+    image: str = "auto"
+    text: str = "auto"
+    tables: Sequence[str] | None = None
+    text_width: int = 100
+    batch_size: int = 64
+    precision: str = "32"
+    device: str = "auto"
+
+
+class Modality(ABC):
+    """An array in the making.
+
+    Attributes:
+        name: of the extractor and its version.
+        width: columns.
+        dtype: of the array.
+        steps: how many steps fill it; each may be taken alone and again.
+        paths: the files it is read from, for checksums.
+        skipped: row of the output -> why it could not be made; grows as steps are taken.
+    """
+
+    def __init__(self, name: str, width: int, steps: int) -> None:
+        self.name, self.width, self.steps = name, width, steps
+        self.dtype: np.dtype[Any] = np.dtype(np.float32)
+        self.paths: Sequence[Path] = ()
+        self.skipped: dict[int, str] = {}
+
+    @abstractmethod
+    def work(self, step: int) -> int:
+        """Rows that the step reads, for the progress bar."""
+
+    @abstractmethod
+    def run(self, step: int) -> Iterator[Block]:
+        """Take one step."""
+
+
+class Columns(Modality):
+    """Tables side by side, as they are.
+
+    Args:
+        tables: by name.
+        rows: the chosen samples' positions.
+        n: number of all samples.
+        drop: columns to leave out, of a single table.
+    """
+
+    def __init__(self, tables: Mapping[str, Table], rows: Rows, n: int, drop: Sequence[int] = ()) -> None:
+        widths = [table.width for table in tables.values()]
+        starts = np.cumsum([0, *widths]).tolist()
+        self._parts = [
+            (table, part, slice(start, start + table.width))
+            for table, start in zip(tables.values(), starts[:-1], strict=True)
+            for part in range(len(table.paths))
+        ]
+        left_out = f", without {len(drop)} columns of chosen concepts" if drop else ""
+        super().__init__(f"{' + '.join(tables)}, as they are{left_out}", sum(widths) - len(drop), len(self._parts))
+        self._keep = np.setdiff1d(np.arange(sum(widths)), drop) if drop else None
+        self.dtype = np.result_type(*(table.dtype for table in tables.values()))
+        self.paths = [path for table in tables.values() for path in table.paths]
+        self._to = np.full(n, -1)
+        self._to[rows] = np.arange(len(rows))
+
+    def work(self, step: int) -> int:
+        """The lines of one file, about."""
+        return len(self._to) // max(1, len(self._parts[step][0].paths))
+
+    def run(self, step: int) -> Iterator[Block]:
+        """Read one file."""
+        table, part, columns = self._parts[step]
+        for positions, values in table.blocks(part):
+            to = self._to[positions]
+            here = to >= 0
+            if self._keep is None:
+                yield to[here], columns, values[here]
+            else:
+                yield to[here], slice(0, self.width), values[here][:, self._keep]
+
+
+class _Batches(Modality):
+    """Extraction of so many samples at once."""
+
+    def __init__(self, extractor: Any, rows: Rows, batch_size: int) -> None:
+        super().__init__(extractor.name, extractor.width, -(-len(rows) // batch_size))
+        self._extract, self._rows, self._size = extractor, rows, batch_size
+
+    def work(self, step: int) -> int:
+        """The batch's samples."""
+        return min(self._size, len(self._rows) - step * self._size)
+
+    def _here(self, step: int) -> Rows:
+        start = step * self._size
+        return np.arange(start, start + self.work(step))
+
+
+class Images(_Batches):
+    """An extractor over image files; what cannot be opened is skipped.
+
+    Args:
+        extractor: a function of a list of images, with ``name`` and ``width``.
+        path: the file of a sample.
+        rows: the chosen samples' positions.
+        batch_size: images at once.
+    """
+
+    def __init__(self, extractor: Any, path: Callable[[int], Path], rows: Rows, batch_size: int) -> None:
+        super().__init__(extractor, rows, batch_size)
+        self._path = path
+        self.paths = [path(row) for row in rows.tolist()]
+
+    def run(self, step: int) -> Iterator[Block]:
+        """Open and extract one batch."""
+        from cmc.data.preparation.images import Unreadable, open_image
+
+        def opened(row: int) -> Any:
+            try:
+                return open_image(self._path(int(self._rows[row])))
+            except (Unreadable, OSError) as error:
+                return str(error) or type(error).__name__
+
+        rows = self._here(step)
+        with ThreadPoolExecutor(4) as pool:
+            images = list(pool.map(opened, rows.tolist()))
+        self.skipped |= {int(row): image for row, image in zip(rows, images, strict=True) if isinstance(image, str)}
+        good = [not isinstance(image, str) for image in images]
+        if any(good):
+            yield rows[good], slice(0, self.width), self._extract([x for x, ok in zip(images, good, strict=True) if ok])
+
+
+class Texts(_Batches):
+    """A model over texts, batch by batch."""
+
+    def __init__(self, model: Any, texts: Callable[[Rows], list[Any]], rows: Rows, batch_size: int) -> None:
+        super().__init__(model, rows, batch_size)
+        self._texts = texts
+
+    def run(self, step: int) -> Iterator[Block]:
+        """Extract one batch."""
+        rows = self._here(step)
+        texts = self._texts(self._rows[rows])
+        yield rows, slice(0, self.width), self._extract([x if isinstance(x, str) else " ".join(x) for x in texts])
+
+
+class WholeText(Modality):
+    """TF-IDF and truncated SVD of all chosen texts at once."""
+
+    def __init__(self, texts: Callable[[Rows], list[Any]], rows: Rows, width: int) -> None:
+        from cmc.data.preparation.text import TfIdf
+
+        tfidf = TfIdf(width)
+        self._vectors = tfidf.fit_transform(texts(rows))
+        super().__init__(tfidf.name, self._vectors.shape[1], 1)
+
+    def work(self, step: int) -> int:
+        """All samples."""
+        return len(self._vectors)
+
+    def run(self, step: int) -> Iterator[Block]:
+        """Hand the vectors out."""
+        yield np.arange(len(self._vectors)), slice(0, self.width), self._vectors
+
+
+def modalities(source: Distribution, selection: Selection, extraction: Extraction) -> dict[str, Modality]:
+    """Choose how ``image`` and ``text`` are made.
+
+    Raises:
+        UserError: what is asked for is not in the distribution.
+    """
+    return {"image": _image(source, selection, extraction), "text": _text(source, selection, extraction)}
+
+
+def needs_extraction(source: Distribution, extraction: Extraction) -> bool:
+    """Whether images or texts must be turned into vectors, which takes long and is done once, by ``prepare``."""
+    image = extraction.image if extraction.image != "auto" else "low-level" if source.tables else "histograms"
+    text = extraction.text if extraction.text != "auto" else "tags" if source.tags else "tfidf"
+    return (image, text) != ("low-level", "tags")
+
+
+def _image(source: Distribution, selection: Selection, extraction: Extraction) -> Modality:
+    kind = extraction.image
+    if kind == "low-level" or (kind == "auto" and source.tables):
+        return Columns(_tables(source, extraction.tables), selection.rows, len(source.names))
+    if source.images is None:
+        raise UserError(f"features.image: {kind} needs the images, but there are none beside the {source.form}")
+    if kind in ("auto", "histograms"):
+        from cmc.data.preparation.images import Histograms
+
+        return Images(Histograms(), source.images, selection.rows, extraction.batch_size)
+    from cmc.data.preparation.transformers import ImageModel
+
+    model = ImageModel(kind, extraction.precision, extraction.device)
+    return Images(model, source.images, selection.rows, extraction.batch_size)
+
+
+def _tables(source: Distribution, wanted: Sequence[str] | None) -> dict[str, Table]:
+    if not source.tables:
+        raise UserError(f"features.image: low-level asked for, but the {source.form} has no low-level features")
+    if wanted is None:
+        narrow = {name: table for name, table in source.tables.items() if table.width <= 1000}
+        return narrow or dict(source.tables)
+    if unknown := [name for name in wanted if name not in source.tables]:
+        raise UserError(f"features.tables: no {unknown[0]!r}; there are {', '.join(source.tables)}")
+    return {name: source.tables[name] for name in wanted}
+
+
+def _text(source: Distribution, selection: Selection, extraction: Extraction) -> Modality:
+    kind = extraction.text
+    without = selection.classes if source.concepts_are_tags else ()
+    if kind == "tags" or (kind == "auto" and source.tags is not None):
+        if source.tags is None:
+            raise UserError(f"features.text: tags asked for, but the {source.form} has no matrix of tags")
+        drop = [column for column, word in enumerate(source.tag_names) if without and _mention(without).search(word)]
+        return Columns({"tags": source.tags}, selection.rows, len(source.names), drop)
+    if source.texts is None:
+        raise UserError(f"features.text: {kind} needs the texts, but there are none beside the {source.form}")
+    if kind in ("auto", "tfidf"):
+        return WholeText(_without(source.texts, without), selection.rows, extraction.text_width)
+    from cmc.data.preparation.transformers import TextModel
+
+    model = TextModel(kind, extraction.precision, extraction.device)
+    return Texts(model, _without(source.texts, without), selection.rows, extraction.batch_size)
+
+
+def _without(texts: Callable[[Rows], list[Any]], words: Sequence[str]) -> Callable[[Rows], list[Any]]:
+    """Leave out the tags that hold one of the words; of captions, the words."""
+    if not words:
+        return texts
+    mention = _mention(words)
+
+    def rest(text: str | list[str]) -> str | list[str]:
+        return mention.sub(" ", text) if isinstance(text, str) else [tag for tag in text if not mention.search(tag)]
+
+    return lambda rows: [rest(text) for text in texts(rows)]
+
+
+def _mention(words: Sequence[str]) -> re.Pattern[str]:
+    """Any of the words, alone or among others, in any case, in the singular or a regular plural."""
+    forms = (r"\s+".join(map(re.escape, word.split())) for word in sorted(words, key=len, reverse=True))
+    return re.compile(rf"(?<!\w)(?:{'|'.join(forms)})(?:e?s)?(?!\w)", re.IGNORECASE)

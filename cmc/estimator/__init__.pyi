@@ -1,0 +1,1 @@
+from .clustering import CrossModalClustering as CrossModalClustering

@@ -1,0 +1,258 @@
+"""`CrossModalClustering`: the methods as a scikit-learn estimator."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from cmc.config.trust import check_run
+from cmc.data.datasets.arrays import Arrays
+from cmc.data.formats import Found
+from cmc.data.modalities import Modalities
+from cmc.errors import UserError
+from cmc.estimator.compose import composed, differing
+from cmc.estimator.isolation import as_value_errors, undisturbed
+from cmc.estimator.validation import to_assign, to_fit
+from cmc.functional.contingency import contingency_table
+from cmc.functional.scores import accuracy
+from cmc.inference import inputs
+from cmc.inference.trained import Trained, load
+from cmc.runs.folder import finished, read_config, read_files, read_rows, write_files
+from cmc.runs.summary import show
+from cmc.training.fit import fit
+
+_TAKEN_OVER = ("method", "trainer")  # of a run's configuration, for the next `fit`
+
+
+class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]
+    """Deep clustering of samples that are described in two or more modalities.
+
+    The same training as ``python -m cmc.run``: with the same features, settings and seed it ends with the same labels.
+
+    Wherever X is asked for, it is a list of M matrices, N x d_m each, or a mapping of names to them: PyTorch tensors,
+    or whatever scikit-learn takes as a dense matrix. With ``widths`` it may be one N x d matrix besides, as pipelines
+    have it. After fitting, modalities may be missing: ``None`` in the list or no entry in the mapping where one is
+    missing for all samples, a row of NaN for one sample.
+
+    Args:
+        method: ``dmim``, ``cmmc``, or another yaml of ``conf/method``.
+        n_clusters: K; None for the number of classes in y, of which fitting uses nothing else.
+        widths: how the columns of one matrix X split into modalities, such as ``[512, 300]``; one may be -1, the rest.
+        max_phase_epochs: no phase of the training lasts longer.
+        random_state: an int, or what scikit-learn takes in its place, of which an int is drawn at every fit.
+        verbose: show progress and a closing line.
+        settings: any key of the configuration, with ``__`` for its dots; ``method__`` may be left out:
+            ``gamma=0.5``, ``phases__train__epochs=50``, ``trainer__precision="bf16-mixed"``, ``data__scaling="l2"``.
+            They are parameters as the others are; ``fit`` checks them. Only ``evaluate_every`` is another than in the
+            yaml: 0.
+
+    Attributes:
+        labels_: N clusters, from 0 to K - 1.
+        embedding_: N x D, the common representation of the samples.
+        report_: what ``metrics.json`` of a run holds.
+        n_features_in_: columns of all modalities together.
+
+    Raises:
+        ValueError: on fitting or prediction, what is wrong with X or a setting, in one line.
+
+    Example:
+        >>> import numpy as np
+        >>> from cmc import CrossModalClustering
+        >>> truth = np.arange(60) % 3
+        >>> rng = np.random.default_rng(0)
+        >>> images, texts = (np.eye(3)[truth] @ rng.normal(size=(3, d)) for d in (8, 5))
+        >>> model = CrossModalClustering("dmim", n_clusters=3, max_phase_epochs=30).fit([images, texts])
+        >>> model.score([images, texts], truth) > 0.9, model.predict([images, None]).shape
+        (True, (60,))
+    """
+
+    def __init__(
+        self,
+        method: str = "dmim",
+        n_clusters: int | None = None,
+        *,
+        widths: Sequence[int] | None = None,
+        max_phase_epochs: int | None = None,
+        random_state: Any = 0,
+        verbose: bool = False,
+        **settings: Any,
+    ) -> None:
+        self.method = method
+        self.n_clusters = n_clusters
+        self.widths = widths
+        self.max_phase_epochs = max_phase_epochs
+        self.random_state = random_state
+        self.verbose = verbose
+        self.__dict__.update(settings)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """All parameters, settings included."""
+        return {**super().get_params(deep), **self._settings()}
+
+    def set_params(self, **params: Any) -> CrossModalClustering:
+        """Set parameters, settings included; `fit` checks them."""
+        self.__dict__.update(params)
+        return self
+
+    def _settings(self) -> dict[str, Any]:
+        """Parameters beyond the signature: attributes that are neither private nor fitted."""
+        signature = self._get_param_names()
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if name not in signature and not name.startswith("_") and ("__" in name or not name.endswith("_"))
+        }
+
+    def fit(self, X: Any, y: Any = None) -> CrossModalClustering:
+        """Train.
+
+        Args:
+            X: see the class.
+            y: unused, but for the number of its classes where ``n_clusters`` is None.
+        """
+        with as_value_errors(), undisturbed(self.verbose), tempfile.TemporaryDirectory() as folder:
+            features = to_fit(self, X)
+            config = self._configuration(y)
+            settings = {str(key): value for key, value in config.data.items() if key != "_target_"}
+            data = Arrays(Modalities(features, source="X"), **settings)
+            report = fit(config, folder, data=data)
+            if self.verbose:
+                show(report, "see labels_")
+            self._take(Path(folder))
+        return self
+
+    def _configuration(self, y: Any) -> DictConfig:
+        """What a run of these parameters is configured as."""
+        n_clusters = self.n_clusters
+        if n_clusters is None:
+            if y is None:
+                raise UserError("n_clusters: not given; say how many clusters to look for")
+            n_clusters = len(np.unique(np.asarray(y)))
+        given = {"data__n_clusters": n_clusters, "max_phase_epochs": self.max_phase_epochs, **self._settings()}
+        config = composed(self.method, {"evaluate_every": 0, **given})
+        config.seed = _seed(self.random_state)
+        config.callbacks.pop("figures", None)
+        if not self.verbose:
+            config.callbacks.pop("progress", None)
+        if config.trainer.devices != 1 or config.trainer.get("num_nodes", 1) != 1:
+            raise UserError("trainer__devices: the estimator trains on one device; python -m cmc.run takes several")
+        return config
+
+    def _take(self, run: Path, trust: Sequence[str] = ()) -> None:
+        """Become what a finished run folder holds; the folder is not needed afterwards."""
+        self._trained = _load(run, trust)
+        self._run, self.report_ = read_files(run), self._trained.report
+        self.labels_, embedding = read_rows(run)
+        self._n_features_out = 0
+        if embedding is not None:
+            self.embedding_, self._n_features_out = embedding, embedding.shape[1]
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """The clusters of samples, N."""
+        return np.asarray(self._assignments(X).max(1).indices.numpy())
+
+    def predict_proba(self, X: Any) -> NDArray[np.float32]:
+        """Assignment probabilities, N x K."""
+        return np.asarray(self._assignments(X).numpy())
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """The common representation, N x D, of samples that lack no modality."""
+        check_is_fitted(self)
+        with as_value_errors():
+            return np.asarray(torch.cat(list(self._trained.embed(self._incoming(X)))).cpu().numpy())
+
+    def score(self, X: Any, y: Any) -> float:
+        """Clustering accuracy: the share of samples under the best one-to-one matching of clusters to classes.
+
+        Args:
+            X: see the class.
+            y: N classes: numbers or names.
+        """
+        classes, codes = np.unique(np.asarray(y), return_inverse=True)
+        clusters, n_clusters = self.predict(X), self._trained.method.n_clusters
+        return accuracy(
+            contingency_table(torch.from_numpy(clusters), torch.from_numpy(codes), n_clusters, len(classes))
+        )
+
+    def _assignments(self, X: Any) -> Tensor:
+        check_is_fitted(self)
+        with as_value_errors():
+            return torch.cat([each.float().cpu() for _, each in self._trained.assign(self._incoming(X))])
+
+    def _incoming(self, X: Any) -> Mapping[str, NDArray[Any]]:
+        """X as the trained model takes it, checked."""
+        features = to_assign(self, X, self._trained.dims)
+        return inputs.arrange(Found(features, None, None, "X"), self._trained.dims).features
+
+    def save(self, folder: str | Path) -> None:
+        """Leave a run folder, which `load`, ``cmc.predict`` and ``cmc.evaluate`` understand.
+
+        Raises:
+            ValueError: something is there already.
+        """
+        check_is_fitted(self)
+        run = Path(folder).expanduser()
+        if run.exists() and (not run.is_dir() or any(run.iterdir())):
+            raise ValueError(f"{run}: something is there already; give another folder")
+        write_files(run, self._run)
+
+    @classmethod
+    def load(cls, folder: str | Path, trust: Sequence[str] = ()) -> CrossModalClustering:
+        """Take up a finished run folder, of `save` or of ``python -m cmc.run`` with a method of CMC.
+
+        Args:
+            folder: the run's.
+            trust: packages whose classes its configuration may name besides those of CMC.
+
+        Raises:
+            ValueError: see `cmc.inference.trained.load`.
+        """
+        with as_value_errors(), undisturbed(verbose=False):
+            config = read_config(run := finished(folder))
+            plain = OmegaConf.to_container(config)
+            check_run(str(run / "config.yaml"), plain, trust, _TAKEN_OVER)  # type: ignore[arg-type]
+            model = cls(config.names.method, random_state=config.seed, **differing(config))
+            model._take(run, trust)
+            model.n_clusters, model.widths = model._trained.method.n_clusters, list(model._trained.dims.values())
+            model.n_features_in_ = sum(model.widths)
+        return model
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the model itself, which the files of its run bring back."""
+        return {name: value for name, value in super().__getstate__().items() if name != "_trained"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Bring the model back."""
+        super().__setstate__(state)
+        if "_run" in state:
+            with tempfile.TemporaryDirectory() as folder, undisturbed(verbose=False):
+                write_files(Path(folder), self._run)
+                self._trained = _load(Path(folder))
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn's checks need to know."""
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+def _load(run: Path, trust: Sequence[str] = ()) -> Trained:
+    """The model of a run, on a device of the kind that it was trained on."""
+    return load(run, trust, "cpu" if read_config(run).trainer.accelerator == "cpu" else "auto")
+
+
+def _seed(random_state: Any) -> int:
+    if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31))

@@ -1,0 +1,1 @@
+"""A finished run put to use: its model, samples for it, assignments and scores."""

@@ -1,0 +1,223 @@
+"""Samples for a trained model: some of its modalities may be missing, for all samples or for some of them.
+
+Whatever form they come in, they end as the trained model takes them: every modality by the run's name and in its order,
+N x d, with a row of NaN where a sample lacks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmc.data import formats
+from cmc.data.datasets.files import Files, located, read_folder
+from cmc.data.formats.arrays import LABELS, SERIES, Arrays
+from cmc.data.modalities import CHECKED_AT_ONCE, Modalities, fingerprint, recode, shape_text
+from cmc.data.module import DataModule
+from cmc.errors import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class Incoming:
+    """N samples for a trained model.
+
+    Attributes:
+        features: all of the run's modalities in its order, N x d each; a row of NaN where a sample lacks it.
+        missing: modality -> how many samples lack it; those that none lacks are left out.
+        labels: N positions in ``classes``; None if unknown.
+        classes: one name a class.
+        fingerprint: of the data as they came; see `cmc.data.modalities.fingerprint`.
+        source: one phrase on where the data came from.
+    """
+
+    features: dict[str, NDArray[Any]]
+    missing: dict[str, int]
+    labels: NDArray[np.int64] | None
+    classes: tuple[str, ...] | None
+    fingerprint: str
+    source: str
+
+    @property
+    def n_samples(self) -> int:
+        """N."""
+        return len(next(iter(self.features.values())))
+
+    @property
+    def n_classes(self) -> int | None:
+        """Number of classes; None without labels."""
+        return None if self.classes is None else len(self.classes)
+
+
+def read(module: DataModule, dims: Mapping[str, int], missing: Sequence[str] = ()) -> Incoming:
+    """Read a data set for a trained model.
+
+    Args:
+        module: the data set; of `cmc.data.datasets.files.Files` modalities may be absent, and rows of NaN.
+        dims: the model's modality -> width.
+        missing: modalities to do without, whether the data have them or not.
+
+    Raises:
+        UserError: the data cannot be read, or do not fit the model.
+    """
+    if isinstance(module, Files):
+        found, told = _found(module, dims, missing), list(map(str, module.told["features"] or ()))
+    else:
+        found, told = _unchecked(module.read()), []
+    return arrange(found, dims, missing, told)
+
+
+def arrange(
+    found: formats.Found, dims: Mapping[str, int], missing: Sequence[str] = (), told: Sequence[str] = ()
+) -> Incoming:
+    """Bring features to the form that a trained model takes.
+
+    Modalities are matched by name. Names that the model does not know are matched by order, where there is one for each
+    modality still without a match and the names are told, or all of them are a numbered series (``view_0``, ``X1``).
+
+    Args:
+        found: features and labels, not yet checked.
+        dims: the model's modality -> width.
+        missing: modalities to do without.
+        told: names in the order of the model's modalities, as the user gave them.
+
+    Raises:
+        UserError: the line names the modality, and where it is one the row.
+    """
+    if unknown := [name for name in missing if name not in dims]:
+        raise UserError(f"missing: no modality {unknown[0]!r}; the run has {_listed(dims)}")
+    try:
+        expected = [name for name in dims if name not in missing]
+        features = _matched(found.features, dims, expected, told)
+        n = _check_shapes(features, dims)
+        lacking = _check_rows(features)
+        labels, classes = recode(found.labels, found.classes, n)
+    except UserError as mistake:
+        raise UserError(f"{found.source}: {mistake}" if found.source else str(mistake)) from None
+    absent = {name: n for name in dims if name not in features}
+    whole = {name: features[name] if name in features else _nowhere(n, dims[name]) for name in dims}
+    mark = fingerprint(found.features, labels, classes)
+    return Incoming(whole, {**lacking, **absent}, labels, classes, mark, found.source)
+
+
+def _unchecked(data: Modalities) -> formats.Found:
+    return formats.Found(data.features, data.labels, data.classes, data.source)
+
+
+def _found(module: Files, dims: Mapping[str, int], missing: Sequence[str]) -> formats.Found:
+    """What files hold, with the names and widths of the model as a help in telling what is what."""
+    path, told = located(module.root), dict(module.told)
+    if (strict := read_folder(path, **told)) is not None:
+        return _unchecked(strict)
+    arrays = formats.read_arrays(path)
+    known = [name for name in dims if name in arrays and name not in missing and name != told["labels"]]
+    if not told["features"] and known:
+        _check_unknown(path, arrays, known, dims, missing, told["labels"])
+        told["features"] = known
+    if told["orientation"] == "auto" and known == told["features"]:
+        told["orientation"] = _orientation({name: arrays[name] for name in known}, dims)
+    return formats.sort_out(path, arrays, **told)
+
+
+def _check_unknown(
+    path: Path, arrays: Arrays, known: list[str], dims: Mapping[str, int], missing: Sequence[str], labels: str | None
+) -> None:
+    """Where a modality is not there, a matrix of a name that the model does not know might be it."""
+    absent = [name for name in dims if name not in known and name not in missing]
+    other = [name for name, array in arrays.items() if array.ndim == 2 and name not in (*dims, *LABELS, labels)]
+    if absent and other:
+        raise UserError(
+            f"{path}: {other[0]!r} is no modality of the run, and {absent[0]!r} is not there; say which is which, "
+            f"data.features=[{','.join([*known, other[0]])}], or missing=[{absent[0]}]"
+        )
+
+
+def _orientation(arrays: Arrays, dims: Mapping[str, int]) -> str:
+    """Tell by the widths, where they can tell."""
+    fits = [all(a.ndim == 2 and a.shape[side] == dims[name] for name, a in arrays.items()) for side in (1, 0)]
+    return "auto" if fits[0] == fits[1] else ("rows" if fits[0] else "columns")
+
+
+def _matched(features: Arrays, dims: Mapping[str, int], expected: list[str], told: Sequence[str]) -> Arrays:
+    """The features by the model's names, in its order, without those to do without."""
+    agreed = {name: features[name] for name in expected if name in features}
+    others = [name for name in features if name not in dims]
+    left = [name for name in expected if name not in agreed]
+    ordered = set(others) <= set(told) or (not agreed and all(map(SERIES.fullmatch, others)))
+    if len(others) == len(left) and ordered:
+        agreed |= {name: features[other] for name, other in zip(left, others, strict=True)}
+        return {name: agreed[name] for name in expected}
+    if agreed and not others:
+        return agreed
+    if not others:
+        raise UserError(f"no modality is left; the run has {_listed(dims)}, give at least one of them")
+    held = ", ".join(f"{name!r} {shape_text(array)}" for name, array in features.items())
+    raise UserError(
+        f"holds {held}, but the run knows {_listed(dims)}; say data.features=[...], one name for each of these in this "
+        "order, and name those that are not there in missing=[...]"
+    )
+
+
+def _check_shapes(features: Arrays, dims: Mapping[str, int]) -> int:
+    """The number of samples."""
+    rows = {}
+    for name, array in features.items():
+        if array.ndim != 2 or array.dtype.kind not in "buif":
+            raise UserError(f"modality {name!r} is {shape_text(array)} of {array.dtype}: give real numbers, N x d")
+        if array.shape[1] != dims[name]:
+            turned = "; if samples are columns, say data.orientation=columns" if len(array) == dims[name] else ""
+            raise UserError(f"modality {name!r} has width {array.shape[1]}, but the run's has {dims[name]}{turned}")
+        rows[name] = len(array)
+    if len(set(rows.values())) > 1:
+        told = ", ".join(f"{name!r} {n}" for name, n in rows.items())
+        raise UserError(f"numbers of rows differ ({told}): give one row a sample, of NaN where a sample lacks it")
+    n = next(iter(rows.values()))
+    if not n:
+        raise UserError("there are no samples")
+    return n
+
+
+def _check_rows(features: Arrays) -> dict[str, int]:
+    """Modality -> how many samples lack it, where any does; read in blocks."""
+    lacking = dict.fromkeys(features, 0)
+    n = len(next(iter(features.values())))
+    step = max(1, CHECKED_AT_ONCE // max(array.shape[1] * array.itemsize for array in features.values()))
+    for start in range(0, n, step):
+        gone = {name: _gone(name, array[start : start + step], start) for name, array in features.items()}
+        nothing = np.logical_and.reduce(list(gone.values()))
+        if nothing.any():
+            raise UserError(f"row {start + int(nothing.argmax())} has no modality at all; leave that sample out")
+        for name, rows in gone.items():
+            lacking[name] += int(rows.sum())
+    return {name: count for name, count in lacking.items() if count}
+
+
+def _gone(name: str, block: NDArray[Any], start: int) -> NDArray[np.bool_]:
+    """Rows of NaN; all others must be finite."""
+    if block.dtype.kind != "f":
+        return np.zeros(len(block), bool)
+    with np.errstate(over="ignore"):
+        numbers = block.astype(np.float32, copy=False)
+    finite = np.isfinite(numbers)
+    gone = np.asarray(np.isnan(numbers).all(1))
+    wrong = ~finite & ~gone[:, None]
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise UserError(
+            f"modality {name!r}, row {start + row}, column {column} is {block[row, column]}: give finite numbers "
+            "within float32's range, or NaN in the whole row where a sample lacks this modality (counted from 0)"
+        )
+    return gone
+
+
+def _nowhere(n: int, width: int) -> NDArray[np.float32]:
+    """N x width of NaN, in the memory of one."""
+    return np.broadcast_to(np.float32(np.nan), (n, width))
+
+
+def _listed(dims: Mapping[str, int]) -> str:
+    return ", ".join(f"{name!r} ({width})" for name, width in dims.items())

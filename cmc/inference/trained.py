@@ -1,0 +1,212 @@
+"""A finished run, taken up again: its method in evaluation mode, with the scaling of the data it was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from cmc.config.trust import check_classes
+from cmc.data.loader import Batch, InOrder, Mapped
+from cmc.data.module import PASS
+from cmc.data.scaling import Scaler
+from cmc.errors import UserError
+from cmc.methods.base import Method
+from cmc.runs.checkpoint import Found, find
+from cmc.runs.folder import LAST, PREVIOUS, finished, has_checkpoint, read_config, read_report
+from cmc.utils.arrays import spaced
+from cmc.utils.device import pick
+
+
+class Seen(NamedTuple):
+    """A batch of new samples: zeros stand in the place of what a sample lacks.
+
+    Attributes:
+        batch: scaled as the training data were.
+        present: M x B, true where a sample has a modality.
+    """
+
+    batch: Batch
+    present: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What a run folder holds of a trained model.
+
+    Attributes:
+        folder: the run's.
+        config: every setting of the run.
+        report: what ``metrics.json`` holds.
+        dims: modality -> width, in the order in which the method takes them.
+        scaler: as fitted on the training samples.
+        method: in evaluation mode.
+    """
+
+    folder: Path
+    config: DictConfig
+    report: dict[str, Any]
+    dims: dict[str, int]
+    scaler: Scaler
+    method: Method
+
+    def batches(self, features: Mapping[str, NDArray[Any]], rows: NDArray[Any] | None = None) -> Iterator[Seen]:
+        """Every sample once, in order, a few thousand at a time, read from where it lies.
+
+        Args:
+            features: modality -> N x d, all of `dims` in its order; a row of NaN where a sample lacks a modality.
+            rows: the rows to take, in this order; None for all.
+        """
+        source = Mapped(features, rows, self.scaler).to(self.method.device)
+        for batch in InOrder(source, PASS):
+            yield _filled(batch)
+
+    def assign(
+        self, features: Mapping[str, NDArray[Any]], rows: NDArray[Any] | None = None
+    ) -> Iterator[tuple[Batch, Tensor]]:
+        """Batches and their assignment probabilities, B x K; arguments as for `batches`.
+
+        Raises:
+            UserError: a sample so far from those of the training that its assignment is no number.
+        """
+        for batch, present in self.batches(features, rows):
+            with torch.no_grad():
+                assignment = self.method.assign_present(batch, present)
+            if not (finite := assignment.isfinite().all(1)).all():
+                row = int(batch.index[~finite.cpu()][0])
+                raise UserError(f"row {row} lies so far from the training data that its assignment is no number")
+            yield batch, assignment
+
+    def spaced(
+        self, features: Mapping[str, NDArray[Any]], rows: NDArray[Any] | None = None, at_most: int = 1000
+    ) -> Batch:
+        """At most so many samples that lack none of the method's inputs, evenly spaced; arguments as for `batches`."""
+        source = Mapped(features, rows, self.scaler).to(self.method.device)
+        index = torch.from_numpy(spaced(source.n_samples, at_most))
+        return _filled(Batch(source.take(index), index)).batch
+
+    def embed(self, features: Mapping[str, NDArray[Any]]) -> Iterator[Tensor]:
+        """Embeddings, B x D a batch; arguments as for `batches`.
+
+        Raises:
+            UserError: a sample lacks one of the modalities that the representation is made from.
+        """
+        for batch, present in self.batches(features):
+            if not (whole := self.method.whole(present).cpu()).all():
+                row, inputs = int(batch.index[~whole][0]), ", ".join(self.method.inputs)
+                raise UserError(f"row {row} lacks a modality that the representation is made from ({inputs})")
+            with torch.no_grad():
+                yield self.method.embed(batch).float()
+
+
+def _filled(batch: Batch) -> Seen:
+    """Zeros in the place of rows of NaN."""
+    present = torch.stack([~x[:, 0].isnan() for x in batch.modalities])
+    filled = (x.where(there[:, None], 0.0) for x, there in zip(batch.modalities, present, strict=True))
+    return Seen(batch._replace(modalities=tuple(filled)), present)
+
+
+def load(folder: str | Path, trust: Sequence[str] = (), device: str = "auto") -> Trained:
+    """Take up a finished run.
+
+    No code from its files is run: the checkpoint is read as plain tensors, and its configuration may name classes of
+    CMC and of trusted packages alone.
+
+    Args:
+        folder: the run's.
+        trust: packages whose classes the configuration may name besides: those of your own methods.
+        device: such as ``cpu`` or ``cuda:1``; ``auto`` takes an accelerator where there is one.
+
+    Raises:
+        UserError: the folder holds no finished run; a file of it is damaged, foreign, or of another version; the
+            checkpoint does not belong to the configuration; a class that is not trusted.
+    """
+    run = finished(folder)
+    config, report = read_config(run), read_report(run)
+    dims: dict[str, int] = report["features"]["dims"]
+    path, checkpoint = found = _checkpoint(run)
+    scaler = _scaler(path, checkpoint, dims)
+    method = _method(run, config, dims, report["n_clusters"], trust)
+    _check_trained(run, found, method)
+    try:
+        method.load_state_dict(checkpoint["state_dict"])
+    except Exception as error:
+        raise UserError(f"{path}: does not belong to config.yaml beside it: {_first_detail(error)}") from None
+    return Trained(run, config, report, dims, scaler, method.eval().requires_grad_(False).to(pick(device)))
+
+
+def _checkpoint(run: Path) -> Found:
+    if not has_checkpoint(run):
+        raise UserError(f"run: {run} has no {LAST}: there is no trained model; train again with callbacks.checkpoints")
+    return find(run)
+
+
+def _check_trained(run: Path, found: Found, method: Method) -> None:
+    """Refuse the checkpoint before the last, where it is of an earlier epoch and no double of it."""
+    if found.path == run / PREVIOUS:
+        epochs, all_epochs = _epochs(found), method.schedule.n_epochs
+        if epochs < all_epochs:
+            raise UserError(
+                f"{run / LAST}: cannot be read, and {PREVIOUS.name} is of epoch {epochs} of {all_epochs}; "
+                f"train on from there: python -m cmc.run resume={run}"
+            )
+
+
+def _epochs(found: Found) -> int:
+    """Epochs that had come to their end when a checkpoint was written."""
+    try:
+        return int(found.content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{found.path}: does not say of which epoch it is; it is no checkpoint of CMC") from error
+
+
+def _scaler(path: Path, checkpoint: Mapping[str, Any], dims: Mapping[str, int]) -> Scaler:
+    """The scaling that `cmc.data.module.DataModule` left in the checkpoint, under the name of its class."""
+    states = [value["scaler"] for value in checkpoint.values() if isinstance(value, dict) and "scaler" in value]
+    if not states:
+        raise UserError(f"{path}: holds no scaling of the training data; it is no checkpoint of CMC")
+    scaler = Scaler()
+    try:
+        scaler.load_state_dict(states[0])
+        widths = scaler.widths
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        raise UserError(f"{path}: its scaling is damaged, or of another version; train again") from None
+    if list(scaler.kinds) != list(dims) or any(dims[name] != width for name, width in widths.items()):
+        scaled = ", ".join(f"{name} {widths.get(name, '')}".strip() for name in scaler.kinds)
+        known = ", ".join(f"{name} {width}" for name, width in dims.items())
+        raise UserError(f"{path}: was trained on {scaled}, but metrics.json beside it says {known}")
+    return scaler
+
+
+def _method(run: Path, config: DictConfig, dims: Mapping[str, int], n_clusters: int, trust: Sequence[str]) -> Method:
+    """The method as configured, without what only training needs."""
+    settings = OmegaConf.to_container(config.method, resolve=True)
+    assert isinstance(settings, dict)
+    settings = {key: None if key in ("optimizer", "scheduler") else value for key, value in settings.items()}
+    check_classes(str(run / "config.yaml"), settings, Method, trust)
+    try:
+        method = instantiate(settings, dims=dict(dims), n_clusters=n_clusters)
+    except InstantiationException as error:
+        raise UserError(
+            f"{run / 'config.yaml'}: its method cannot be made: {_line(error.__cause__ or error)}"
+        ) from None
+    assert isinstance(method, Method)
+    return method
+
+
+def _first_detail(error: Exception) -> str:
+    """Of all that PyTorch says of a state that does not fit, the first thing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[1] if len(lines) > 1 else _line(error))[:200]
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,1 @@
+"""scikit-learn's clusterings, in the protocol and run folder of the methods."""

@@ -1,0 +1,1 @@
+"""The networks that methods are built from, and the precision that they compute in."""

@@ -1,0 +1,117 @@
+"""Auto-encoders, one a modality, computed side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_FEW = 1024  # samples: of more, a product a modality is the faster one (docs/speed.md)
+
+
+def mlp(widths: Sequence[int]) -> nn.Sequential:
+    """Linear layers of the given widths with ReLU between them and nothing after the last.
+
+    Args:
+        widths: input width, hidden widths, output width: at least two numbers.
+    """
+    layers: list[nn.Module] = []
+    for n_in, n_out in pairwise(widths):
+        layers += [nn.ReLU(inplace=True), nn.Linear(n_in, n_out)]
+    return nn.Sequential(*layers[1:])
+
+
+class AutoEncoders(nn.Module):
+    """For every modality an encoder of the given widths and the decoder that mirrors it.
+
+    Args:
+        dims: widths of the modalities.
+        widths: of the hidden layers, and of the code.
+    """
+
+    def __init__(self, dims: Iterable[int], widths: Sequence[int]) -> None:
+        super().__init__()
+        ways = [[d, *widths] for d in dims]
+        pairs = [(mlp(way), mlp(way[::-1])) for way in ways]  # in this order their numbers are drawn
+        self.encoder = SideBySide([encoder for encoder, _ in pairs])
+        self.decoder = SideBySide([decoder for _, decoder in pairs])
+
+
+class SideBySide(nn.Module):
+    """Networks of as many layers, one a modality, computed together: layers of equal widths are one batched product.
+
+    Samples are columns there, for of few samples weights times columns is the faster product. Of many samples each
+    modality's are computed by themselves.
+
+    Args:
+        networks: made by `mlp`.
+    """
+
+    def __init__(self, networks: Sequence[nn.Sequential]) -> None:
+        super().__init__()
+        linears = ([layer for layer in network if isinstance(layer, nn.Linear)] for network in networks)
+        self.layers = nn.ModuleList(
+            BatchedLinear(own) if len({layer.weight.shape for layer in own}) == 1 else SeparateLinear(own)
+            for own in zip(*linears, strict=True)
+        )
+
+    def forward(self, rows: Sequence[Tensor]) -> list[Tensor]:
+        """Map every modality's rows, B x its width, by its own network."""
+        if len(rows[0]) > _FEW:
+            return self._one_by_one(rows)
+        values: Sequence[Tensor] | Tensor = [x.T for x in rows]
+        for i, layer in enumerate(self.layers):
+            values = layer(values if i == 0 else _relu(values))
+        return [x.T for x in values]
+
+    def _one_by_one(self, rows: Sequence[Tensor]) -> list[Tensor]:
+        layers = [(list(layer.weight), list(layer.bias)) for layer in self.layers]  # type: ignore[arg-type]
+        results = []
+        for m, x in enumerate(rows):
+            for i, (weights, biases) in enumerate(layers):
+                x = F.linear(F.relu_(x) if i else x, weights[m], biases[m])
+            results.append(x)
+        return results
+
+
+def _relu(values: Sequence[Tensor] | Tensor) -> Sequence[Tensor] | Tensor:
+    return F.relu_(values) if isinstance(values, Tensor) else [F.relu_(x) for x in values]
+
+
+class BatchedLinear(nn.Module):
+    """M linear layers of the same widths as one.
+
+    Args:
+        layers: their weights and biases are copied.
+    """
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
+        self.bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in layers]))
+
+    def forward(self, columns: Sequence[Tensor] | Tensor) -> Tensor:
+        """Map M x width x B, each by its own layer."""
+        x = columns if isinstance(columns, Tensor) else torch.stack(list(columns))
+        return torch.baddbmm(self.bias.unsqueeze(2), self.weight, x)
+
+
+class SeparateLinear(nn.Module):
+    """M linear layers of any widths.
+
+    Args:
+        layers: theirs are the weights and biases.
+    """
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        super().__init__()
+        self.weight = nn.ParameterList(layer.weight for layer in layers)
+        self.bias = nn.ParameterList(layer.bias for layer in layers)
+
+    def forward(self, columns: Sequence[Tensor] | Tensor) -> list[Tensor]:
+        """Map every width x B by its own layer."""
+        layers = zip(self.weight, self.bias, columns, strict=True)
+        return [torch.addmm(bias.unsqueeze(1), weight, x) for weight, bias, x in layers]

@@ -1,0 +1,1 @@
+"""A run folder: what its files say, and how they are written."""

@@ -1,0 +1,220 @@
+"""From a checked configuration to a finished run folder; knows nothing of Hydra's command line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning.callbacks import Checkpoint
+from rich.console import Console
+
+from cmc.config.schema import shorten
+from cmc.config.trust import check_run
+from cmc.data.module import DataModule
+from cmc.distributed import first_process
+from cmc.distributed.strategy import Processes, quiet
+from cmc.errors import Diverged, Interrupted, Preempted, UserError
+from cmc.methods.base import Method
+from cmc.nn.precision import resolve
+from cmc.runs.checkpoint import find, restore
+from cmc.runs.folder import LAST, PREVIOUS, has_checkpoint, onward, read_config
+from cmc.runs.summary import show
+from cmc.training.allocator import reuse
+from cmc.utils.atomic import FULL, replacing
+from cmc.utils.signals import StoppedAtOnce
+
+log = logging.getLogger(__name__)
+
+CLIP = "method.gradient_clip"  # which a resumed run may change
+LOOP: dict[str, Any] = {
+    "reload_dataloaders_every_n_epochs": 1,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+    "log_every_n_steps": 1,
+}
+
+
+def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -> dict[str, Any]:
+    """`fit`, and print the closing table."""
+    report = fit(config, folder, overrides)
+    if report:
+        show(report, f"see {folder}/assignments.csv")
+        seconds = report["seconds"]["total"]
+        Console().print(f"{seconds:.0f} s; the run's folder, pictures and all: {folder}", soft_wrap=True)
+    return report
+
+
+def fit(
+    config: DictConfig, folder: str, overrides: list[str] | None = None, data: DataModule | None = None
+) -> dict[str, Any]:
+    """Train as ``config`` says, or go on with the run that ``config.resume`` names.
+
+    Args:
+        config: composed and checked.
+        folder: the run folder; of a resumed run, its own.
+        overrides: what the command line said, which a resumed run takes no more of.
+        data: what to train on; None for what ``config.data`` says.
+
+    Returns:
+        What ``metrics.json`` holds; nothing on processes other than the first.
+
+    Raises:
+        UserError: what is wrong with the data, the method's settings or the run to go on with.
+        Diverged: a loss or a parameter is no finite number; the line names it and the last good checkpoint.
+        Interrupted: the user stopped the run; the message says how to go on.
+    """
+    quiet()
+    run = Path(folder)
+    checkpoint = None
+    first = first_process()
+    if config.resume:
+        config, checkpoint = _resumed(run, overrides or [], config)
+        if first:
+            (run / "metrics.json").unlink(missing_ok=True)
+    elif first and (run / "config.yaml").exists():
+        raise UserError(f"{run}: holds a run already; give another hydra.run.dir, or resume={run} to go on with it")
+    shorten(config)
+    seed_everything(config.seed, verbose=False)
+    os.environ.pop("PL_GLOBAL_SEED", None)  # by which Lightning would seed anew where there are several processes
+    data = data if data is not None else instantiate(config.data)
+    assert isinstance(data, DataModule)
+    data.load()
+    method: Method = instantiate(config.method, dims=data.dims, n_clusters=data.n_clusters)
+    method.accept(data)
+    config.trainer.precision = resolve(config.trainer.precision, _device(config.trainer), method.is_trained)
+    callbacks = [instantiate(callback) for callback in config.callbacks.values() if callback is not None]
+    trainer = _trainer(
+        config,
+        max_epochs=method.schedule.n_epochs,
+        logger=[instantiate(logger, save_dir=str(run)) for logger in (config.get("logger") or {}).values()],
+        callbacks=callbacks,
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+        default_root_dir=str(run),
+        **LOOP,
+    )
+    with _ending(run, method), reuse():
+        if first:
+            _write_config(config, run)
+        log.info("run folder: %s", run)
+        trainer.fit(method, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    if not trainer.is_global_zero:
+        return {}
+    report: dict[str, Any] = json.loads((run / "metrics.json").read_text())
+    return report
+
+
+@contextmanager
+def _ending(run: Path, method: Method) -> Iterator[None]:
+    """Where a run ends early, say how to go on with it.
+
+    Raises:
+        Interrupted: it was asked to stop.
+        Diverged: its numbers are none.
+        UserError: the disk is full.
+    """
+    try:
+        yield
+    except StoppedAtOnce as stop:
+        raise Preempted(f"{stop}; {onward(run)}") from None
+    except Interrupted as stop:
+        raise type(stop)(f"{stop}; {onward(run)}") from None
+    except SystemExit:  # what Lightning makes of a Ctrl-C that `Checkpoints` has not caught
+        raise Interrupted(f"stopped at once; {onward(run)}") from None
+    except Diverged as error:
+        raise Diverged(f"{error}; {_after_divergence(run, method)}") from None
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise UserError(f"{error.filename or run}: {error.strerror}; make room, and {onward(run)}") from None
+
+
+def _trainer(config: DictConfig, **settings: Any) -> Trainer:
+    """Lightning's Trainer, over `Processes` where there are several of ours.
+
+    Raises:
+        UserError: what Lightning says of devices that are not there and of settings that it does not know.
+    """
+    asked = config.trainer.get("strategy", "auto")
+    devices = config.trainer.devices if isinstance(config.trainer.devices, int) else len(config.trainer.devices)
+    if asked == "ddp_spawn":
+        settings["strategy"] = Processes(start="spawn")
+    elif asked in ("auto", "ddp") and devices * config.trainer.get("num_nodes", 1) > 1:
+        settings["strategy"] = Processes()
+    try:
+        trainer: Trainer = instantiate(config.trainer, **settings)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, MisconfigurationException | ValueError | RuntimeError | TypeError):
+            raise UserError(f"trainer: {' '.join(str(error.__cause__).split())}") from None
+        raise
+    return trainer
+
+
+def _after_divergence(run: Path, method: Method) -> str:
+    """What is left of a run whose numbers are none, and what its user may do."""
+    clips = "gradient_clip" in signature(type(method)).parameters
+    clip = f"{CLIP}={1 if method.gradient_clip is None else method.gradient_clip / 10:g}"
+    anew = "start again with another data.scaling"
+    if method.is_trained:
+        anew = f"{anew}, or with a smaller method.optimizer.lr{f' or {clip}' if clips else ''}"
+    if not has_checkpoint(run):
+        return f"no checkpoint was written before; {anew}"
+    saved = find(run)
+    phase, epoch = method.schedule.at(saved.content["epoch"])
+    good = f"the last good checkpoint, {saved.path}, is of {phase.name}, epoch {epoch + 1}"
+    return (
+        f"{good}: go on from there with python -m cmc.run resume={run} {clip}, or {anew}"
+        if clips
+        else f"{good}; {anew}"
+    )
+
+
+def _device(settings: DictConfig) -> torch.device:
+    """What the Trainer will train on, as far as its precision depends on it."""
+    cpu = settings.accelerator == "cpu" or not torch.accelerator.is_available()
+    return torch.device("cpu" if cpu else str(torch.accelerator.current_accelerator()))
+
+
+def _resumed(run: Path, overrides: list[str], given: DictConfig) -> tuple[DictConfig, Path]:
+    """The configuration and the checkpoint of a run to go on with."""
+    if not has_checkpoint(run):
+        raise UserError(f"resume: {run} has no {LAST} to go on from; start the run again")
+    if others := [o for o in overrides if not o.startswith(("resume=", "data.root=", "trust=", f"{CLIP}="))]:
+        raise UserError(f"resume: a run goes on as it was configured; leave out {' '.join(others)}")
+    config = read_config(run)
+    check_run(str(run / "config.yaml"), OmegaConf.to_container(config), given.get("trust") or ())  # type: ignore[arg-type]
+    path = find(run).path
+    if path == run / PREVIOUS and first_process():
+        restore(run)
+    for moved in (o for o in overrides if o.startswith("data.root=")):
+        OmegaConf.update(config, "data.root", moved.partition("=")[2])
+    if any(o.startswith(f"{CLIP}=") for o in overrides):
+        _clip_from_here(config, OmegaConf.select(given, CLIP))
+    return config, path
+
+
+def _clip_from_here(config: DictConfig, longest: float | None) -> None:
+    """Bound the gradients of a run that goes on; its configuration keeps that it began otherwise."""
+    if "optimizer" not in config.method:
+        raise UserError(f"{CLIP}: {longest} given, but the method of this run has no gradients")
+    OmegaConf.update(config, CLIP, longest, force_add=True)
+    changes = [*(config.get("resumed_with") or []), f"{CLIP}={longest}"]
+    OmegaConf.update(config, "resumed_with", changes, force_add=True)
+    log.info("resume: %s from here on", changes[-1])
+
+
+def _write_config(config: DictConfig, run: Path) -> None:
+    with replacing(run / "config.yaml") as path:
+        OmegaConf.save(config, path, resolve=True)

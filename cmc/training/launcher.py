@@ -1,0 +1,220 @@
+"""Several processes for one run, started and watched by a parent that imports no torch.
+
+Lightning would start the others by running the command line again, which under ``-m`` is the whole sweep. Here the
+parent notes the resolved configuration, starts every rank as ``python -m cmc.training.worker FOLDER NOTES``, and ends
+them all when one fails.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from cmc.errors import Failed, Interrupted, Preempted, UserError
+from cmc.runs.folder import onward
+from cmc.utils.signals import PREEMPTION
+
+REQUEST = "launch.json"
+_POLL = 0.1
+_GRACE = 15  # seconds between asking a process to end and killing it
+
+
+def n_local(config: DictConfig) -> int:
+    """Processes to start here: 1 where one is enough, or where something else (torchrun, SLURM) starts them."""
+    trainer = config.trainer
+    devices = trainer.devices if isinstance(trainer.devices, int) else len(trainer.devices)
+    if is_external() or trainer.get("strategy", "auto") not in ("auto", "ddp"):
+        return 1
+    if trainer.get("num_nodes", 1) > 1 and not {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK"} <= os.environ.keys():
+        raise UserError(
+            f"trainer.num_nodes: {trainer.num_nodes} given; start the command on every machine with torchrun or srun, "
+            "or set MASTER_ADDR, MASTER_PORT and NODE_RANK (docs/scaling.md)"
+        )
+    if devices > 1:
+        _check_gpus(trainer.accelerator, int(devices))
+    return int(devices)
+
+
+def _check_gpus(accelerator: str, n: int) -> None:
+    """Refuse more processes than GPUs; without any GPU, ``auto`` shares the CPU. The count is another process's."""
+    if accelerator not in ("auto", "gpu", "cuda"):
+        return
+    count = [sys.executable, "-c", "import torch; print(torch.cuda.device_count())"]
+    there = int(subprocess.run(count, capture_output=True, text=True, check=True).stdout)
+    if n > there and (there or accelerator != "auto"):
+        raise UserError(
+            f"trainer.devices: {n} given, but {there} GPUs are here; give at most that, or trainer.accelerator=cpu"
+        )
+
+
+def is_external() -> bool:
+    """Whether torchrun or SLURM started this process as one of several."""
+    return "LOCAL_RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", 1)) > 1
+
+
+def external_rank() -> int:
+    """This process's rank among those that torchrun or SLURM started; 0 without them."""
+    if not is_external():
+        return 0
+    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", os.environ.get("LOCAL_RANK", 0))))
+
+
+def launch(config: DictConfig, folder: str, overrides: list[str], n: int, lock: int | None = None) -> dict[str, Any]:
+    """Train in n processes on this machine.
+
+    Args:
+        config: composed and checked.
+        folder: the run folder.
+        overrides: what the command line said.
+        n: how many.
+        lock: a file descriptor that the first process, which writes the run folder, keeps open.
+
+    Returns:
+        What ``metrics.json`` holds.
+
+    Raises:
+        UserError, Interrupted: as a process told.
+        Failed: a process died; the line names its rank.
+    """
+    run = Path(folder)
+    request = {"config": OmegaConf.to_container(config, resolve=True), "overrides": overrides}
+    run.mkdir(parents=True, exist_ok=True)
+    meeting = _meeting(config)
+    asked: list[int] = []
+    with tempfile.TemporaryDirectory() as notes:
+        (Path(notes) / REQUEST).write_text(json.dumps(request))
+        ranks = [_start(run, notes, rank, n, meeting, lock) for rank in range(n)]
+        with _forwarding(ranks, asked):
+            codes = _watch(ranks)
+        endings = {rank: _told(Path(notes), rank) for rank, code in enumerate(codes) if code}
+    _judge(run, codes, {rank: told for rank, told in endings.items() if told}, asked)
+    report: dict[str, Any] = json.loads((run / "metrics.json").read_text())
+    return report
+
+
+@contextmanager
+def _forwarding(ranks: list[subprocess.Popen[bytes]], asked: list[int]) -> Iterator[None]:
+    """Hand the signals that ask a run to stop on to its processes, and note them."""
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        for process in ranks:
+            if process.poll() is None:
+                process.send_signal(number)
+
+    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, *PREEMPTION)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _meeting(config: DictConfig) -> dict[str, str]:
+    """Where the processes meet, and how many there are."""
+    if config.trainer.get("num_nodes", 1) > 1:
+        return {name: os.environ[name] for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "NODE_RANK": "0"}
+
+
+def _start(
+    run: Path, notes: str, rank: int, n: int, meeting: Mapping[str, str], lock: int | None
+) -> subprocess.Popen[bytes]:
+    """Start a rank in a session of its own, so that a Ctrl-C reaches it through the parent alone."""
+    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // n))}
+    environment = {**threads, **os.environ, **meeting, "WORLD_SIZE": str(n), "LOCAL_RANK": str(rank)}
+    environment["PYTHONPATH"] = os.pathsep.join([os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])])
+    own = None if rank == 0 else (run / f"rank{rank}.log").open("wb")
+    command = [sys.executable, "-m", "cmc.training.worker", str(run), notes]
+    try:
+        kept = () if lock is None or rank else (lock,)
+        return subprocess.Popen(command, env=environment, stdout=own, stderr=own, start_new_session=True, pass_fds=kept)
+    finally:
+        if own is not None:
+            own.close()
+
+
+def _watch(ranks: list[subprocess.Popen[bytes]]) -> list[int]:
+    """Wait for all; when one fails, end the others. Returns their status where they ended by themselves, else 0."""
+    while any(process.poll() is None for process in ranks):
+        codes = [process.poll() for process in ranks]
+        if any(codes):
+            time.sleep(1)  # others may be about to say why
+            codes = [process.poll() for process in ranks]
+            _end(ranks)
+            return [code or 0 for code in codes]
+        time.sleep(_POLL)
+    return [process.returncode for process in ranks]
+
+
+def _end(ranks: list[subprocess.Popen[bytes]]) -> None:
+    for process in ranks:
+        if process.poll() is None:
+            process.terminate()
+    limit = time.monotonic() + _GRACE
+    while any(process.poll() is None for process in ranks) and time.monotonic() < limit:
+        time.sleep(_POLL)
+    for process in ranks:
+        process.kill()
+        process.wait()
+
+
+def _told(notes: Path, rank: int) -> dict[str, str] | None:
+    """How a process said that it ended, if it did."""
+    path = ending(notes, rank)
+    told: dict[str, str] | None = json.loads(path.read_text()) if path.exists() else None
+    return told
+
+
+def _judge(run: Path, codes: list[int], endings: Mapping[int, Mapping[str, str]], asked: list[int]) -> None:
+    """Tell the cause of an early end: what a process said that ended by itself, else a process that was killed.
+
+    Args:
+        run: the run folder.
+        codes: of the processes; see `_watch`.
+        endings: rank -> what it said, of processes that ended by themselves.
+        asked: signals that the run got.
+    """
+    for error in (UserError, Preempted, Interrupted):
+        for told in endings.values():
+            if told["kind"] == error.__name__:
+                _tidy(run, len(codes))
+                raise error(told["line"])
+    for rank, code in enumerate(codes):
+        if code < 0:
+            name = signal.Signals(-code).name
+            if -code in asked:  # before the process could listen
+                _tidy(run, len(codes))
+                raise Preempted(f"stopped at once ({name}); {onward(run)}")
+            raise Failed(f"rank {rank} was killed ({name}); the other processes were ended; {onward(run)}")
+    for rank, told in endings.items():
+        raise Failed(f"rank {rank} failed: {told['line']}; {run / 'run.log'} has more; {onward(run)}")
+    if any(codes):
+        rank = next(rank for rank, code in enumerate(codes) if code)
+        raise Failed(f"rank {rank} ended with status {codes[rank]}; see {run / f'rank{rank}.log'}; {onward(run)}")
+    _tidy(run, len(codes))
+
+
+def _tidy(run: Path, n: int) -> None:
+    for rank in range(1, n):
+        (run / f"rank{rank}.log").unlink(missing_ok=True)
+
+
+def ending(notes: Path, rank: int) -> Path:
+    """Where a process says how it ended."""
+    return notes / f"ending-{rank}.json"

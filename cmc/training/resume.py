@@ -1,0 +1,87 @@
+"""Whether a command goes on with a run that is there: ``resume=auto``, and the jobs of ``resume_sweep=true``."""
+
+from __future__ import annotations
+
+import json
+import logging
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from cmc.config.schema import shorten
+from cmc.config.trust import named_packages
+from cmc.errors import UserError
+from cmc.runs.folder import has_checkpoint, read_config
+from cmc.runs.lock import is_locked
+from cmc.training.launcher import external_rank
+
+log = logging.getLogger(__name__)
+AUTO = "auto"
+_TOLD = ("resume", "resume_sweep", "trust", "hydra")  # settings that make no other run
+
+
+def interrupted(outputs: Path, name: str, config: DictConfig) -> Path | None:
+    """The newest run of this configuration that stopped before its end and left a checkpoint.
+
+    Args:
+        outputs: a folder of folders of a day's runs.
+        name: of run folders, after the time.
+        config: what is to be run.
+    """
+    for folder in sorted(outputs.glob(f"*/??-??-??-{escape(name)}"), reverse=True):
+        if has_checkpoint(folder) and not (folder / "metrics.json").exists():
+            try:
+                wanted = differing(folder, config) is None and not is_locked(folder)
+            except (UserError, OSError):  # not to be read, or another user's
+                continue
+            if wanted:
+                return folder
+    return None
+
+
+def taken_up(
+    config: DictConfig, folder: Path, overrides: list[str]
+) -> tuple[DictConfig, list[str], dict[str, Any] | None]:
+    """How to begin, or go on with, the run that belongs into a folder.
+
+    Args:
+        config: composed and checked.
+        folder: the run folder.
+        overrides: what the command line said.
+
+    Returns:
+        What `cmc.training.fit.train` is to be given, and the report of a run that is finished.
+
+    Raises:
+        UserError: the folder holds a run of another configuration.
+    """
+    config.resume = None
+    if not (folder / "config.yaml").exists():
+        return config, overrides, None
+    if (key := differing(folder, config)) is not None:
+        raise UserError(f"{folder}: holds a run whose {key} differs; give another hydra.run.dir, or hydra.sweep.dir")
+    if (folder / "metrics.json").exists():
+        log.info("%s: finished before", folder)
+        return config, overrides, json.loads((folder / "metrics.json").read_text())
+    if has_checkpoint(folder):
+        log.info("%s: going on", folder)
+        config.resume = str(folder)
+        config.trust = named_packages(OmegaConf.to_container(config, resolve=True))  # which the saved one equals
+        return config, [], None
+    if not external_rank():
+        (folder / "config.yaml").unlink(missing_ok=True)
+    return config, overrides, None
+
+
+def differing(folder: Path, config: DictConfig) -> str | None:
+    """The first setting in which a run folder's run is another; None where it is the same."""
+    present = OmegaConf.masked_copy(config, [str(key) for key in config if key not in _TOLD])
+    shorten(present)
+    saved, wanted = (OmegaConf.to_container(c, resolve=True) for c in (read_config(folder), present))
+    assert isinstance(saved, dict)
+    assert isinstance(wanted, dict)
+    if wanted["trainer"]["precision"] == "auto":  # which was resolved before it was saved
+        wanted["trainer"]["precision"] = saved["trainer"]["precision"]
+    return next((str(key) for key in wanted if wanted[key] != saved.get(key)), None)

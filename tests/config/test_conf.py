@@ -1,0 +1,89 @@
+"""Every yaml under conf/ composes, is valid by its own schema, and runs."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from cmc.cli import conf_dir
+from cmc.config.schema import GROUPS, check
+from tests.conftest import SMALL
+from tests.data.trees import picture
+
+PUBLISHED = ("nuswide", "espgame", "mirflickr", "iaprtc12")
+NEEDS = {"data=files": ["data.root={files}"], "data=folder": ["data.raw={folder}"]}
+NEEDS |= {
+    f"data={name}": ["data.surrogate=true", "data.concepts=3", "data.per_class=100", "data.surrogate_dims=[6,5]"]
+    for name in PUBLISHED
+}
+
+
+def choices():
+    """``group=choice`` of every yaml but config.yaml and the bases that others build on."""
+    paths = sorted(conf_dir().glob("*/*.yaml"))
+    runnable = [path for path in paths if not path.stem.startswith("_") and path.parent.name != "sweep"]
+    return [f"{path.parent.name}={path.stem}" for path in runnable]
+
+
+def test_the_groups_are_known():
+    assert {choice.partition("=")[0] for choice in choices()} == {*GROUPS, "experiment"}
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    import numpy as np
+
+    path = tmp_path_factory.mktemp("files") / "x.npz"
+    rng = np.random.default_rng(0)
+    np.savez(path, a=rng.random((300, 4)), b=rng.random((300, 5)), labels=np.arange(300) % 3)
+    return path
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("mine")
+    for i in range(80):
+        picture(place / f"{i}.jpg", i % 7)
+    rows = [f"{i}.jpg,{'cat' if i % 2 else 'dog'} {i % 5},{i % 2}" for i in range(80)]
+    (place / "captions.csv").write_text("image,caption,label\n" + "\n".join(rows))
+    return place
+
+
+@pytest.mark.parametrize("choice", choices())
+def test_every_yaml_runs_two_epochs_of_every_phase(choice, composed, files, folder, tmp_path):
+    from cmc.training.fit import train
+
+    needs = [need.format(files=files, folder=folder) for need in NEEDS.get(choice, [])]
+    data = [] if choice.startswith("data=") else ["data=synthetic", "data.n_samples=300"]
+    method = choice.removeprefix("method=") if choice.startswith("method=") else "cmmc"
+    config = composed(*data, choice, *needs, *SMALL[method], "trainer.accelerator=cpu", "max_phase_epochs=2")
+    if choice.startswith("trainer="):
+        config.trainer.update(
+            accelerator="cpu", devices=1, num_nodes=1, strategy="auto"
+        )  # several: tests/training/test_launcher.py
+    epochs = {name: min(2, phase.epochs) for name, phase in config.method.phases.items()}
+    report = train(config, str(tmp_path))
+    assert report["phases"] == epochs
+    assert report["scores"] is not None
+
+
+@pytest.mark.parametrize("choice", choices())
+def test_every_yaml_passes_its_own_check(choice, composed):
+    config = composed(choice)
+    check(config, composed(choice))
+
+
+@pytest.mark.parametrize("method", ["cmmc", "dmim"])
+def test_a_search_space_names_keys_of_its_method(method, composed):
+    space = OmegaConf.load(conf_dir() / "sweep" / f"{method}.yaml").hydra.sweeper.params
+    config = composed(f"method={method}")
+    assert all(OmegaConf.select(config, key) is not None for key in space)
+
+
+def test_the_demo_is_the_schedule_that_the_readme_states(composed):
+    phases = composed("experiment=demo").method.phases
+    assert {name: phase.epochs for name, phase in phases.items()} == {"reconstruct": 40, "contrast": 40, "align": 50}
+
+
+def test_conf_lies_beside_the_package_in_a_checkout():
+    assert conf_dir() == Path(__file__).resolve().parents[2] / "conf"

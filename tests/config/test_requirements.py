@@ -1,0 +1,42 @@
+"""What is asked of loggers and pictures before anything heavy is loaded."""
+
+import importlib.util
+import time
+
+import pytest
+
+from cmc.config.requirements import check_figures, check_loggers
+from cmc.config.schema import requirements as preflight
+from cmc.errors import UserError
+
+CSV = {"csv": {}}
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "mlflow"])
+def test_an_extra_that_is_missing_is_named(monkeypatch, name):
+    there = importlib.util.find_spec
+    monkeypatch.setattr(preflight, "find_spec", lambda package: None if package == name else there(package))
+    with pytest.raises(UserError, match=rf"^logger={name}: {name} is not installed; pip install 'cmc\[{name}\]'$"):
+        check_loggers({**CSV, name: {}})
+    check_loggers(CSV)
+    check_loggers({})
+    check_loggers(None)
+    check_loggers({"mine": {}})
+
+
+def test_a_mode_is_one_of_wandbs():
+    with pytest.raises(UserError, match=r"^logger\.wandb\.mode: 'onlin' given; .* online, offline, disabled$"):
+        check_loggers({"wandb": {"mode": "onlin"}})
+    began = time.monotonic()
+    check_loggers({"wandb": {"mode": "offline"}})
+    check_loggers({"wandb": {"mode": "disabled"}})
+    assert time.monotonic() - began < 0.1, "nobody is asked"
+
+
+def test_umap_that_is_missing_is_named(monkeypatch):
+    check_figures({"projection": "umap"})
+    monkeypatch.setattr(preflight, "find_spec", lambda package: None)
+    with pytest.raises(UserError, match=r"^callbacks\.figures\.projection: umap .*cmc\[umap\]', or give tsne"):
+        check_figures({"projection": "umap"})
+    check_figures({"projection": "tsne"})
+    check_figures(None)

@@ -1,0 +1,130 @@
+"""Two real processes (gloo, CPU) against one: losses, gradients, parameters, metrics, and whole runs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+N = 41  # not divisible by 2, nor is any batch of it
+
+STEPS = f"""
+import os, sys
+import numpy as np, torch
+import torch.distributed as dist
+from pytorch_lightning import Callback, Trainer
+from cmc.distributed.strategy import Processes
+from cmc.data.modalities import Modalities
+from cmc.data.module import DataModule
+from cmc.callbacks import Results
+from cmc.methods.cmmc import CMMC
+from cmc.methods.dmim import DMIM
+from cmc.training.fit import LOOP
+
+case, batch_size, dims, folder, out = sys.argv[1], sys.argv[2], [int(d) for d in sys.argv[3].split(",")], *sys.argv[4:6]
+batch_size = batch_size if batch_size == "full" else int(batch_size)
+torch.set_default_dtype(torch.float64)
+
+class Data(DataModule):
+    def read(self):
+        rng = np.random.default_rng(0)
+        labels = np.arange({N}) % 3
+        features = {{f"m{{i}}": rng.normal(size=({N}, d)) + 2 * np.eye(3, d)[labels] for i, d in enumerate(dims)}}
+        return Modalities(features, labels, source="toy")
+
+data = Data(seed=1)
+data.load()
+data.samples.tensors = tuple(x.double() for x in data.samples.tensors)
+shape = dict(zip((f"m{{i}}" for i in range(len(dims))), dims))
+adam = lambda p: torch.optim.Adam(p, lr=1e-2, eps=1e-3)
+torch.manual_seed(0)
+if case.startswith("cmmc"):
+    small = dict(hidden=[8], latent_dim=6, feature_dim=4, kmeans_restarts=3)
+    phases = {{"reconstruct": {{"epochs": 2}}, "contrast": {{"epochs": 3}}}}
+    phases["align"] = {{"epochs": 3, "batch_size": "full", "chunk_size": 9}}
+    per = "pair" if case.endswith("released") else "modality"
+    method = CMMC(shape, 3, phases, adam, batch_size, **small, imbalance_per=per)
+else:
+    options = dict(width=6, restarts=2, components=3, pseudo_labels="matched" if case.endswith("matched") else "each")
+    if case.endswith("released"):
+        options = dict(joint="symmetric", head_input="trunk", pseudo_labels="first", restarts=1, released=True)
+        options |= dict(alignment="pca", width=None, components=None, unit_rows=False)
+    method = DMIM(shape, 3, {{"train": {{"epochs": 6}}}}, adam, batch_size=batch_size, drop_last=False,
+                  overcluster_factor=2, refresh_every=2, **options)
+method.double()
+
+class Record(Callback):
+    records, gradients = [], []
+    def on_train_batch_end(self, trainer, module, *rest):
+        each = [torch.zeros_like(p) if p.grad is None else p.grad for p in module.parameters()]
+        self.gradients.append(torch.cat([g.flatten() for g in each]))
+    def on_train_epoch_end(self, trainer, module):
+        self.records.append(module.record())
+
+record, world = Record(), int(os.environ.get("WORLD_SIZE", 1))
+trainer = Trainer(accelerator="cpu", devices=world, max_epochs=method.schedule.n_epochs, logger=False,
+    strategy=Processes(process_group_backend="gloo") if world > 1 else "auto",
+    enable_checkpointing=False, callbacks=[record, Results({{"method": case, "data": "toy", "seed": 0}})],
+    default_root_dir=folder, **LOOP)
+trainer.fit(method, datamodule=data, weights_only=True)
+torch.save({{"records": record.records, "gradients": torch.stack(record.gradients), "state": method.state_dict()}},
+           f"{{out}}-{{trainer.global_rank}}.pt")
+"""
+
+
+def processes(code, arguments, world, port):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    started = []
+    for rank in range(world):
+        here = {"WORLD_SIZE": str(world), "LOCAL_RANK": str(rank), "NODE_RANK": "0"} if world > 1 else {}
+        here |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        command = [sys.executable, "-c", code, *map(str, arguments)]
+        started.append(subprocess.Popen(command, env=environment | here, stderr=subprocess.PIPE, text=True))
+    for process in started:
+        _, errors = process.communicate(timeout=240)
+        assert process.returncode == 0, errors[-3000:]
+
+
+@pytest.fixture
+def port():
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("case", "batch_size", "dims"),
+    [
+        ("cmmc", "10", "7,5"),
+        ("cmmc-released", "full", "7,5,4"),
+        ("dmim", "full", "7,5"),
+        ("dmim-matched", "11", "7,5,4"),
+        ("dmim-released", "full", "7,5"),
+    ],
+)
+def test_two_processes_train_as_one(tmp_path, port, case, batch_size, dims):
+    """Every phase: loss terms, gradients, parameters and buffers after every step, and the files that are written."""
+    seen = {}
+    for world in (1, 2):
+        folder = tmp_path / f"run{world}"
+        folder.mkdir()
+        processes(STEPS, (case, batch_size, dims, folder, tmp_path / f"seen{world}"), world, port)
+        seen[world] = [torch.load(tmp_path / f"seen{world}-{r}.pt") for r in range(world)]
+    (one,) = seen[1]
+    for two in seen[2]:
+        torch.testing.assert_close(two["gradients"], one["gradients"], rtol=1e-6, atol=1e-9)
+        for name, value in one["state"].items():
+            torch.testing.assert_close(two["state"][name], value, rtol=1e-6, atol=1e-9, msg=name)
+        for mine, theirs in zip(two["records"], one["records"], strict=True):
+            assert mine == pytest.approx(theirs, rel=1e-6)
+    first, second = (tmp_path / f"run{world}" for world in (1, 2))
+    columns = [
+        [line.split(",")[:2] for line in (f / "assignments.csv").read_text().splitlines()] for f in (first, second)
+    ]
+    assert columns[0] == columns[1]
+    assert len(columns[0]) == N + 1, "every sample once"
