@@ -15,7 +15,7 @@ from cmc.cli import command, conf_dir, register_resolvers, shipped, task
 from cmc.config.schema import check
 from cmc.errors import UserError
 from cmc.runs.folder import finished, read_config
-from cmc.utils.atomic import replacing
+from cmc.utils.atomic import atomic_write
 
 NAME = "evaluation.json"
 register_resolvers()
@@ -37,7 +37,7 @@ def _evaluate(config: DictConfig) -> None:
     chosen = HydraConfig.get().runtime.choices["data"]
     report = evaluate(trained, config, trained.report["data"] if chosen == "saved" else chosen)
     out = Path(config.out).expanduser() if config.out else run
-    with replacing(out / NAME) as path:
+    with atomic_write(out / NAME) as path:
         path.write_text(json.dumps(report, indent=2) + "\n")
     without = f" without {', '.join(config.missing)}" if config.missing else ""
     show(report, f"see {out / NAME}", ("all samples" if report["own_data"] else "other samples") + without)

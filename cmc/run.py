@@ -17,7 +17,7 @@ from cmc.config.schema import check
 from cmc.runs.folder import read_yaml
 from cmc.runs.lock import locked
 from cmc.training.launcher import external_rank, launch, n_local
-from cmc.training.resume import AUTO, taken_up
+from cmc.training.resume import AUTO, resume_or_begin
 from cmc.utils.signals import preemptible
 
 register_resolvers()
@@ -35,7 +35,7 @@ def _run(config: DictConfig) -> float | None:
     overrides: list[str] = list(state.overrides.task)
     with preemptible(), nullcontext() if external_rank() else locked(folder) as lock:
         if config.resume == AUTO or (config.resume_sweep and not explicit):
-            config, overrides, report = taken_up(config, folder, overrides)
+            config, overrides, report = resume_or_begin(config, folder, overrides)
             if report is not None:
                 return _objective(report, config.objective)
         return _objective(_trained(config, str(folder), overrides, lock), config.objective)

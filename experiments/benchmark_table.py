@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cmc.utils.atomic import replacing
+from cmc.utils.atomic import atomic_write
 
 RESULTS = Path(__file__).resolve().parent / "results"
 LEAN = {"callbacks__figures": None, "callbacks__checkpoints": None, "callbacks__progress": None}
@@ -60,8 +60,8 @@ def keep(found: dict[str, Any], device: str) -> None:
     name = "benchmark" if device == "cpu" else "benchmark_cuda"
     before = RESULTS / f"{name}.json"
     found = (json.loads(before.read_text()) if before.exists() else {}) | found
-    with replacing(before) as path:
+    with atomic_write(before) as path:
         path.write_text(json.dumps(found, indent=1) + "\n")
-    with replacing(RESULTS / f"{name}.md") as path:
+    with atomic_write(RESULTS / f"{name}.md") as path:
         path.write_text(table(found))
     print(table(found))

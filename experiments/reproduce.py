@@ -21,7 +21,7 @@ from typing import NamedTuple
 from cmc.reporting.rows import Row, gather
 from cmc.reporting.runs import Run, find, noting, read_run
 from cmc.reporting.tables import markdown, run_records, write_csv
-from cmc.utils.atomic import replacing
+from cmc.utils.atomic import atomic_write
 from cmc.utils.progress import bars
 
 HOME = Path(__file__).resolve().parents[1]
@@ -89,10 +89,10 @@ def write(name: str, rows: list[Row]) -> None:
     """Write the table's files and, where it is shown there, the README's part."""
     records = run_records(rows)
     write_csv(RESULTS / f"{name}.csv", [{k: v for k, v in record.items() if k != "folder"} for record in records])
-    with replacing(RESULTS / f"{name}.md") as path:
+    with atomic_write(RESULTS / f"{name}.md") as path:
         path.write_text(markdown(rows), encoding="utf-8")
     if name in IN_README:
-        with replacing(README) as path:
+        with atomic_write(README) as path:
             path.write_text(with_tables(README.read_text(encoding="utf-8"), IN_README), encoding="utf-8")
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from cmc.utils.atomic import replacing
+from cmc.utils.atomic import atomic_write
 
 HOME = Path(__file__).resolve().parents[1]
 RESULTS = HOME / "experiments" / "results"
@@ -125,7 +125,7 @@ def main() -> None:
             f"| {row['method']} | {n:,} | {row['seconds']:.1f} | {row['seconds'] / n * 1e6:.1f} | "
             f"{row['bytes'] / 2**20:.0f} | {row['bytes_a_sample']:.0f} | {row['acc']:.3f} |"
         )
-    with replacing(RESULTS / "scale.csv") as path, path.open("w", newline="") as file:
+    with atomic_write(RESULTS / "scale.csv") as path, path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[-1]))
         writer.writeheader()
         writer.writerows(rows[len(METHODS) :])

@@ -17,7 +17,7 @@ from typing import Any
 from cmc.config.requirements import check_login
 from cmc.errors import UserError
 from cmc.runs.folder import LABEL_FREE, SCORES
-from cmc.utils.atomic import replacing
+from cmc.utils.atomic import atomic_write
 
 SHOWN = tuple(f"scores/{name}" for name in SCORES)
 QUALITY = "label_free/quality"
@@ -107,7 +107,7 @@ def _run(given: argparse.Namespace) -> None:
         raise UserError("wandb-workspaces is not installed; pip install 'cmc[dashboard]'")
     if given.dry_run is not None:
         model = workspace(given.entity or "entity", given.project, given.name)._to_model()  # what save() would send
-        with replacing(given.dry_run) as path:
+        with atomic_write(given.dry_run) as path:
             path.write_text(model.model_dump_json(by_alias=True, exclude_none=True, indent=2) + "\n")
         return
     check_login()

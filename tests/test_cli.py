@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cmc import run
-from cmc.config.schema import requirements as preflight
+from cmc.config import requirements
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -193,7 +193,7 @@ def test_a_schedule_by_name_alone_is_refused(refused):
 
 
 def test_umap_that_is_missing_is_told_before_anything_is_read(refused, monkeypatch, tmp_path):
-    monkeypatch.setattr(preflight, "find_spec", lambda package: None)
+    monkeypatch.setattr(requirements, "find_spec", lambda package: None)
     line = refused("callbacks.figures.projection=umap", "hydra.run.dir=out", "data=files", "data.root=nowhere.npz")
     assert line.startswith("callbacks.figures.projection: umap given, but umap-learn is not installed")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"run.log"}

@@ -9,7 +9,7 @@ from typing import Any
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
-from cmc.distributed import anywhere
+from cmc.distributed import any_rank
 from cmc.errors import Interrupted, Preempted
 from cmc.runs.checkpoint import CheckpointFiles, double
 from cmc.runs.folder import LAST
@@ -55,7 +55,7 @@ class Checkpoints(Checkpoint):
     def _attend(self, trainer: Trainer, method: Any, due: bool = False) -> None:
         """Write when it is due or time, and when asked to stop; all processes decide together."""
         late = time.monotonic() - self._written >= self._seconds
-        stop, preempted, late = anywhere([self._requests.stop, self._requests.preempted, late], method.device)
+        stop, preempted, late = any_rank([self._requests.stop, self._requests.preempted, late], method.device)
         if due or late or stop:
             self._write(trainer)
         if stop:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cmc.data.loader import Batch
 from cmc.data.module import DataModule
-from cmc.distributed import total, world_size
+from cmc.distributed import all_reduce_sum, world_size
 from cmc.functional.separation import assignment_entropy, silhouette
 from cmc.methods.base import Method
 from cmc.metrics import ClusteringScores, LabelFree
@@ -93,7 +93,7 @@ class Tally:
         """
         measured = {} if self._measures is None else self._measures.compute()
         sums = self._entropy.to(self._method.device) if world_size() > 1 else self._entropy
-        entropy, count = total(sums).tolist()
+        entropy, count = all_reduce_sum(sums).tolist()
         batch = self._spaced(_POINTS)
         with self._method.evaluating():
             embedded = self._method.embed(batch)

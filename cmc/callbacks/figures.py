@@ -17,7 +17,7 @@ from cmc.figures import Points
 from cmc.methods.base import Method
 from cmc.runs.folder import read_history
 from cmc.utils.arrays import spaced
-from cmc.utils.atomic import replacing
+from cmc.utils.atomic import atomic_write
 
 
 class Figures(Callback):
@@ -45,7 +45,7 @@ class Figures(Callback):
         features, clusters = _seen(pl_module, trainer.datamodule, self._max_points)  # type: ignore[attr-defined]
         if trainer.is_global_zero:
             path = _phases(Path(trainer.default_root_dir)) / f"{schedule.phases.index(phase):02d}-{phase.name}.npz"
-            with replacing(path) as unfinished:
+            with atomic_write(path) as unfinished:
                 np.savez(unfinished, features=features, clusters=clusters if clusters is not None else np.empty(0))
 
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:

@@ -25,7 +25,7 @@ from cmc.callbacks.evaluation import Tally
 from cmc.data.module import DataModule
 from cmc.methods.base import Method
 from cmc.runs.tables import assignments, table
-from cmc.utils.atomic import replacing
+from cmc.utils.atomic import atomic_write
 
 _PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "torchmetrics", "numpy", "scipy", "scikit-learn")
 
@@ -92,7 +92,7 @@ class Results(Callback):
         }
         if not trainer.is_global_zero:
             return
-        with replacing(folder / "metrics.json") as path:
+        with atomic_write(folder / "metrics.json") as path:
             path.write_text(json.dumps(report, indent=2) + "\n")
 
     def _write(self, folder: Path, suffix: str, method: Method, data: DataModule, held: bool) -> Tally:
@@ -107,9 +107,9 @@ class Results(Callback):
             for batch in data.pass_over(held):
                 assignment, each = method.assignments(batch)
                 tally.add(batch, assignment, each, labels)
-                confidence, cluster = (distributed.gather(x).cpu() for x in assignment.float().max(1))
+                confidence, cluster = (distributed.all_gather_rows(x).cpu() for x in assignment.float().max(1))
                 if self._embeddings:
-                    block = distributed.gather(method.embed(batch))
+                    block = distributed.all_gather_rows(method.embed(batch))
                     method.require_finite("embeddings", block)
                     append_block(block, n)
                 index = torch.arange(done, done := done + batch.total)
@@ -127,7 +127,7 @@ def _nowhere(*rows: Any) -> None:
 @contextmanager
 def _array(path: Path) -> Iterator[Callable[[Tensor, int], None]]:
     """Give a function that appends blocks of rows to an N x D ``.npy`` file, and is told N."""
-    with replacing(path) as unfinished, unfinished.open("wb") as file:
+    with atomic_write(path) as unfinished, unfinished.open("wb") as file:
 
         def append(block: Tensor, n: int) -> None:
             if not file.tell():

@@ -1,29 +1,29 @@
 """What processes share: sums and gathers with exact gradients; on one process each of them is the identity."""
 
 from cmc.distributed.collectives import (
-    anywhere,
+    all_gather_rows,
+    all_reduce_sum,
+    any_rank,
+    broadcast,
     check_same,
-    first_process,
-    from_first,
-    gather,
+    is_rank_zero,
     normal,
     rank,
     shard,
     sum_gradients,
-    total,
     world_size,
 )
 
 __all__ = [
-    "anywhere",
+    "all_gather_rows",
+    "all_reduce_sum",
+    "any_rank",
+    "broadcast",
     "check_same",
-    "first_process",
-    "from_first",
-    "gather",
+    "is_rank_zero",
     "normal",
     "rank",
     "shard",
     "sum_gradients",
-    "total",
     "world_size",
 ]

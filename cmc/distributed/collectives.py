@@ -28,7 +28,7 @@ def rank() -> int:
     return dist.get_rank() if _is_on() else 0
 
 
-def first_process() -> bool:
+def is_rank_zero() -> bool:
     """Whether this process writes the run folder; known before the processes have met."""
     known = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
     return int(os.environ.get("NODE_RANK", 0)) == 0 and not int(
@@ -42,17 +42,17 @@ def shard(start: int, stop: int) -> tuple[int, int]:
     return start + n * r // size, start + n * (r + 1) // size
 
 
-def total(x: Tensor) -> Tensor:
+def all_reduce_sum(x: Tensor) -> Tensor:
     """The sum over processes of tensors of one shape, with gradients."""
-    return _Total.apply(x) if world_size() > 1 else x  # type: ignore[no-untyped-call]
+    return _AllReduceSum.apply(x) if world_size() > 1 else x  # type: ignore[no-untyped-call]
 
 
-def gather(x: Tensor) -> Tensor:
+def all_gather_rows(x: Tensor) -> Tensor:
     """The rows of all processes in the order of their ranks, with gradients; numbers of rows may differ."""
-    return _Gather.apply(x) if world_size() > 1 else x  # type: ignore[no-untyped-call]
+    return _AllGatherRows.apply(x) if world_size() > 1 else x  # type: ignore[no-untyped-call]
 
 
-def from_first(x: Tensor) -> Tensor:
+def broadcast(x: Tensor) -> Tensor:
     """The tensor of process 0, for all; its shape and dtype must be the same everywhere."""
     if world_size() > 1:
         x = x.contiguous()
@@ -60,11 +60,11 @@ def from_first(x: Tensor) -> Tensor:
     return x
 
 
-def anywhere(flags: Sequence[bool], device: torch.device) -> list[bool]:
+def any_rank(flags: Sequence[bool], device: torch.device) -> list[bool]:
     """For each of the flags, whether it is set on any process."""
     if world_size() == 1:
         return list(flags)
-    return [count > 0 for count in total(torch.tensor(flags, dtype=torch.float32, device=device)).tolist()]
+    return [count > 0 for count in all_reduce_sum(torch.tensor(flags, dtype=torch.float32, device=device)).tolist()]
 
 
 def normal(like: Tensor, width: int, n: int, offset: int) -> Tensor:
@@ -119,7 +119,7 @@ def _is_on() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
-class _Total(torch.autograd.Function):
+class _AllReduceSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         x = x.detach().clone(memory_format=torch.contiguous_format)
@@ -133,7 +133,7 @@ class _Total(torch.autograd.Function):
         return gradient
 
 
-class _Gather(torch.autograd.Function):
+class _AllGatherRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         sizes = torch.zeros(world_size(), dtype=torch.int64, device=x.device)

@@ -7,7 +7,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from cmc.utils.atomic import replacing
+from cmc.utils.atomic import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,5 +93,5 @@ def short(name: str) -> str:
 def save(figure: Figure, path: Path, formats: Sequence[str]) -> None:
     """Write ``path`` with each format's ending: ``png``, ``pdf``, ``svg``; the same figure gives the same bytes."""
     for ending in formats:
-        with replacing(path.with_name(f"{path.name}.{ending}")) as unfinished:
+        with atomic_write(path.with_name(f"{path.name}.{ending}")) as unfinished:
             figure.savefig(unfinished, metadata=_UNDATED.get(ending))

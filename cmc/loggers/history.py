@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from cmc.runs.folder import read_history
-from cmc.utils.atomic import replacing
+from cmc.utils.atomic import atomic_write
 
 
 class HistoryLogger(Logger):
@@ -58,7 +58,7 @@ class HistoryLogger(Logger):
         self._columns += grown
         rows.append(row)
         if grown or self._rows is None:
-            with replacing(self._path) as path, path.open("w", newline="") as file:
+            with atomic_write(self._path) as path, path.open("w", newline="") as file:
                 writer = csv.DictWriter(file, self._columns, restval="")
                 writer.writeheader()
                 writer.writerows(rows)

@@ -14,7 +14,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from cmc.runs.folder import LABEL_FREE, SCORES
 from cmc.runs.outcome import Outcome
-from cmc.utils.atomic import replacing
+from cmc.utils.atomic import atomic_write
 
 IDS = "trackers.json"  # in the run folder: tracker -> the run's id there, by which a resumed run goes on
 _SECTIONS = {
@@ -59,7 +59,7 @@ def _sectioned(name: str) -> str:
 def keep_id(folder: Path, tracker: str, run_id: str) -> None:
     """Note a run's id with a tracker in ``trackers.json``."""
     ids = _ids(folder) | {tracker: run_id}
-    with replacing(folder / IDS) as path:
+    with atomic_write(folder / IDS) as path:
         path.write_text(json.dumps(ids, indent=2) + "\n")
 
 

@@ -27,9 +27,9 @@ from cmc.data.module import DataModule
 from cmc.distributed.strategy import Processes
 from cmc.errors import Diverged, UserError
 from cmc.methods.gradients import clip, drop_vanishing, norm, not_finite, optimizer_numbers
-from cmc.methods.loss_meter import Means
+from cmc.methods.loss_meter import LossMeter
 from cmc.methods.phases import Phase, Schedule
-from cmc.utils import rng as random_states
+from cmc.utils import rng
 
 _TIDYING = 100  # steps; 0.9 ** 100 * 1e-32 is no denormal number yet
 
@@ -87,7 +87,7 @@ class Method(LightningModule, ABC):
         if compile and not torch.cuda.is_available() and which(compiler := os.environ.get("CXX", "g++")) is None:
             raise UserError(f"method.compile: true given, but there is no C++ compiler ({compiler}); give false")
         self.gradient_clip = gradient_clip
-        self._means = Means()
+        self._means = LossMeter()
         self._notes: dict[str, float] = {}
         self._random_state: dict[str, Any] = {}
         for phase in self.schedule.phases:
@@ -215,16 +215,16 @@ class Method(LightningModule, ABC):
     def on_train_start(self) -> None:
         """Begin with one set of parameters and compiled; take up the random numbers where the checkpoint left them."""
         for parameter in self.parameters():
-            distributed.from_first(parameter.data)
+            distributed.broadcast(parameter.data)
         for name in self.compilable if self._compile else ():
             setattr(self, name, torch.compile(getattr(self, name)))
         if self._random_state:
-            random_states.put_back(self._random_state)
+            rng.set_state(self._random_state)
             self._random_state = {}
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's means; let the method refresh what it keeps for an epoch."""
-        self._means, self._notes = Means(), {}
+        self._means, self._notes = LossMeter(), {}
         phase, epoch = self.schedule.at(self.current_epoch)
         with self.evaluating():
             self.refresh(phase.name, epoch, self._passes())
@@ -331,7 +331,7 @@ class Method(LightningModule, ABC):
             Diverged: a loss, a parameter or what the optimiser remembers is no finite number, and not worth keeping.
         """
         self._check_savable(checkpoint)
-        checkpoint["random_state"] = random_states.taken()
+        checkpoint["random_state"] = rng.get_state()
         checkpoint["means"] = {**self._means.state_dict(), "notes": self._notes}
 
     def _check_savable(self, checkpoint: Mapping[str, Any]) -> None:
@@ -386,6 +386,6 @@ def one_of(key: str, value: object, choices: Iterable[str]) -> None:
         raise UserError(f"method.{key}: {value!r} given; it must be one of {', '.join(allowed)}")
 
 
-def total(terms: Iterable[Tensor]) -> Tensor:
+def sum_of(terms: Iterable[Tensor]) -> Tensor:
     """The sum of scalars, a scalar."""
     return torch.stack(list(terms)).sum()

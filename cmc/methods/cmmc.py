@@ -18,9 +18,9 @@ from cmc.functional.contingency import contingency_table
 from cmc.functional.contrastive import cluster_contrast, cluster_imbalance, cluster_products, nt_xent
 from cmc.functional.kmeans import column_range, kmeans_centres, nearest
 from cmc.functional.matching import match
-from cmc.methods.base import Method, at_least, total
+from cmc.methods.base import Method, at_least, sum_of
 from cmc.nn.autoencoder import AutoEncoders
-from cmc.nn.precision import full, objectives
+from cmc.nn.precision import full_precision, to_float32
 
 _PHASES = ("reconstruct", "contrast", "align")
 _KMEANS_ROWS = 100_000  # that k-means is run on: evenly spaced ones, where there are more
@@ -136,24 +136,24 @@ class CMMC(Method):
         h = [self._feature(z) for z in codes]
         q = [self._logits(z).softmax(1) for z in codes]
         times = 1 if self.imbalance_per == "modality" else len(q) - 1
-        with objectives(self.device):
+        with full_precision(self.device):
             contrasts = [
-                cluster_contrast(distributed.total(cluster_products(a, b)), self.label_temperature)
+                cluster_contrast(distributed.all_reduce_sum(cluster_products(a, b)), self.label_temperature)
                 for a, b in combinations(q, 2)
             ]
-            sizes = [distributed.total(x.sum(0, True)) / batch.total for x in q]
+            sizes = [distributed.all_reduce_sum(x.sum(0, True)) / batch.total for x in q]
             return {
                 "reconstruction": error,
                 "feature_contrast": self._feature_contrast(h, batch.offset),
-                "label_contrast": total(contrasts),
-                "imbalance": times * total(cluster_imbalance(size) for size in sizes),
+                "label_contrast": sum_of(contrasts),
+                "imbalance": times * sum_of(cluster_imbalance(size) for size in sizes),
             }
 
     def _feature_contrast(self, h: list[Tensor], offset: int) -> Tensor:
         """Over pairs, this process's rows among those of the global batch."""
-        everywhere = [distributed.gather(x) for x in h]
+        everywhere = [distributed.all_gather_rows(x) for x in h]
         pairs = combinations(range(len(h)), 2)
-        return total(
+        return sum_of(
             nt_xent(h[a], h[b], self.feature_temperature, (everywhere[a], everywhere[b]), offset) for a, b in pairs
         )
 
@@ -161,7 +161,7 @@ class CMMC(Method):
         targets = self.pseudo_labels[:, batch.index.to(self.device)].long()
         logits = [self._logits(z) for z in self._encode(batch)]
         inputs = logits if self.align_input == "logits" else [x.softmax(1) for x in logits]
-        return {"alignment": total(F.cross_entropy(x, y) for x, y in zip(inputs, targets, strict=True))}
+        return {"alignment": sum_of(F.cross_entropy(x, y) for x, y in zip(inputs, targets, strict=True))}
 
     def refresh(self, phase: str, epoch: int, batches: InOrder) -> None:
         """At the start of ``align``: pseudo labels, M x N."""
@@ -175,9 +175,9 @@ class CMMC(Method):
             for m, (z, (low, spread, centres)) in enumerate(zip(self._encode(batch), found, strict=True)):
                 own = nearest((self._feature(z) - low) / spread, centres)
                 tables[m] += contingency_table(own, self._logits(z).argmax(1), k, k)
-                labels[m, done : done + batch.total] = distributed.gather(own)
+                labels[m, done : done + batch.total] = distributed.all_gather_rows(own)
             done += batch.total
-        names = [match(table) for table in distributed.total(tables)]
+        names = [match(table) for table in distributed.all_reduce_sum(tables)]
         self.pseudo_labels = torch.stack([name.short()[own.int()] for name, own in zip(names, labels, strict=True)])
 
     def _kmeans(self, batch: Batch) -> list[tuple[Tensor, Tensor, Tensor]]:
@@ -191,7 +191,7 @@ class CMMC(Method):
             if distributed.rank() == 0:
                 scaled = (h - low) / spread
                 centres = kmeans_centres(scaled, self.n_clusters, self.kmeans_restarts, self.seed)
-            found.append((distributed.from_first(low), distributed.from_first(spread), distributed.from_first(centres)))
+            found.append((distributed.broadcast(low), distributed.broadcast(spread), distributed.broadcast(centres)))
         return found
 
     def assign_each(self, batch: Batch) -> Tensor:
@@ -219,10 +219,10 @@ class CMMC(Method):
         """Codes, and the sum over modalities of the mean squared error."""
         codes = self._encode(batch)
         decoded: list[Tensor] = self.autoencoders.decoder(codes)
-        return codes, total(F.mse_loss(full(y), x) for y, x in zip(decoded, batch.modalities, strict=True))
+        return codes, sum_of(F.mse_loss(to_float32(y), x) for y, x in zip(decoded, batch.modalities, strict=True))
 
     def _feature(self, z: Tensor) -> Tensor:
-        return F.normalize(full(self.feature_head(z)), dim=1)
+        return F.normalize(to_float32(self.feature_head(z)), dim=1)
 
     def _logits(self, z: Tensor) -> Tensor:
-        return full(self.cluster_head(z))
+        return to_float32(self.cluster_head(z))

@@ -22,9 +22,9 @@ from cmc.functional.agreement import agreement, agreement_tables, match_modaliti
 from cmc.functional.mutual_information import joint_table, mutual_information
 from cmc.functional.sinkhorn import sinkhorn_labels
 from cmc.functional.variational import gaussian_kl, softmax_kl
-from cmc.methods.base import Method, at_least, one_of, total
+from cmc.methods.base import Method, at_least, one_of, sum_of
 from cmc.nn.bottleneck import Bottleneck, BottleneckNetwork, PrincipalComponents, initialise_normal
-from cmc.nn.precision import objectives
+from cmc.nn.precision import full_precision
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +199,7 @@ class DMIM(Method):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """L1, beta L2 and gamma L3, the mean over the networks side by side."""
         terms = list(self.pieces(batch))
-        return {name: total(losses[name] * weight for losses, weight in terms) for name in terms[0][0]}
+        return {name: sum_of(losses[name] * weight for losses, weight in terms) for name in terms[0][0]}
 
     def pieces(self, batch: Batch) -> Iterator[tuple[dict[str, Tensor], float]]:  # type: ignore[override]  # no chunks
         """One piece a network."""
@@ -224,9 +224,9 @@ class DMIM(Method):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """L1, L2 and L3 of one network, not weighted."""
         outputs = [network(x, m, noise[m]) for m, x in enumerate(rows)]
-        with objectives(self.device):
+        with full_precision(self.device):
             shared = [
-                mutual_information(distributed.total(joint_table(a, b, self.joint == "symmetric") * share))
+                mutual_information(distributed.all_reduce_sum(joint_table(a, b, self.joint == "symmetric") * share))
                 for logits in ([o.cluster for o in outputs], [o.overcluster for o in outputs])
                 for a, b in combinations([x.softmax(1) for x in logits], 2)
             ]
@@ -234,7 +234,7 @@ class DMIM(Method):
                 superfluous = [gaussian_kl(o.mean, o.deviation) for o in outputs]
             else:
                 superfluous = [softmax_kl(o.z, x) for o, x in zip(outputs, reference, strict=True)]
-            return -total(shared) / (len(outputs) - 1), total(superfluous), self._uniform(outputs, targets)
+            return -sum_of(shared) / (len(outputs) - 1), sum_of(superfluous), self._uniform(outputs, targets)
 
     def _targets(self, r: int, batch: Batch) -> Tensor | None:
         """Pseudo labels of network r, M x B; None where their weight is 0."""
@@ -246,7 +246,7 @@ class DMIM(Method):
             return outputs[0].cluster.new_zeros(())
         taught = outputs[:1] if self.pseudo_labels == "first" else outputs
         inputs = [o.cluster.softmax(1) if self.released else o.cluster for o in taught]
-        return total(F.cross_entropy(x, targets[m]) for m, x in enumerate(inputs))
+        return sum_of(F.cross_entropy(x, targets[m]) for m, x in enumerate(inputs))
 
     def _share_of_run(self) -> float:
         phase, epoch = self.schedule.at(self.current_epoch)
@@ -297,7 +297,7 @@ class DMIM(Method):
             rows = self._front(batch)
             for i, (r, m) in enumerate(sets):
                 own = networks[r](rows[m], m).cluster.log_softmax(1)
-                collected[i, done : done + batch.total] = distributed.gather(own)
+                collected[i, done : done + batch.total] = distributed.all_gather_rows(own)
             done += batch.total
         self.require_finite("assignments", collected)
         return collected
@@ -311,7 +311,7 @@ class DMIM(Method):
                 x = batch.modalities[m].double()
                 x = F.normalize(x, dim=1) if self.unit_rows else x
                 count, total, products = count + batch.total, total + x.sum(0), products + x.T @ x
-            total, products = distributed.total(total), distributed.total(products)
+            total, products = distributed.all_reduce_sum(total), distributed.all_reduce_sum(products)
             front.fit(count, total, products)
             variance = products.diagonal() / count - (total / count).square()
             self.scale[m] = 1.0 if front.keeps else variance.mean().sqrt()
@@ -341,7 +341,7 @@ class DMIM(Method):
                 p = self._log_assignments(network, rows).exp().double()
                 soft[r] += torch.einsum("ank,bnl->abkl", p, p)
                 hard[r] += agreement_tables(p.argmax(2), k)
-        soft, hard = distributed.total(soft), distributed.total(hard)
+        soft, hard = distributed.all_reduce_sum(soft), distributed.all_reduce_sum(hard)
         self.require_finite("assignments", soft)
         self.names = torch.stack([match_modalities(tables) for tables in soft])
         measures = [agreement(tables) for tables in hard.cpu()]

@@ -11,7 +11,7 @@ from torch import Tensor
 from cmc import distributed
 
 
-class Means:
+class LossMeter:
     """Means of loss terms over the samples of an epoch so far, of all processes.
 
     Attributes:
@@ -48,7 +48,7 @@ class Means:
     def read(self, also: Tensor) -> float:
         """Read the sums from the device, and with them the sum over processes of a scalar, which is returned."""
         own = [x.to(_wide(also)) for x in (*self._sums.values(), also)]
-        *sums, last = distributed.total(torch.stack(own)).tolist()
+        *sums, last = distributed.all_reduce_sum(torch.stack(own)).tolist()
         self._read = (self.n_seen, dict(zip(self._sums, sums, strict=True)))
         return float(last)
 
@@ -66,7 +66,7 @@ class Means:
 
     def first_bad_step(self) -> int | None:
         """The first step (from 0) whose objective was no finite number, if any; every process must ask."""
-        bad = (~distributed.total(self._steps).isfinite()).nonzero()
+        bad = (~distributed.all_reduce_sum(self._steps).isfinite()).nonzero()
         return int(bad[0]) if len(bad) else None
 
     def state_dict(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cmc import distributed
-from cmc.nn.precision import full
+from cmc.nn.precision import to_float32
 
 _EPS = 1e-5  # batch norm's
 
@@ -45,9 +45,9 @@ class ModalityBatchNorm(nn.Module):
     def _over_processes(self, x: Tensor, running_mean: Tensor, running_var: Tensor) -> Tensor:
         """Normalise by the mean and variance of all processes' rows; shares may differ in size."""
         rows = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        sums = distributed.total(torch.cat((rows.sum(0), rows.new_tensor([len(rows)]))))
+        sums = distributed.all_reduce_sum(torch.cat((rows.sum(0), rows.new_tensor([len(rows)]))))
         count, mean = sums[-1].detach(), sums[:-1] / sums[-1].detach()
-        var = distributed.total((rows - mean).square().sum(0)) / count
+        var = distributed.all_reduce_sum((rows - mean).square().sum(0)) / count
         with torch.no_grad():
             running_mean.lerp_(mean.to(running_mean.dtype), self.momentum)
             running_var.lerp_((var * count / (count - 1)).to(running_var.dtype), self.momentum)
@@ -163,10 +163,11 @@ class BottleneckNetwork(nn.Module):
     def forward(self, x: Tensor, modality: int, noise: Tensor | None = None) -> Bottleneck:
         """Pass a modality (B x its width) through; z is its mean, or drawn by standard normal ``noise``, B x width."""
         trunk = self.encoder(self.projections[modality](x), modality)
-        mean, deviation = full(self.mean(trunk)), F.softplus(full(self.rho(trunk))) + 1e-7
+        mean, deviation = to_float32(self.mean(trunk)), F.softplus(to_float32(self.rho(trunk))) + 1e-7
         z = mean if noise is None else mean + deviation * noise
         read = z if self.head_input == "z" else trunk
-        return Bottleneck(mean, deviation, z, full(self.cluster_head(read)), full(self.overcluster_head(read)))
+        cluster, overcluster = (to_float32(head(read)) for head in (self.cluster_head, self.overcluster_head))
+        return Bottleneck(mean, deviation, z, cluster, overcluster)
 
 
 def initialise_normal(module: nn.Module) -> None:

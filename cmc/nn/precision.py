@@ -1,4 +1,4 @@
-"""The precision that a run trains in: `resolve` picks it, `full` and `objectives` keep losses out of it."""
+"""The precision that a run trains in: `resolve` picks it, `full` and `full_precision` keep losses out of it."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def _has_amx() -> bool:
         return False
 
 
-def full(x: Tensor) -> Tensor:
+def to_float32(x: Tensor) -> Tensor:
     """The tensor in float32 if it has half of its bits, else as it is."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-def objectives(device: torch.device) -> AbstractContextManager[object]:
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
     """Where objectives are computed: no product in here is rounded to what the networks are trained in."""
     return torch.autocast(device.type, enabled=False)

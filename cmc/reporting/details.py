@@ -12,7 +12,7 @@ from cmc.errors import UserError
 from cmc.reporting.rows import shown
 from cmc.reporting.runs import Run, read_assignments
 from cmc.runs.folder import LABEL_FREE, SCORES, read_history
-from cmc.utils.safe_read import refusing
+from cmc.utils.safe_read import read_errors
 
 Projection = Literal["tsne", "pca"]
 _POINTS = 300  # of a curve
@@ -47,7 +47,7 @@ def curves(run: Run) -> dict[str, Any] | None:
     Raises:
         UserError: a history that cannot be read.
     """
-    with refusing("history.csv cannot be read", path := run.folder / "history.csv"):
+    with read_errors("history.csv cannot be read", path := run.folder / "history.csv"):
         rows = read_history(path)
         return _curves(rows) if rows else None
 
@@ -114,7 +114,7 @@ def embedding(run: Run, projection: Projection) -> dict[str, Any] | None:
     assignments = read_assignments(run.folder / "assignments.csv") if path.exists() else None
     if assignments is None:
         return None
-    with refusing("embeddings.npy cannot be read", path):
+    with read_errors("embeddings.npy cannot be read", path):
         features = np.load(path, mmap_mode="r", allow_pickle=False)
     if features.ndim != 2 or features.dtype.kind != "f" or len(features) != len(assignments.index):
         raise UserError(

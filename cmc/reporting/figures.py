@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cmc.reporting.rows import Row, short, shown
 from cmc.reporting.tables import TITLES, is_mean
 from cmc.runs.folder import LABEL_FREE, SCORES
-from cmc.utils.atomic import replacing
+from cmc.utils.atomic import atomic_write
 from cmc.utils.progress import Step
 
 if TYPE_CHECKING:
@@ -201,6 +201,6 @@ def _remove_earlier(folder: Path, present: Set[str]) -> None:
 
 def _save(figure: Figure, path: Path) -> None:
     for ending, setting in _FORMATS.items():
-        with replacing(path.with_name(path.name + ending)) as unfinished:
+        with atomic_write(path.with_name(path.name + ending)) as unfinished:
             figure.savefig(unfinished, **setting)
         figure.set_layout_engine("none")  # the first has laid it out

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from cmc.errors import UserError
 from cmc.runs.folder import LABEL_FREE, SCORES, read_yaml
-from cmc.utils.safe_read import parse_json, refusing, text_array
+from cmc.utils.safe_read import parse_json, read_errors, text_array
 
 if TYPE_CHECKING:
     import numpy as np
@@ -153,7 +153,7 @@ def read_run(folder: Path) -> Run:
     path = folder / "metrics.json"
     if not path.exists():
         raise UserError("no metrics.json: the run has not finished")
-    with refusing("metrics.json cannot be read", path):
+    with read_errors("metrics.json cannot be read", path):
         report, written = parse_json(path), path.stat().st_mtime
     _check(report)
     return Run(folder, report, read_config(folder / "config.yaml"), written)
@@ -240,7 +240,7 @@ def read_assignments(path: Path) -> Assignments | None:
 
     if not path.exists():
         return None
-    with refusing(f"{path.name} cannot be read", path):
+    with read_errors(f"{path.name} cannot be read", path):
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.reader(file)
             columns = dict(zip(next(reader), zip(*reader, strict=True), strict=True))

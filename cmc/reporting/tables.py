@@ -12,7 +12,7 @@ from typing import Any
 from cmc.reporting.rows import Row, shown
 from cmc.reporting.runs import Run
 from cmc.runs.folder import LABEL_FREE, SCORES
-from cmc.utils.atomic import replacing
+from cmc.utils.atomic import atomic_write
 
 ENOUGH = 5  # runs for a mean; fewer are listed one by one
 BEST = (*SCORES, *(f"holdout_{name}" for name in SCORES))  # figures of which the best mean is set in bold
@@ -174,7 +174,7 @@ def _record(row: Row, run: Run, figures: Iterable[str], keys: Iterable[str]) -> 
 
 def write_csv(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     """Write records, whose keys are the columns."""
-    with replacing(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(records[0]))
         writer.writeheader()
         writer.writerows(records)
@@ -185,5 +185,5 @@ def write_tables(rows: Sequence[Row], out: Path) -> None:
     write_csv(out / "runs.csv", run_records(rows))
     write_csv(out / "table.csv", table_records(rows))
     for name, text in (("table.md", markdown(rows)), ("table.tex", latex(rows))):
-        with replacing(out / name) as path:
+        with atomic_write(out / name) as path:
             path.write_text(text, encoding="utf-8")

@@ -18,7 +18,7 @@ from cmc.reporting.figures import GROUPS
 from cmc.reporting.rows import Row
 from cmc.reporting.runs import Run
 from cmc.reporting.tables import BEST, ENOUGH, TITLES, best, cell, is_mean, present
-from cmc.utils.atomic import replacing
+from cmc.utils.atomic import atomic_write
 from cmc.utils.progress import Step
 
 BUDGET = 25_000_000  # characters of the runs' details; plotly.js adds 5 million
@@ -78,7 +78,7 @@ def write_page(
         plotly=encode(plotly),
         script=script,
     )
-    with replacing(path) as unfinished:
+    with atomic_write(path) as unfinished:
         unfinished.write_text(page, encoding="utf-8")
     return lines
 

@@ -20,7 +20,7 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from cmc.errors import UserError
 from cmc.runs.folder import LAST, PREVIOUS, has_checkpoint
-from cmc.utils.atomic import replacing, to_disk
+from cmc.utils.atomic import atomic_write, to_disk
 
 log = logging.getLogger(__name__)
 _MARK = b"cmc crc32 "
@@ -49,7 +49,7 @@ def write(checkpoint: dict[str, Any], path: Path) -> None:
     Raises:
         OSError: the disk is full; what was there stands.
     """
-    with replacing(path) as unfinished:
+    with atomic_write(path) as unfinished:
         try:
             with unfinished.open("wb") as file:
                 torch.save(checkpoint, file)
@@ -59,7 +59,7 @@ def write(checkpoint: dict[str, Any], path: Path) -> None:
         seal(unfinished)
         to_disk(unfinished)
         if path.exists():
-            with replacing(path.with_name(PREVIOUS.name)) as second_name:
+            with atomic_write(path.with_name(PREVIOUS.name)) as second_name:
                 _link(path, second_name)
 
 
@@ -74,7 +74,7 @@ def _link(path: Path, second_name: Path) -> None:
 
 def double(run: Path) -> None:
     """Make ``previous.ckpt`` the same as ``last.ckpt``: a finished run then has its model twice."""
-    with replacing(run / PREVIOUS) as unfinished:
+    with atomic_write(run / PREVIOUS) as unfinished:
         shutil.copyfile(run / LAST, unfinished)
 
 
@@ -158,5 +158,5 @@ def _read(path: Path) -> dict[str, Any] | str:
 
 def restore(run: Path) -> None:
     """Put the checkpoint before the last in the place of one that cannot be read."""
-    with replacing(run / LAST) as unfinished:
+    with atomic_write(run / LAST) as unfinished:
         shutil.copyfile(run / PREVIOUS, unfinished)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from cmc.errors import UserError
-from cmc.utils.atomic import replacing
-from cmc.utils.safe_read import parse_json, parse_yaml, refusing
+from cmc.utils.atomic import atomic_write
+from cmc.utils.safe_read import parse_json, parse_yaml, read_errors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +56,7 @@ def has_checkpoint(run: Path) -> bool:
     return (run / LAST).is_file() or (run / PREVIOUS).is_file()
 
 
-def onward(run: Path) -> str:
+def how_to_resume(run: Path) -> str:
     """How to go on with a run that stopped."""
     if has_checkpoint(run):
         return f"go on with: python -m cmc.run resume={run}"
@@ -93,7 +93,7 @@ def read_yaml(path: Path, interpolations: bool = False, what: str | None = None)
     Raises:
         UserError: it holds either, is too large, or cannot be read.
     """
-    with refusing(what or f"{path}: cannot be read; damaged?", path):
+    with read_errors(what or f"{path}: cannot be read; damaged?", path):
         if path.stat().st_size > _LARGEST:
             raise UserError(f"{path}: more than {_LARGEST} bytes are no configuration of a run")
         config, text = parse_yaml(path), path.read_text(encoding="utf-8")
@@ -110,7 +110,7 @@ def read_report(run: Path) -> dict[str, Any]:
     """
     path = run / "metrics.json"
     damaged = f"{path}: damaged, or written by another version of CMC; train again"
-    with refusing(damaged, path):
+    with read_errors(damaged, path):
         report = parse_json(path)
         widths, n_clusters = report["features"]["dims"].values(), report["n_clusters"]
         whole = all(isinstance(number, int) and number > 0 for number in (*widths, n_clusters))
@@ -136,7 +136,7 @@ def read_files(run: Path) -> dict[str, bytes]:
 def write_files(run: Path, files: Mapping[str, bytes]) -> None:
     """Make a run folder of what `read_files` gave."""
     for name, content in files.items():
-        with replacing(run / name) as path:
+        with atomic_write(run / name) as path:
             path.write_bytes(content)
 
 
@@ -165,7 +165,7 @@ def _table(path: Path) -> NDArray[np.int64]:
     """Indices and clusters, N x 2."""
     import numpy as np
 
-    with refusing(f"{path}: cannot be read; damaged? train again", path), path.open(newline="") as file:
+    with read_errors(f"{path}: cannot be read; damaged? train again", path), path.open(newline="") as file:
         rows = np.array([row[:2] for row in list(csv.reader(file))[1:]], dtype=np.int64)
         if rows.ndim != 2 or rows.shape[1] != 2 or rows.min() < 0:
             raise ValueError("an index and a cluster, both from 0, are wanted in each row")
@@ -175,7 +175,7 @@ def _table(path: Path) -> NDArray[np.int64]:
 def _embeddings(path: Path) -> NDArray[np.float32]:
     import numpy as np
 
-    with refusing(f"{path}: cannot be read; damaged? train again", path):
+    with read_errors(f"{path}: cannot be read; damaged? train again", path):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if array.ndim != 2 or array.dtype != np.float32:
             raise ValueError(f"{array.ndim}-d {array.dtype} in the place of 2-d float32")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cmc.errors import UserError
-from cmc.utils.atomic import replacing
+from cmc.utils.atomic import atomic_write
 
 Columns = Mapping[str, Sequence[Any]]  # of one length
 Append = Callable[[Columns], None]
@@ -53,7 +53,7 @@ def table(path: Path) -> Iterator[Append]:
     Args:
         path: ends in ``.csv`` or ``.parquet``; takes its place when the block ends well.
     """
-    with replacing(path) as unfinished, (_parquet if path.suffix == ".parquet" else _csv)(unfinished) as append:
+    with atomic_write(path) as unfinished, (_parquet if path.suffix == ".parquet" else _csv)(unfinished) as append:
         yield append
 
 

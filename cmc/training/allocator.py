@@ -13,7 +13,7 @@ _OWN_CHOICES = ("GLIBC_TUNABLES", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHO
 
 
 @contextmanager
-def reuse() -> Iterator[None]:
+def keep_freed_memory() -> Iterator[None]:
     """Keep freed memory within, and give it back to the system at the end; on Linux with glibc, else nothing.
 
     By default glibc gives large blocks back at once, and the system must clear their pages anew in every step: a fifth

@@ -23,16 +23,16 @@ from rich.console import Console
 from cmc.config.schema import shorten
 from cmc.config.trust import check_run
 from cmc.data.module import DataModule
-from cmc.distributed import first_process
+from cmc.distributed import is_rank_zero
 from cmc.distributed.strategy import Processes, quiet
 from cmc.errors import Diverged, Interrupted, Preempted, UserError
 from cmc.methods.base import Method
 from cmc.nn.precision import resolve
 from cmc.runs.checkpoint import find, restore
-from cmc.runs.folder import LAST, PREVIOUS, has_checkpoint, onward, read_config
+from cmc.runs.folder import LAST, PREVIOUS, has_checkpoint, how_to_resume, read_config
 from cmc.runs.summary import show
-from cmc.training.allocator import reuse
-from cmc.utils.atomic import FULL, replacing
+from cmc.training.allocator import keep_freed_memory
+from cmc.utils.atomic import FULL, atomic_write
 from cmc.utils.signals import StoppedAtOnce
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def fit(
     quiet()
     run = Path(folder)
     checkpoint = None
-    first = first_process()
+    first = is_rank_zero()
     if config.resume:
         config, checkpoint = _resumed(run, overrides or [], config)
         if first:
@@ -105,7 +105,7 @@ def fit(
         default_root_dir=str(run),
         **LOOP,
     )
-    with _ending(run, method), reuse():
+    with _ending(run, method), keep_freed_memory():
         if first:
             _write_config(config, run)
         log.info("run folder: %s", run)
@@ -128,17 +128,17 @@ def _ending(run: Path, method: Method) -> Iterator[None]:
     try:
         yield
     except StoppedAtOnce as stop:
-        raise Preempted(f"{stop}; {onward(run)}") from None
+        raise Preempted(f"{stop}; {how_to_resume(run)}") from None
     except Interrupted as stop:
-        raise type(stop)(f"{stop}; {onward(run)}") from None
+        raise type(stop)(f"{stop}; {how_to_resume(run)}") from None
     except SystemExit:  # what Lightning makes of a Ctrl-C that `Checkpoints` has not caught
-        raise Interrupted(f"stopped at once; {onward(run)}") from None
+        raise Interrupted(f"stopped at once; {how_to_resume(run)}") from None
     except Diverged as error:
         raise Diverged(f"{error}; {_after_divergence(run, method)}") from None
     except OSError as error:
         if error.errno not in FULL:
             raise
-        raise UserError(f"{error.filename or run}: {error.strerror}; make room, and {onward(run)}") from None
+        raise UserError(f"{error.filename or run}: {error.strerror}; make room, and {how_to_resume(run)}") from None
 
 
 def _trainer(config: DictConfig, **settings: Any) -> Trainer:
@@ -196,7 +196,7 @@ def _resumed(run: Path, overrides: list[str], given: DictConfig) -> tuple[DictCo
     config = read_config(run)
     check_run(str(run / "config.yaml"), OmegaConf.to_container(config), given.get("trust") or ())  # type: ignore[arg-type]
     path = find(run).path
-    if path == run / PREVIOUS and first_process():
+    if path == run / PREVIOUS and is_rank_zero():
         restore(run)
     for moved in (o for o in overrides if o.startswith("data.root=")):
         OmegaConf.update(config, "data.root", moved.partition("=")[2])
@@ -216,5 +216,5 @@ def _clip_from_here(config: DictConfig, longest: float | None) -> None:
 
 
 def _write_config(config: DictConfig, run: Path) -> None:
-    with replacing(run / "config.yaml") as path:
+    with atomic_write(run / "config.yaml") as path:
         OmegaConf.save(config, path, resolve=True)

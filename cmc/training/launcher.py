@@ -24,7 +24,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from cmc.errors import Failed, Interrupted, Preempted, UserError
-from cmc.runs.folder import onward
+from cmc.runs.folder import how_to_resume
 from cmc.utils.signals import PREEMPTION
 
 REQUEST = "launch.json"
@@ -200,13 +200,15 @@ def _judge(run: Path, codes: list[int], endings: Mapping[int, Mapping[str, str]]
             name = signal.Signals(-code).name
             if -code in asked:  # before the process could listen
                 _tidy(run, len(codes))
-                raise Preempted(f"stopped at once ({name}); {onward(run)}")
-            raise Failed(f"rank {rank} was killed ({name}); the other processes were ended; {onward(run)}")
+                raise Preempted(f"stopped at once ({name}); {how_to_resume(run)}")
+            raise Failed(f"rank {rank} was killed ({name}); the other processes were ended; {how_to_resume(run)}")
     for rank, told in endings.items():
-        raise Failed(f"rank {rank} failed: {told['line']}; {run / 'run.log'} has more; {onward(run)}")
+        raise Failed(f"rank {rank} failed: {told['line']}; {run / 'run.log'} has more; {how_to_resume(run)}")
     if any(codes):
         rank = next(rank for rank, code in enumerate(codes) if code)
-        raise Failed(f"rank {rank} ended with status {codes[rank]}; see {run / f'rank{rank}.log'}; {onward(run)}")
+        raise Failed(
+            f"rank {rank} ended with status {codes[rank]}; see {run / f'rank{rank}.log'}; {how_to_resume(run)}"
+        )
     _tidy(run, len(codes))
 
 

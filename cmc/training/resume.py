@@ -41,7 +41,7 @@ def interrupted(outputs: Path, name: str, config: DictConfig) -> Path | None:
     return None
 
 
-def taken_up(
+def resume_or_begin(
     config: DictConfig, folder: Path, overrides: list[str]
 ) -> tuple[DictConfig, list[str], dict[str, Any] | None]:
     """How to begin, or go on with, the run that belongs into a folder.

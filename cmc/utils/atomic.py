@@ -12,7 +12,7 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # there is no room 
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a path to write to; it takes the place of ``path`` when the block ends well, and is removed otherwise.
 
     Raises:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 
-def taken() -> dict[str, Any]:
+def get_state() -> dict[str, Any]:
     """The states of PyTorch's, NumPy's and Python's global generators; ``cuda`` is None without such a device."""
     kind, words, *rest = np.random.get_state()  # noqa: NPY002 - the global one, which a method may use
     return {
@@ -21,8 +21,8 @@ def taken() -> dict[str, Any]:
     }
 
 
-def put_back(states: Mapping[str, Any]) -> None:
-    """Go on from what `taken` gave; of older checkpoints, which lack some, from what they have."""
+def set_state(states: Mapping[str, Any]) -> None:
+    """Go on from what `get_state` gave; of older checkpoints, which lack some, from what they have."""
     torch.set_rng_state(states["cpu"])
     if torch.cuda.is_available() and states["cuda"] is not None:
         torch.cuda.set_rng_state(states["cuda"])

@@ -24,19 +24,19 @@ _OBJECTS = re.compile("Object arrays cannot be loaded|Python objects in dtype")
 
 @contextmanager
 def reading(where: str | Path, form: str, advice: str = AGAIN) -> Iterator[None]:
-    """`refusing` for a file of data.
+    """`read_errors` for a file of data.
 
     Args:
         where: The file, and where known the array in it; opens the line.
         form: What it was read as, with its article.
         advice: What to do about a damaged one.
     """
-    with refusing(f"{where}: cannot be read as {form}; cut short or damaged? {advice}", where):
+    with read_errors(f"{where}: cannot be read as {form}; cut short or damaged? {advice}", where):
         yield
 
 
 @contextmanager
-def refusing(what: str, where: str | Path) -> Iterator[None]:
+def read_errors(what: str, where: str | Path) -> Iterator[None]:
     """Turn whatever is raised on a damaged file into one line; with no more memory than `cmc.utils.memory.limit`.
 
     Args:
@@ -81,7 +81,7 @@ def parse_json(path: Path) -> dict[str, Any]:
     """The mapping that a JSON file holds.
 
     Raises:
-        ValueError, OSError, RecursionError: it cannot be read, or holds none; to be told by `refusing`.
+        ValueError, OSError, RecursionError: it cannot be read, or holds none; to be told by `read_errors`.
     """
     found = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(found, dict):
@@ -93,7 +93,7 @@ def parse_yaml(path: Path) -> DictConfig | ListConfig:
     """What a yaml file holds; a few bytes of aliases may stand for gigabytes, and no file of ours has any.
 
     Raises:
-        ValueError, OSError, YAMLError, OmegaConfBaseException, RecursionError: it cannot be read; see `refusing`.
+        ValueError, OSError, YAMLError, OmegaConfBaseException, RecursionError: it cannot be read; see `read_errors`.
     """
     import io
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
+from cmc.config import requirements
 from cmc.config.requirements import check_figures, check_loggers
-from cmc.config.schema import requirements as preflight
 from cmc.errors import UserError
 
 CSV = {"csv": {}}
@@ -15,7 +15,7 @@ CSV = {"csv": {}}
 @pytest.mark.parametrize("name", ["tensorboard", "mlflow"])
 def test_an_extra_that_is_missing_is_named(monkeypatch, name):
     there = importlib.util.find_spec
-    monkeypatch.setattr(preflight, "find_spec", lambda package: None if package == name else there(package))
+    monkeypatch.setattr(requirements, "find_spec", lambda package: None if package == name else there(package))
     with pytest.raises(UserError, match=rf"^logger={name}: {name} is not installed; pip install 'cmc\[{name}\]'$"):
         check_loggers({**CSV, name: {}})
     check_loggers(CSV)
@@ -35,7 +35,7 @@ def test_a_mode_is_one_of_wandbs():
 
 def test_umap_that_is_missing_is_named(monkeypatch):
     check_figures({"projection": "umap"})
-    monkeypatch.setattr(preflight, "find_spec", lambda package: None)
+    monkeypatch.setattr(requirements, "find_spec", lambda package: None)
     with pytest.raises(UserError, match=r"^callbacks\.figures\.projection: umap .*cmc\[umap\]', or give tsne"):
         check_figures({"projection": "umap"})
     check_figures({"projection": "tsne"})

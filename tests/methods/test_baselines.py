@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from cmc.cli import message as told
 from cmc.data.loader import Batch
 from cmc.errors import UserError
-from cmc.methods.baselines.sklearn import base as baseline
+from cmc.methods.baselines import base as baseline
 from cmc.runs.folder import read_history
 from cmc.training.fit import train
 from tests.methods.toy import passes

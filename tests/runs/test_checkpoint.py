@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from cmc.errors import UserError
+from cmc.runs import checkpoint
 from cmc.runs.checkpoint import check_sums, double, find, write
-from cmc.runs.folder import LAST, PREVIOUS, checkpoint
-from cmc.utils.rng import put_back, taken
+from cmc.runs.folder import LAST, PREVIOUS
+from cmc.utils.rng import get_state, set_state
 
 
 def content(number):
@@ -118,8 +119,8 @@ def test_the_states_of_all_generators_pass_through_a_checkpoint(tmp_path):
         return torch.rand(3).tolist(), np.random.rand(3).tolist(), np.random.randn(), random.random()  # noqa: NPY002
 
     draw()
-    write({"state_dict": {}, "random_state": taken()}, tmp_path / LAST)
+    write({"state_dict": {}, "random_state": get_state()}, tmp_path / LAST)
     expected = draw()
-    put_back(find(tmp_path).content["random_state"])
+    set_state(find(tmp_path).content["random_state"])
     assert draw() == expected
-    put_back({"cpu": torch.get_rng_state(), "cuda": None})
+    set_state({"cpu": torch.get_rng_state(), "cuda": None})

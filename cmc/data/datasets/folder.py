@@ -16,7 +16,7 @@ from cmc.data.modalities import Modalities
 from cmc.data.preparation.distribution import Distribution
 from cmc.data.preparation.feature_store import is_finished
 from cmc.data.preparation.selection import Selection, select
-from cmc.distributed import first_process
+from cmc.distributed import is_rank_zero
 from cmc.errors import UserError
 
 _IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
@@ -41,7 +41,7 @@ class Folder(Raw):
         Raises:
             UserError: no folder given, what is wrong in it, or features made with other settings.
         """
-        while not first_process() and not is_finished(self.root):
+        while not is_rank_zero() and not is_finished(self.root):
             time.sleep(1)
         if not is_finished(self.root):
             from cmc.utils.progress import bars

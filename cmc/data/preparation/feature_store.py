@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from cmc.data.modalities import Modalities
 from cmc.data.preparation.extraction import Modality
 from cmc.errors import UserError
-from cmc.utils.atomic import replacing, reserve
-from cmc.utils.safe_read import parse_json, refusing
+from cmc.utils.atomic import atomic_write, reserve
+from cmc.utils.safe_read import parse_json, read_errors
 
 FORMAT = 1
 _META, _PROGRESS = "meta.json", "progress.json"
@@ -49,7 +49,7 @@ def read_meta(folder: Path) -> dict[str, Any]:
     if not is_finished(folder):
         raise UserError(f"{folder}: its preparation has not come to its end; run the same cmc.prepare again to go on")
     damaged = f"{folder / _META}: damaged; delete the folder and run cmc.prepare again"
-    with refusing(damaged, folder / _META):
+    with read_errors(damaged, folder / _META):
         meta = parse_json(folder / _META)
         known = meta["format"]
     if known != FORMAT:
@@ -98,7 +98,7 @@ def read_store(folder: Path) -> Modalities:
 def _mapped(path: Path) -> NDArray[Any]:
     if not os.path.isfile(path):  # where Path.is_file raises: a name that is too long
         raise UserError(f"{path}: missing, though meta.json names it; delete the folder, run cmc.prepare again")
-    with refusing(f"{path}: cut short or damaged; delete the folder, run cmc.prepare again", path):
+    with read_errors(f"{path}: cut short or damaged; delete the folder, run cmc.prepare again", path):
         return np.lib.format.open_memmap(path, mode="r")
 
 
@@ -144,7 +144,7 @@ def write_store(
     for name in made:
         _finish(folder, name, keep, len(names))
     if labels is not None:
-        with replacing(folder / "labels.npy") as path:
+        with atomic_write(folder / "labels.npy") as path:
             np.save(path, labels[keep])
     left_out = {**unusable, **{names[row]: reason for row, reason in sorted(skipped.items())}}
     _write_text(folder, [names[i] for i in keep.tolist()], left_out)
@@ -159,7 +159,7 @@ def write_store(
         "sources": [entry for group in (files, *(m.paths for m in made.values())) for entry in _sources(group)],
         "cmc": version("cmc"),
     }
-    with replacing(folder / _META) as path:
+    with atomic_write(folder / _META) as path:
         path.write_text(json.dumps(meta, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / _PROGRESS).unlink(missing_ok=True)
     return meta
@@ -188,7 +188,7 @@ def _begun(folder: Path, request: str) -> dict[str, dict[str, Any]]:
         if any(not path.name.startswith(_PROGRESS) for path in folder.iterdir()):
             raise UserError(f"{folder}: is not empty; give another data.root for the feature folder")
         return {}
-    with refusing(f"{folder / _PROGRESS}: damaged; delete the folder and prepare anew", folder / _PROGRESS):
+    with read_errors(f"{folder / _PROGRESS}: damaged; delete the folder and prepare anew", folder / _PROGRESS):
         state = parse_json(folder / _PROGRESS)
         begun, done = state["request"], {name: _checked(each) for name, each in state["done"].items()}
     if begun != request:
@@ -225,7 +225,7 @@ def _fill(
     if not begun:
         np.lib.format.open_memmap(unfinished, mode="w+", dtype=modality.dtype, shape=(n, modality.width))
         reserve(unfinished)
-    with refusing(f"{unfinished}: cut short or damaged; delete the folder and prepare anew", unfinished):
+    with read_errors(f"{unfinished}: cut short or damaged; delete the folder and prepare anew", unfinished):
         array = np.lib.format.open_memmap(unfinished, mode="r+")
     written = 0
     for step in range(modality.steps):
@@ -244,7 +244,7 @@ def _fill(
 
 
 def _save_progress(folder: Path, request: str, done: Mapping[str, Any]) -> None:
-    with replacing(folder / _PROGRESS) as path:
+    with atomic_write(folder / _PROGRESS) as path:
         path.write_text(json.dumps({"request": request, "done": done}))
 
 
@@ -255,7 +255,7 @@ def _finish(folder: Path, name: str, keep: NDArray[Any], n: int) -> None:
         return
     if len(keep) < n:
         whole = np.lib.format.open_memmap(unfinished, mode="r")
-        with replacing(final) as path:
+        with atomic_write(final) as path:
             kept = np.lib.format.open_memmap(path, mode="w+", dtype=whole.dtype, shape=(len(keep), whole.shape[1]))
             reserve(path)
             step = max(1, _COPIED // (whole.itemsize * whole.shape[1]))
@@ -268,10 +268,10 @@ def _finish(folder: Path, name: str, keep: NDArray[Any], n: int) -> None:
 
 
 def _write_text(folder: Path, names: Sequence[str], left_out: Mapping[str, str]) -> None:
-    with replacing(folder / "names.txt") as path:
+    with atomic_write(folder / "names.txt") as path:
         path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     if left_out:
-        with replacing(folder / "skipped.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
+        with atomic_write(folder / "skipped.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([("name", "reason"), *left_out.items()])
 
 

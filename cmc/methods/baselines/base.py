@@ -89,7 +89,7 @@ class Baseline(Method):
         """Fit all samples."""
         parts, n_samples = [], 0
         for batch in batches:
-            part = distributed.gather(self.rows(batch))
+            part = distributed.all_gather_rows(self.rows(batch))
             n_samples += len(part)
             if distributed.rank() == 0:
                 parts.append(part.cpu())
@@ -98,7 +98,7 @@ class Baseline(Method):
             with one_thread(), _warnings_in_the_log():
                 self.reached.fill_(self.fit(torch.cat(parts)))
         for name, buffer in self.named_buffers():
-            setattr(self, name, distributed.from_first(buffer))
+            setattr(self, name, distributed.broadcast(buffer))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """No terms."""
