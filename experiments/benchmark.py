@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from cmc.estimator.compose import composed
+from cmc.estimator.compose import compose_config
 from cmc.functional.kmeans import kmeans_centres
 from cmc.training.fit import fit
 from experiments import naive
@@ -102,7 +102,7 @@ def ours(case: Case, device: torch.device, **settings: Any) -> tuple[float, floa
     """Seconds of an epoch, phases mixed as the recipe has them, and the share of it that steps take, in a whole run."""
     accelerator = {"trainer__accelerator": "gpu" if device.type == "cuda" else "cpu"}
     watch = {"callbacks__stopwatch": {"_target_": "experiments.stopwatch.Stopwatch"}}
-    config = composed(case.method, case.data | case.settings | LEAN | accelerator | watch | settings, "synthetic")
+    config = compose_config(case.method, case.data | case.settings | LEAN | accelerator | watch | settings, "synthetic")
     with tempfile.TemporaryDirectory() as folder:
         fit(config, folder)
     seconds = share = 0.0
@@ -201,7 +201,7 @@ def whole(path: str) -> dict[str, Any]:
     before = naive_seconds()
     with tempfile.TemporaryDirectory() as folder, parts_timed() as parts:
         began = time.perf_counter()
-        report = fit(composed("cmmc", settings | watch, "files"), folder)
+        report = fit(compose_config("cmmc", settings | watch, "files"), folder)
         seconds = time.perf_counter() - began
     stepping = sum(steps for _, _, steps in Stopwatch.latest.epochs)
     epoch = statistics.mean((before, naive_seconds()))

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from typing import Any
 from unittest.mock import patch
 
-from cmc.estimator.compose import composed
+from cmc.estimator.compose import compose_config
 from cmc.training.fit import fit
 from experiments.benchmark_table import LEAN, keep
 from experiments.naive import scikit_learns_centres
@@ -31,7 +31,7 @@ def accuracy(method: str, name: str, settings: dict[str, Any], seeds: int) -> li
     scores = []
     for seed in range(seeds):
         given = LEAN | {"trainer__accelerator": "cpu"} | (SHORT if method == "cmmc" else {}) | settings
-        config = composed(method, given, "digits")
+        config = compose_config(method, given, "digits")
         config.seed = seed
         replaced = patch(*WITHOUT[name]) if name in WITHOUT else nullcontext()
         with tempfile.TemporaryDirectory() as folder, replaced:

@@ -41,7 +41,7 @@ def finding(run: Path) -> Finding:
     data.load()
     method = instantiate(config.method, dims=data.dims, n_clusters=data.n_clusters)
     method.load_state_dict(torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"])
-    names = method.names[int(method.chosen)]
+    names = method.permutations[int(method.kept)]
     with method.evaluating():
         matched = torch.cat([method.assign_each(batch) for batch in data.pass_over()], 1)
     own = torch.stack([p[:, name.argsort()] for p, name in zip(matched, names, strict=True)])

@@ -100,7 +100,7 @@ class Results(Callback):
         labels, rows = (data.held_labels, data.held_rows) if held else (data.labels, data.rows)
         tally = Tally(method, data.n_classes, data.spaced)
         n = len(rows) if rows is not None else data.n_samples
-        first, done = distributed.rank() == 0, 0
+        first, done = distributed.is_rank_zero(), 0
         written = table(folder / f"assignments{suffix}.csv") if first else nullcontext(_nowhere)
         drawn = _array(folder / f"embeddings{suffix}.npy") if first and self._embeddings else nullcontext(_nowhere)
         with written as append, drawn as append_block, method.evaluating():

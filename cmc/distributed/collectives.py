@@ -30,6 +30,8 @@ def rank() -> int:
 
 def is_rank_zero() -> bool:
     """Whether this process writes the run folder; known before the processes have met."""
+    if _is_on():
+        return rank() == 0
     known = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
     return int(os.environ.get("NODE_RANK", 0)) == 0 and not int(
         next((os.environ[k] for k in known if k in os.environ), 0)

@@ -21,7 +21,7 @@ from cmc.data.datasets.arrays import Arrays
 from cmc.data.formats import Found
 from cmc.data.modalities import Modalities
 from cmc.errors import UserError
-from cmc.estimator.compose import composed, differing
+from cmc.estimator.compose import changed_settings, compose_config
 from cmc.estimator.isolation import as_value_errors, undisturbed
 from cmc.estimator.validation import to_assign, to_fit
 from cmc.functional.contingency import contingency_table
@@ -140,7 +140,7 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
                 raise UserError("n_clusters: not given; say how many clusters to look for")
             n_clusters = len(np.unique(np.asarray(y)))
         given = {"data__n_clusters": n_clusters, "max_phase_epochs": self.max_phase_epochs, **self._settings()}
-        config = composed(self.method, {"evaluate_every": 0, **given})
+        config = compose_config(self.method, {"evaluate_every": 0, **given})
         config.seed = _seed(self.random_state)
         config.callbacks.pop("figures", None)
         if not self.verbose:
@@ -222,7 +222,7 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
             config = read_config(run := finished(folder))
             plain = OmegaConf.to_container(config)
             check_run(str(run / "config.yaml"), plain, trust, _TAKEN_OVER)  # type: ignore[arg-type]
-            model = cls(config.names.method, random_state=config.seed, **differing(config))
+            model = cls(config.names.method, random_state=config.seed, **changed_settings(config))
             model._take(run, trust)
             model.n_clusters, model.widths = model._trained.method.n_clusters, list(model._trained.dims.values())
             model.n_features_in_ = sum(model.widths)

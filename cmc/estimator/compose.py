@@ -20,7 +20,7 @@ _TOP = (*GROUPS, "evaluate_every", "max_phase_epochs")  # a keyword that begins 
 _CHOICES = ("trainer", "logger", "callbacks", "features")
 
 
-def composed(method: str, settings: Mapping[str, Any], data: str = "_arrays") -> DictConfig:
+def compose_config(method: str, settings: Mapping[str, Any], data: str = "_arrays") -> DictConfig:
     """What ``python -m cmc.run`` would compose, checked.
 
     Args:
@@ -45,9 +45,9 @@ def composed(method: str, settings: Mapping[str, Any], data: str = "_arrays") ->
     return config
 
 
-def differing(config: DictConfig) -> dict[str, Any]:
+def changed_settings(config: DictConfig) -> dict[str, Any]:
     """The settings, as keywords, in which a run's configuration differs from the shipped one of its method."""
-    shipped = composed(config.names.method, {})
+    shipped = compose_config(config.names.method, {})
     shipped.seed = config.seed
     settings: dict[str, Any] = {}
     for literal in (True, False):  # what is taken over from elsewhere in the yaml comes after that

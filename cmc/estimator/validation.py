@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, validate_data
 
+from cmc.data.formats.arrays import NamedArrays
 from cmc.errors import UserError
 
-Arrays = dict[str, NDArray[Any]]
 
-
-def to_fit(estimator: Any, X: Any) -> Arrays:
+def to_fit(estimator: Any, X: Any) -> NamedArrays:
     """The modalities of X by name, for an estimator that is to be fitted; sets its ``n_features_in_``.
 
     Raises:
@@ -30,7 +29,7 @@ def to_fit(estimator: Any, X: Any) -> Arrays:
     return features
 
 
-def to_assign(estimator: Any, X: Any, dims: Mapping[str, int]) -> Arrays:
+def to_assign(estimator: Any, X: Any, dims: Mapping[str, int]) -> NamedArrays:
     """The modalities of X by name, for a fitted estimator; those that are missing are left out.
 
     Raises:
@@ -80,6 +79,6 @@ def _widths(given: Sequence[int] | None, n_features: int) -> list[int]:
     return widths
 
 
-def _cut(X: NDArray[Any], names: Sequence[str], widths: Sequence[int]) -> Arrays:
+def _cut(X: NDArray[Any], names: Sequence[str], widths: Sequence[int]) -> NamedArrays:
     parts = np.split(X, np.cumsum(widths)[:-1], axis=1)
     return dict(zip(names, parts, strict=True))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cmc.data import formats
 from cmc.data.datasets.files import Files, located, read_folder
-from cmc.data.formats.arrays import LABELS, SERIES, Arrays
+from cmc.data.formats.arrays import LABELS, SERIES, NamedArrays
 from cmc.data.modalities import CHECKED_AT_ONCE, Modalities, fingerprint, recode, shape_text
 from cmc.data.module import DataModule
 from cmc.errors import UserError
@@ -124,7 +124,12 @@ def _found(module: Files, dims: Mapping[str, int], missing: Sequence[str]) -> fo
 
 
 def _check_unknown(
-    path: Path, arrays: Arrays, known: list[str], dims: Mapping[str, int], missing: Sequence[str], labels: str | None
+    path: Path,
+    arrays: NamedArrays,
+    known: list[str],
+    dims: Mapping[str, int],
+    missing: Sequence[str],
+    labels: str | None,
 ) -> None:
     """Where a modality is not there, a matrix of a name that the model does not know might be it."""
     absent = [name for name in dims if name not in known and name not in missing]
@@ -136,13 +141,13 @@ def _check_unknown(
         )
 
 
-def _orientation(arrays: Arrays, dims: Mapping[str, int]) -> str:
+def _orientation(arrays: NamedArrays, dims: Mapping[str, int]) -> str:
     """Tell by the widths, where they can tell."""
     fits = [all(a.ndim == 2 and a.shape[side] == dims[name] for name, a in arrays.items()) for side in (1, 0)]
     return "auto" if fits[0] == fits[1] else ("rows" if fits[0] else "columns")
 
 
-def _matched(features: Arrays, dims: Mapping[str, int], expected: list[str], told: Sequence[str]) -> Arrays:
+def _matched(features: NamedArrays, dims: Mapping[str, int], expected: list[str], told: Sequence[str]) -> NamedArrays:
     """The features by the model's names, in its order, without those to do without."""
     agreed = {name: features[name] for name in expected if name in features}
     others = [name for name in features if name not in dims]
@@ -162,7 +167,7 @@ def _matched(features: Arrays, dims: Mapping[str, int], expected: list[str], tol
     )
 
 
-def _check_shapes(features: Arrays, dims: Mapping[str, int]) -> int:
+def _check_shapes(features: NamedArrays, dims: Mapping[str, int]) -> int:
     """The number of samples."""
     rows = {}
     for name, array in features.items():
@@ -181,7 +186,7 @@ def _check_shapes(features: Arrays, dims: Mapping[str, int]) -> int:
     return n
 
 
-def _check_rows(features: Arrays) -> dict[str, int]:
+def _check_rows(features: NamedArrays) -> dict[str, int]:
     """Modality -> how many samples lack it, where any does; read in blocks."""
     lacking = dict.fromkeys(features, 0)
     n = len(next(iter(features.values())))

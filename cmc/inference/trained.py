@@ -20,7 +20,7 @@ from cmc.data.module import PASS
 from cmc.data.scaling import Scaler
 from cmc.errors import UserError
 from cmc.methods.base import Method
-from cmc.runs.checkpoint import Found, find
+from cmc.runs.checkpoint import StoredCheckpoint, find
 from cmc.runs.folder import LAST, PREVIOUS, finished, has_checkpoint, read_config, read_report
 from cmc.utils.arrays import spaced
 from cmc.utils.device import pick
@@ -143,13 +143,13 @@ def load(folder: str | Path, trust: Sequence[str] = (), device: str = "auto") ->
     return Trained(run, config, report, dims, scaler, method.eval().requires_grad_(False).to(pick(device)))
 
 
-def _checkpoint(run: Path) -> Found:
+def _checkpoint(run: Path) -> StoredCheckpoint:
     if not has_checkpoint(run):
         raise UserError(f"run: {run} has no {LAST}: there is no trained model; train again with callbacks.checkpoints")
     return find(run)
 
 
-def _check_trained(run: Path, found: Found, method: Method) -> None:
+def _check_trained(run: Path, found: StoredCheckpoint, method: Method) -> None:
     """Refuse the checkpoint before the last, where it is of an earlier epoch and no double of it."""
     if found.path == run / PREVIOUS:
         epochs, all_epochs = _epochs(found), method.schedule.n_epochs
@@ -160,7 +160,7 @@ def _check_trained(run: Path, found: Found, method: Method) -> None:
             )
 
 
-def _epochs(found: Found) -> int:
+def _epochs(found: StoredCheckpoint) -> int:
     """Epochs that had come to their end when a checkpoint was written."""
     try:
         return int(found.content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])

@@ -188,7 +188,7 @@ class CMMC(Method):
             self.require_finite("features", h)
             low, spread = column_range(h)
             centres = h.new_empty(self.n_clusters, h.shape[1])
-            if distributed.rank() == 0:
+            if distributed.is_rank_zero():
                 scaled = (h - low) / spread
                 centres = kmeans_centres(scaled, self.n_clusters, self.kmeans_restarts, self.seed)
             found.append((distributed.broadcast(low), distributed.broadcast(spread), distributed.broadcast(centres)))

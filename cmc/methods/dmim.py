@@ -108,9 +108,9 @@ class DMIM(Method):
         UserError: a value outside its range; widths that differ under ``alignment=none``.
     """
 
-    chosen: Tensor
+    kept: Tensor
     compilable = ("_terms",)
-    names: Tensor
+    permutations: Tensor
     pseudo: Tensor
     scale: Tensor
 
@@ -181,8 +181,8 @@ class DMIM(Method):
             self.networks.apply(initialise_normal)
         self.register_buffer("scale", torch.zeros(len(dims)))
         self.register_buffer("pseudo", torch.empty(restarts, len(dims), 0, dtype=torch.int16))
-        self.register_buffer("names", torch.arange(n_clusters).repeat(restarts, len(dims), 1))
-        self.register_buffer("chosen", torch.tensor(0))
+        self.register_buffer("permutations", torch.arange(n_clusters).repeat(restarts, len(dims), 1))
+        self.register_buffer("kept", torch.tensor(0))
 
     def accept(self, data: DataModule) -> None:
         """Refuse a last batch of fewer samples than clusters."""
@@ -326,9 +326,9 @@ class DMIM(Method):
             yield from (sinkhorn_labels(x, self.power) for x in log_assignments)
             return
         p = log_assignments.exp()
-        names = match_modalities(torch.einsum("ank,bnl->abkl", p, p))
-        common = sinkhorn_labels(_matched(p, names).mean(0).log(), self.power)
-        yield from (name[common] for name in names)
+        permutations = match_modalities(torch.einsum("ank,bnl->abkl", p, p))
+        common = sinkhorn_labels(_matched(p, permutations).mean(0).log(), self.power)
+        yield from (permutation[common] for permutation in permutations)
 
     def settle(self, batches: InOrder) -> None:
         """Match the modalities' clusters; keep the network whose modalities agree best on clusters of equal size."""
@@ -343,10 +343,10 @@ class DMIM(Method):
                 hard[r] += agreement_tables(p.argmax(2), k)
         soft, hard = distributed.all_reduce_sum(soft), distributed.all_reduce_sum(hard)
         self.require_finite("assignments", soft)
-        self.names = torch.stack([match_modalities(tables) for tables in soft])
+        self.permutations = torch.stack([match_modalities(tables) for tables in soft])
         measures = [agreement(tables) for tables in hard.cpu()]
         chosen = max(range(n), key=lambda r: measures[r][0] * measures[r][1])
-        self.chosen.fill_(chosen)
+        self.kept.fill_(chosen)
         self._report_collapse(hard[chosen].diagonal().diagonal(dim1=0, dim2=1))
 
     def _report_collapse(self, sizes: Tensor) -> None:
@@ -363,7 +363,7 @@ class DMIM(Method):
     def assign_each(self, batch: Batch) -> Tensor:
         """The kept network's matched p^m, M x B x K."""
         kept, network = self._kept()
-        return _matched(self._log_assignments(network, self._front(batch)).exp(), self.names[kept])
+        return _matched(self._log_assignments(network, self._front(batch)).exp(), self.permutations[kept])
 
     def assign(self, batch: Batch) -> Tensor:
         """The mean over modalities of the matched p^m, B x K; the release: the first modality's."""
@@ -383,7 +383,7 @@ class DMIM(Method):
         return list(enumerate(self.networks))  # type: ignore[arg-type]
 
     def _kept(self) -> tuple[int, BottleneckNetwork]:
-        return self._numbered()[int(self.chosen)]
+        return self._numbered()[int(self.kept)]
 
     def _check_batches(self) -> None:
         for phase in self.schedule.phases:
@@ -396,9 +396,9 @@ class DMIM(Method):
                 )
 
 
-def _matched(p: Tensor, names: Tensor) -> Tensor:
-    """Assignments of all modalities (M x B x K) with their columns in the common names (M x K)."""
-    return torch.stack([x[:, name] for x, name in zip(p, names, strict=True)])
+def _matched(p: Tensor, permutations: Tensor) -> Tensor:
+    """Assignments of all modalities (M x B x K) with their columns in common numbers (M x K)."""
+    return torch.stack([x[:, order] for x, order in zip(p, permutations, strict=True)])
 
 
 def _aligned(

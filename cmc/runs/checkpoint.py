@@ -28,7 +28,7 @@ _SEALED = len(_MARK) + 8  # bytes of a seal
 _END, _LENGTH = 22, 2  # of a zip archive without a comment: bytes of its last record, of its last field
 
 
-class Found(NamedTuple):
+class StoredCheckpoint(NamedTuple):
     """A readable checkpoint: where it lies, and what it holds (tensors stay on disk until they are used)."""
 
     path: Path
@@ -121,7 +121,7 @@ def _check_records(path: Path, sealed: bool = False) -> None:
             raise BadZipFile(f"{name} is not what was written")
 
 
-def find(run: Path) -> Found:
+def find(run: Path) -> StoredCheckpoint:
     """The newest readable checkpoint of a run: the last, or, said in the log, the one before.
 
     Raises:
@@ -133,7 +133,7 @@ def find(run: Path) -> Found:
         if not isinstance(content, str):
             if faults:
                 log.warning("%s: cannot be read, taking %s in its place (%s)", run / LAST, path.name, faults[0])
-            return Found(path, content)
+            return StoredCheckpoint(path, content)
         faults.append(f"{path.name}: {content}")
     if not has_checkpoint(run):
         raise UserError(f"{run}: has no {LAST}")

@@ -33,7 +33,7 @@ def interrupted(outputs: Path, name: str, config: DictConfig) -> Path | None:
     for folder in sorted(outputs.glob(f"*/??-??-??-{escape(name)}"), reverse=True):
         if has_checkpoint(folder) and not (folder / "metrics.json").exists():
             try:
-                wanted = differing(folder, config) is None and not is_locked(folder)
+                wanted = first_difference(folder, config) is None and not is_locked(folder)
             except (UserError, OSError):  # not to be read, or another user's
                 continue
             if wanted:
@@ -60,7 +60,7 @@ def resume_or_begin(
     config.resume = None
     if not (folder / "config.yaml").exists():
         return config, overrides, None
-    if (key := differing(folder, config)) is not None:
+    if (key := first_difference(folder, config)) is not None:
         raise UserError(f"{folder}: holds a run whose {key} differs; give another hydra.run.dir, or hydra.sweep.dir")
     if (folder / "metrics.json").exists():
         log.info("%s: finished before", folder)
@@ -75,7 +75,7 @@ def resume_or_begin(
     return config, overrides, None
 
 
-def differing(folder: Path, config: DictConfig) -> str | None:
+def first_difference(folder: Path, config: DictConfig) -> str | None:
     """The first setting in which a run folder's run is another; None where it is the same."""
     present = OmegaConf.masked_copy(config, [str(key) for key in config if key not in _TOLD])
     shorten(present)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cmc.data.formats.arrays import Arrays
+from cmc.data.formats.arrays import NamedArrays
 from cmc.data.formats.assemble import ORIENTATIONS, Found, assemble, sort_out
 from cmc.data.formats.hdf5 import read_hdf5
 from cmc.data.formats.matlab import read_mat
@@ -31,7 +31,7 @@ from cmc.data.formats.tables import read_csv_folder
 from cmc.data.modalities import Modalities
 from cmc.errors import UserError
 
-__all__ = ["FORMS", "ORIENTATIONS", "READABLE", "Arrays", "Form", "Found", "read", "read_arrays", "sort_out"]
+__all__ = ["FORMS", "ORIENTATIONS", "READABLE", "Form", "Found", "NamedArrays", "read", "read_arrays", "sort_out"]
 
 Sniffer = Callable[[Path, bytes], bool]  # (path, its first kilobyte; nothing of a folder) -> is it this form?
 
@@ -41,7 +41,7 @@ class Form(NamedTuple):
 
     name: str
     is_it: Sniffer
-    read: Callable[[Path], Arrays]
+    read: Callable[[Path], NamedArrays]
 
 
 REFUSED: tuple[tuple[Sniffer, str], ...] = (
@@ -95,7 +95,7 @@ def read(
     return assemble(path, read_arrays(path), features, labels, orientation)
 
 
-def read_arrays(path: str | Path) -> Arrays:
+def read_arrays(path: str | Path) -> NamedArrays:
     """Read every array of a file or folder by its name, in any form of ``FORMS``, without telling what it is.
 
     Returns:
@@ -118,7 +118,7 @@ def read_arrays(path: str | Path) -> Arrays:
     raise UserError(f"{path}: no form that is read, or cut short in its first bytes; what can be read: {READABLE}")
 
 
-def _of_some_size(path: Path, arrays: Arrays) -> Arrays:
+def _of_some_size(path: Path, arrays: NamedArrays) -> NamedArrays:
     """Refuse arrays of empty values, of which a file of no size may declare any number."""
     for name, array in arrays.items():
         if array.size and not array.dtype.itemsize:

@@ -18,7 +18,7 @@ from typing import IO, Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from cmc.data.formats.arrays import Arrays
+from cmc.data.formats.arrays import NamedArrays
 from cmc.errors import UserError
 from cmc.utils.safe_read import line, reading
 
@@ -27,7 +27,7 @@ _PIECE = 2**24  # bytes that are sent at once
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl.h
 
 
-def read_apart(read: Callable[[Path], Arrays], path: Path, form: str) -> Arrays:
+def read_apart(read: Callable[[Path], NamedArrays], path: Path, form: str) -> NamedArrays:
     """What a reader returns, read by a fork of this process; where the system cannot fork it is read here.
 
     Arrays come one after the other, in pieces that the fork forgets once they are sent, so that both together hold an
@@ -77,7 +77,7 @@ def _ended(pid: int, at_once: bool) -> int | str:
     return ""
 
 
-def _read_and_send(read: Callable[[Path], Arrays], path: Path, sending: int) -> NoReturn:
+def _read_and_send(read: Callable[[Path], NamedArrays], path: Path, sending: int) -> NoReturn:
     """The child's part, which ends the child."""
     try:
         _alone()
@@ -149,9 +149,9 @@ def _offset(array: np.memmap[Any, Any]) -> int:
     return int(root.offset + array.ctypes.data - root.ctypes.data)
 
 
-def _received(pipe: IO[bytes], path: Path) -> Arrays | None:
+def _received(pipe: IO[bytes], path: Path) -> NamedArrays | None:
     """The parent's part; None where the child died before the end."""
-    arrays: Arrays = {}
+    arrays: NamedArrays = {}
     while head := pipe.readline():
         said = json.loads(head)
         if "refused" in said:

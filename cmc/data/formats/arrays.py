@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cmc.utils.memory import limit
 
-Arrays = dict[str, NDArray[Any]]
+NamedArrays = dict[str, NDArray[Any]]
 
 LABELS = ("labels", "label", "Y", "y", "gt", "gnd", "truth", "truelabel", "L")
 SERIES = re.compile(r"(view|X|data|fea)_?(\d+)")

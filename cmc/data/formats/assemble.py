@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cmc.data.formats.arrays import LABELS, SERIES, Arrays, is_numeric
+from cmc.data.formats.arrays import LABELS, SERIES, NamedArrays, is_numeric
 from cmc.data.modalities import Modalities, shape_text
 from cmc.errors import UserError
 
@@ -20,7 +20,7 @@ ORIENTATIONS = ("auto", "rows", "columns")
 class Found(NamedTuple):
     """What a file holds, before `Modalities` checks it; its fields are those of `Modalities`."""
 
-    features: Arrays
+    features: NamedArrays
     labels: NDArray[Any] | None
     classes: tuple[str, ...] | None
     source: str
@@ -28,7 +28,7 @@ class Found(NamedTuple):
 
 def assemble(
     path: Path,
-    arrays: Arrays,
+    arrays: NamedArrays,
     features: Sequence[str] | None = None,
     labels: str | None = None,
     orientation: str = "auto",
@@ -39,7 +39,7 @@ def assemble(
 
 def sort_out(
     path: Path,
-    arrays: Arrays,
+    arrays: NamedArrays,
     features: Sequence[str] | None = None,
     labels: str | None = None,
     orientation: str = "auto",
@@ -64,14 +64,14 @@ def sort_out(
     return Found(_upright(matrices, transposed), codes, classes, _source(path, transposed, unused))
 
 
-def _check_there(path: Path, arrays: Arrays, key: str, name: str) -> None:
+def _check_there(path: Path, arrays: NamedArrays, key: str, name: str) -> None:
     if name not in arrays:
         close = difflib.get_close_matches(name, arrays, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise UserError(f"{path}: {key} names {name!r}, which is not in it{hint} (it holds {_held(arrays)})")
 
 
-def _held(arrays: Arrays) -> str:
+def _held(arrays: NamedArrays) -> str:
     return ", ".join(f"{name!r} {shape_text(array)}" for name, array in arrays.items()) or "nothing"
 
 
@@ -81,7 +81,7 @@ def _source(path: Path, transposed: bool, unused: list[str]) -> str:
     return f"{path} ({'; '.join(notes)})" if notes else str(path)
 
 
-def _labels(path: Path, found: Arrays) -> tuple[NDArray[Any] | None, tuple[str, ...] | None]:
+def _labels(path: Path, found: NamedArrays) -> tuple[NDArray[Any] | None, tuple[str, ...] | None]:
     """Return one label a sample, and the classes where labels are their names."""
     for name, array in found.items():
         if array.size != max(array.shape, default=0):
@@ -102,7 +102,7 @@ def _labels(path: Path, found: Arrays) -> tuple[NDArray[Any] | None, tuple[str, 
     return codes, tuple(map(str, names))
 
 
-def _features(path: Path, arrays: Arrays) -> Arrays:
+def _features(path: Path, arrays: NamedArrays) -> NamedArrays:
     """Find the modalities: a numbered series, or every matrix."""
     found = sorted((match[1], int(match[2]), name) for name in arrays if (match := SERIES.fullmatch(name)))
     series: dict[str, list[str]] = {}
@@ -123,7 +123,7 @@ def _features(path: Path, arrays: Arrays) -> Arrays:
     return _matrices(path, arrays)
 
 
-def _matrices(path: Path, arrays: Arrays) -> Arrays:
+def _matrices(path: Path, arrays: NamedArrays) -> NamedArrays:
     matrices = {name: array for name, array in arrays.items() if array.ndim == 2 and is_numeric(array)}
     if not matrices:
         raise UserError(f"{path}: no 2-d array in it (it holds {_held(arrays)}); give every modality as N x d")
@@ -136,7 +136,7 @@ def _matrices(path: Path, arrays: Arrays) -> Arrays:
     return matrices
 
 
-def _samples_are_columns(path: Path, features: Arrays, n_samples: int | None) -> bool:
+def _samples_are_columns(path: Path, features: NamedArrays, n_samples: int | None) -> bool:
     """Decide for all matrices together, by the one length that they share, with the labels where there are any."""
     shapes = [array.shape for array in features.values() if array.ndim == 2]
     rows, columns = ({shape[axis] for shape in shapes} for axis in (0, 1))
@@ -155,7 +155,7 @@ def _samples_are_columns(path: Path, features: Arrays, n_samples: int | None) ->
     return False
 
 
-def _upright(features: Arrays, transposed: bool) -> Arrays:
+def _upright(features: NamedArrays, transposed: bool) -> NamedArrays:
     """Make every modality N x d; a vector, which must have been asked for by name, is N x 1 in either case."""
     upright = {name: array.T if transposed and array.ndim == 2 else array for name, array in features.items()}
     return {name: array[:, None] if array.ndim == 1 else array for name, array in upright.items()}

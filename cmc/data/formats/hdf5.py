@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmc.data.formats.apart import read_apart
-from cmc.data.formats.arrays import Arrays, dense
+from cmc.data.formats.arrays import NamedArrays, dense
 from cmc.data.formats.heaps import check_heaps
 from cmc.data.formats.matlab import OTHER, Variable, name_variables
 from cmc.utils.memory import check_size
@@ -23,7 +23,7 @@ _CHUNK_BYTES = 2**10  # that HDF5 needs for each piece of a dataset, however sma
 _FORM = "an HDF5 file"
 
 
-def read_hdf5(path: Path) -> Arrays:
+def read_hdf5(path: Path) -> NamedArrays:
     """Read all arrays of an HDF5 file.
 
     MATLAB stores every matrix with its axes reversed; they are turned back, and named by
@@ -42,7 +42,7 @@ def read_hdf5(path: Path) -> Arrays:
     return read_apart(_read, path, _FORM)
 
 
-def _read(path: Path) -> Arrays:
+def _read(path: Path) -> NamedArrays:
     import h5py
 
     with reading(path, _FORM), h5py.File(path, "r") as file:

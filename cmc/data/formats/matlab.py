@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmc.data.formats.arrays import LABELS, SERIES, Arrays, dense, is_numeric
+from cmc.data.formats.arrays import LABELS, SERIES, NamedArrays, dense, is_numeric
 from cmc.data.formats.mat5 import Walk
 from cmc.errors import UserError
 from cmc.utils.safe_read import reading
@@ -18,7 +18,7 @@ OTHER = np.empty((1, 1), dtype=object)  # in the place of a struct, an object, a
 Variable = NDArray[Any] | list[NDArray[Any]]  # a list is a cell array, in MATLAB's linear order
 
 
-def read_mat(path: Path) -> Arrays:
+def read_mat(path: Path) -> NamedArrays:
     """Read all variables of a MATLAB file up to v7; `name_variables` says what becomes of them.
 
     Raises:
@@ -38,7 +38,7 @@ def read_mat(path: Path) -> Arrays:
         return name_variables(path, read | {name: OTHER for name in (walk.others if walk else ()) if name})
 
 
-def name_variables(path: Path, variables: Mapping[str, Variable]) -> Arrays:
+def name_variables(path: Path, variables: Mapping[str, Variable]) -> NamedArrays:
     """Give every matrix in MATLAB's variables a name.
 
     The cells of ``X`` become ``X1, X2, ...`` as in MATLAB's ``X{1}, X{2}, ...``, and so do those of any cell array that
@@ -49,7 +49,7 @@ def name_variables(path: Path, variables: Mapping[str, Variable]) -> Arrays:
     Raises:
         UserError: The cells of labels differ, or a cell has the name of another variable.
     """
-    arrays: Arrays = {}
+    arrays: NamedArrays = {}
     for name, value in variables.items():
         for own, array in _arrays(path, name, value).items():
             if own in arrays:
@@ -58,7 +58,7 @@ def name_variables(path: Path, variables: Mapping[str, Variable]) -> Arrays:
     return arrays
 
 
-def _arrays(path: Path, name: str, value: Variable) -> Arrays:
+def _arrays(path: Path, name: str, value: Variable) -> NamedArrays:
     if isinstance(value, np.ndarray):
         vector = 1 in value.shape and not SERIES.fullmatch(name)
         return {name: value.squeeze() if vector else value}

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import numpy as np
 
-from cmc.data.formats.arrays import Arrays
+from cmc.data.formats.arrays import NamedArrays
 from cmc.data.formats.sniff import files_in
 from cmc.errors import UserError
 from cmc.utils.memory import check_size
 from cmc.utils.safe_read import reading
 
 
-def read_npz(path: Path) -> Arrays:
+def read_npz(path: Path) -> NamedArrays:
     """Read all arrays of a NumPy archive.
 
     Raises:
         UserError: The archive is damaged, or holds something other than plain arrays.
     """
-    arrays: Arrays = {}
+    arrays: NamedArrays = {}
     # opened here because np.load leaves a file open that proves to be cut short
     with reading(path, "a NumPy archive"), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         check_size(str(path), sum(member.file_size for member in archive.zip.infolist()))
@@ -32,13 +32,13 @@ def read_npz(path: Path) -> Arrays:
     return arrays
 
 
-def read_npy_folder(path: Path) -> Arrays:
+def read_npy_folder(path: Path) -> NamedArrays:
     """Map all ``.npy`` files of a folder into memory, each named by its file.
 
     Raises:
         UserError: One is damaged or holds Python objects.
     """
-    arrays: Arrays = {}
+    arrays: NamedArrays = {}
     for file in files_in(path, ".npy"):
         with reading(file, "a NumPy array"):
             arrays[file.stem] = np.lib.format.open_memmap(file, mode="r")

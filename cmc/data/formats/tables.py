@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmc.data.formats.arrays import LABELS, Arrays
+from cmc.data.formats.arrays import LABELS, NamedArrays
 from cmc.data.formats.sniff import files_in
 from cmc.errors import UserError
 from cmc.utils.safe_read import reading, text_array
@@ -19,7 +19,7 @@ from cmc.utils.safe_read import reading, text_array
 _HEADINGS = {*map(str.lower, LABELS), "class", "target"}  # of a column of class names, which look like a heading
 
 
-def read_csv_folder(path: Path) -> Arrays:
+def read_csv_folder(path: Path) -> NamedArrays:
     """Read all ``.csv`` files of a folder, each named by its file; see `read_table`.
 
     Raises:

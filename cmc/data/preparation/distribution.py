@@ -15,7 +15,7 @@ from cmc.errors import UserError
 Rows = NDArray[np.int64]
 
 
-class Table(Protocol):
+class FeatureTable(Protocol):
     """Numbers of all samples in files that are read in parts, each part alone."""
 
     @property
@@ -59,10 +59,10 @@ class Distribution:
     concepts: tuple[str, ...] = ()
     labels: NDArray[np.bool_] | None = None
     n_common: int | None = None
-    tables: Mapping[str, Table] = field(default_factory=dict)
+    tables: Mapping[str, FeatureTable] = field(default_factory=dict)
     images: Callable[[int], Path] | None = None
     texts: Callable[[Rows], list[str] | list[list[str]]] | None = None
-    tags: Table | None = None
+    tags: FeatureTable | None = None
     tag_names: tuple[str, ...] = ()
     concepts_are_tags: bool = False
     unusable: Mapping[int, str] = field(default_factory=dict)

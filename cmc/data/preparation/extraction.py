@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmc.data.preparation.distribution import Distribution, Rows, Table
+from cmc.data.preparation.distribution import Distribution, FeatureTable, Rows
 from cmc.data.preparation.selection import Selection
 from cmc.errors import UserError
 
@@ -81,7 +81,7 @@ class Columns(Modality):
         drop: columns to leave out, of a single table.
     """
 
-    def __init__(self, tables: Mapping[str, Table], rows: Rows, n: int, drop: Sequence[int] = ()) -> None:
+    def __init__(self, tables: Mapping[str, FeatureTable], rows: Rows, n: int, drop: Sequence[int] = ()) -> None:
         widths = [table.width for table in tables.values()]
         starts = np.cumsum([0, *widths]).tolist()
         self._parts = [
@@ -228,7 +228,7 @@ def _image(source: Distribution, selection: Selection, extraction: Extraction) -
     return Images(model, source.images, selection.rows, extraction.batch_size)
 
 
-def _tables(source: Distribution, wanted: Sequence[str] | None) -> dict[str, Table]:
+def _tables(source: Distribution, wanted: Sequence[str] | None) -> dict[str, FeatureTable]:
     if not source.tables:
         raise UserError(f"features.image: low-level asked for, but the {source.form} has no low-level features")
     if wanted is None:

@@ -55,10 +55,10 @@ class Baseline(Method):
         if [(phase.name, phase.epochs) for phase in self.schedule.phases] != [("fit", 1)]:
             raise UserError("method.phases: a baseline has one phase, fit, of 1 epoch; leave method.phases as it is")
         one_of("input", input, ("concatenation", *dims))
-        self.chosen = None if input == "concatenation" else self.modalities.index(input)
-        self.variant = "" if self.chosen is None else input
-        self.inputs = self.modalities if self.chosen is None else (input,)
-        self.width = sum(dims.values()) if self.chosen is None else dims[input]
+        self.modality = None if input == "concatenation" else self.modalities.index(input)
+        self.variant = "" if self.modality is None else input
+        self.inputs = self.modalities if self.modality is None else (input,)
+        self.width = sum(dims.values()) if self.modality is None else dims[input]
         self.register_buffer("reached", torch.zeros((), dtype=torch.float64))
 
     @abstractmethod
@@ -83,7 +83,7 @@ class Baseline(Method):
 
     def rows(self, batch: Batch) -> Tensor:
         """What is clustered, B x D."""
-        return torch.cat(batch.modalities, 1) if self.chosen is None else batch.modalities[self.chosen]
+        return torch.cat(batch.modalities, 1) if self.modality is None else batch.modalities[self.modality]
 
     def refresh(self, phase: str, epoch: int, batches: InOrder) -> None:
         """Fit all samples."""
@@ -91,7 +91,7 @@ class Baseline(Method):
         for batch in batches:
             part = distributed.all_gather_rows(self.rows(batch))
             n_samples += len(part)
-            if distributed.rank() == 0:
+            if distributed.is_rank_zero():
                 parts.append(part.cpu())
         self.resize(n_samples)
         if parts:

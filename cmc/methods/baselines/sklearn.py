@@ -95,7 +95,7 @@ class CCA(KMeans):
         """Find the projections, then the centres of the variates."""
         x = x.double()
         found = canonical_projections(torch.split(x, self.widths, 1), self.components, self.regularization)
-        weights = torch.cat([a if self.chosen in (None, m) else torch.zeros_like(a) for m, a in enumerate(found)])
+        weights = torch.cat([a if self.modality in (None, m) else torch.zeros_like(a) for m, a in enumerate(found)])
         deviation = ((x - x.mean(0)) @ weights).std(0, correction=0)
         self.means.copy_(x.mean(0))
         self.projections.copy_(weights / torch.where(deviation > 0, deviation, 1))

@@ -26,7 +26,7 @@ def file(tmp_path):
 
 
 def varied(path):
-    """Arrays of every kind that readers return."""
+    """NamedArrays of every kind that readers return."""
     mapped = np.memmap(path, np.float32, "r", 8, (6, 4))
     return {
         "rows": np.arange(12.0).reshape(3, 4),
