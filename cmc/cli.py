@@ -1,4 +1,4 @@
-"""What the commands share: where conf/ is, and how a mistake is told: one line, exit status 2."""
+"""What the commands share: the configuration that they compose, and how they end."""
 
 from __future__ import annotations
 
@@ -7,30 +7,21 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 
-from cmc.errors import Failed, Interrupted, UserError
+from cmc.config.messages import as_ending
+from cmc.errors import Ending, Interrupted, UserError
 from cmc.training.launcher import external_rank, is_external
 from cmc.training.resume import AUTO, interrupted
 
-_ELSEWHERE = {
-    "config": "hydra.run.dir=FOLDER puts the run elsewhere",
-    "prepare": "data.root=FOLDER puts the features elsewhere",
-    "predict": "out=FILE writes elsewhere",
-    "evaluate": "out=FOLDER writes elsewhere",
-}
-_tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
-
-
-def conf_dir() -> Path:
-    """The shipped configuration: inside the package where it is installed, beside it in a checkout."""
-    package = Path(__file__).resolve().parent
-    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
+_FULL_ERROR = "HYDRA_FULL_ERROR"
+_tracebacks = os.environ.get(_FULL_ERROR) == "1"
 
 
 def register_resolvers() -> None:
@@ -97,82 +88,51 @@ def task(function: Callable[[DictConfig], object]) -> Callable[[DictConfig], obj
         except (Exception, KeyboardInterrupt) as error:
             if (end := _ending(error, _configuration())) is None:
                 raise
-            _note(end.line)
-            if _is_sweep() and not isinstance(error, Interrupted | KeyboardInterrupt):
-                raise UserError(end.line.removeprefix("error: ")) from None  # the sweep's other jobs go on
+            _note(end)
+            if _is_sweep() and not isinstance(end, Interrupted):
+                raise end from None  # the sweep's other jobs go on
             _leave(end)
 
     return told
 
 
 def command(hydra_main: Callable[[], object], name: str = "config") -> None:
-    """Run a Hydra application; turn a user's mistake into one line on standard error and exit status 2.
+    """Run a Hydra application; like ``python -m`` it finds classes in the folder that it is called from.
 
-    ``HYDRA_FULL_ERROR=1`` shows the traceback instead.
+    Where it ends early, the one line goes to standard error; ``HYDRA_FULL_ERROR=1`` shows the traceback instead.
 
     Args:
         hydra_main: the application.
         name: of its configuration in conf/.
     """
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)
     logging.raiseExceptions = False  # a log that cannot be written, on a full disk, is no more than that
-    before = os.environ.get("HYDRA_FULL_ERROR")
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them
     try:
-        hydra_main()
+        with _handed_on():
+            hydra_main()
     except (Exception, KeyboardInterrupt) as error:
         if (end := _ending(error, name)) is None:
             raise
         _leave(end)
+
+
+@contextmanager
+def _handed_on() -> Iterator[None]:
+    """Have Hydra hand errors on instead of printing them."""
+    before = os.environ.get(_FULL_ERROR)
+    os.environ[_FULL_ERROR] = "1"
+    try:
+        yield
     finally:
-        del os.environ["HYDRA_FULL_ERROR"]
+        del os.environ[_FULL_ERROR]
         if before is not None:
-            os.environ["HYDRA_FULL_ERROR"] = before
+            os.environ[_FULL_ERROR] = before
 
 
-class _Ending(NamedTuple):
-    line: str
-    status: int
-
-
-def _ending(error: BaseException, name: str = "config") -> _Ending | None:
+def _ending(error: BaseException, name: str) -> Ending | None:
     """How a command ends; None for a defect of ours, which deserves its traceback, or when asked for."""
-    if _tracebacks:
-        return None
-    if isinstance(error, KeyboardInterrupt):
-        return _Ending("stopped", 130)
-    if isinstance(error, Interrupted):
-        return _Ending(str(error), error.status)
-    if isinstance(error, Failed):
-        return _Ending(f"error: {error}", 1)
-    line = message(error, name)
-    return None if line is None else _Ending(f"error: {line}", 2)
-
-
-def message(error: BaseException, name: str = "config") -> str | None:
-    """The one line for a mistake of the user's; None for what is none.
-
-    Args:
-        error: what was raised.
-        name: of the command's configuration in conf/.
-    """
-    from hydra.errors import HydraException, InstantiationException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from cmc.config.schema import explain
-
-    root: BaseException | None = error
-    while root is not None:
-        if isinstance(root, UserError):
-            return str(root)
-        if isinstance(root, OSError) and not isinstance(root, HydraException):
-            return f"{root.filename or 'file'}: {root.strerror or root}; {_ELSEWHERE.get(name, _ELSEWHERE['config'])}"
-        root = root.__cause__ or root.__context__
-    if isinstance(error, InstantiationException):
-        key = str(error).rpartition("full_key: ")[2] if "full_key: " in str(error) else "configuration"
-        return f"{key}: {' '.join(str(error.__cause__ or error).split())} (HYDRA_FULL_ERROR=1 shows where)"
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        return explain(error, conf_dir(), sys.argv[1:], name)
-    return None
+    return None if _tracebacks else as_ending(error, name)
 
 
 def _configuration() -> str:
@@ -189,14 +149,14 @@ def _is_sweep() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
-def _note(line: str) -> None:
+def _note(end: Ending) -> None:
     """Write to the run's log alone; the terminal gets the line when the command ends."""
-    record = logging.LogRecord("cmc", logging.ERROR, "", 0, line, None, None)
+    record = logging.LogRecord("cmc", logging.ERROR, "", 0, f"{end.opening}{end}", None, None)
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.FileHandler):
             handler.handle(record)
 
 
-def _leave(end: _Ending) -> NoReturn:
-    print(f"cmc: {end.line}", file=sys.stderr)
+def _leave(end: Ending) -> NoReturn:
+    print(f"cmc: {end.opening}{end}", file=sys.stderr)
     sys.exit(end.status)

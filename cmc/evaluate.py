@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig
 
-from cmc.cli import command, conf_dir, register_resolvers, shipped, task
-from cmc.config.schema import check
+from cmc.cli import command, register_resolvers, shipped, task
+from cmc.config.schema import check, conf_dir
 from cmc.errors import UserError
 from cmc.runs.folder import finished, read_config
 from cmc.utils.atomic import atomic_write
@@ -55,9 +54,7 @@ def _offer_saved(arguments: list[str]) -> None:
 
 
 def main() -> None:
-    """Run the command; like ``python -m`` it finds classes in the folder that it is called from."""
-    if (here := os.getcwd()) not in sys.path:
-        sys.path.append(here)
+    """Run the command."""
     _offer_saved(sys.argv[1:])
     command(_evaluate, "evaluate")
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
 
-from cmc.cli import command, conf_dir, register_resolvers, shipped, task
-from cmc.config.schema import check
+from cmc.cli import command, register_resolvers, shipped, task
+from cmc.config.messages import make
+from cmc.config.schema import check, conf_dir
 from cmc.errors import UserError
 from cmc.runs.folder import finished
 from cmc.runs.tables import check_writable
@@ -30,15 +29,13 @@ def _predict(config: DictConfig) -> None:
     out = Path(config.out).expanduser() if config.out else run / "predictions.csv"
     check_writable("out", out)
 
-    from hydra.utils import instantiate
-
     from cmc.inference import inputs
     from cmc.inference.predict import predict
     from cmc.inference.trained import load
     from cmc.utils.progress import bars
 
     trained = load(run, config.trust, config.device)
-    data = inputs.read(instantiate(config.data), trained.dims, config.missing)
+    data = inputs.read(make("data", config.data), trained.dims, config.missing)
     with bars() as (advance, begin):
         begin("predict", data.n_samples)
         predict(trained, data, out, config.probabilities, lambda rows: advance("predict", rows))
@@ -47,9 +44,7 @@ def _predict(config: DictConfig) -> None:
 
 
 def main() -> None:
-    """Run the command; like ``python -m`` it finds classes in the folder that it is called from."""
-    if (here := os.getcwd()) not in sys.path:
-        sys.path.append(here)
+    """Run the command."""
     command(_predict, "predict")
 
 

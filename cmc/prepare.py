@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
-
 import hydra
 from omegaconf import DictConfig
 
-from cmc.cli import command, conf_dir, register_resolvers, shipped, task
-from cmc.config.schema import check
+from cmc.cli import command, register_resolvers, shipped, task
+from cmc.config.messages import make
+from cmc.config.schema import check, conf_dir
 from cmc.errors import UserError
 
 register_resolvers()
@@ -20,12 +18,10 @@ register_resolvers()
 def _prepare(config: DictConfig) -> None:
     check(config, shipped("prepare"))
 
-    from hydra.utils import instantiate
-
     from cmc.data.datasets.published import Raw
     from cmc.utils.progress import bars
 
-    data = instantiate(config.data)
+    data = make("data", config.data)
     if not isinstance(data, Raw):
         raise UserError("data: this data set needs no preparation; run it with python -m cmc.run")
     with bars() as (advance, begin):
@@ -47,9 +43,7 @@ def _tell(data: object, meta: dict[str, object]) -> None:
 
 
 def main() -> None:
-    """Run the command; like ``python -m`` it finds classes in the folder that it is called from."""
-    if (here := os.getcwd()) not in sys.path:
-        sys.path.append(here)
+    """Run the command."""
     command(_prepare, "prepare")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,9 +9,9 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from cmc.cli import command, conf_dir, register_resolvers, shipped, task
+from cmc.cli import command, register_resolvers, shipped, task
 from cmc.config.requirements import check_figures, check_loggers
-from cmc.config.schema import check
+from cmc.config.schema import check, conf_dir
 from cmc.runs.folder import read_yaml
 from cmc.runs.lock import locked
 from cmc.training.launcher import external_rank, launch, n_local
@@ -71,9 +69,7 @@ def _preemptible_run() -> None:
 
 
 def main() -> None:
-    """The ``cmc`` command; like ``python -m cmc.run`` it finds classes in the folder that it is called from."""
-    if (here := os.getcwd()) not in sys.path:
-        sys.path.append(here)
+    """Run the command."""
     command(_preemptible_run)
 
 

@@ -9,7 +9,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from cmc.cli import conf_dir, register_resolvers
+from cmc.cli import register_resolvers
+from cmc.config.schema import conf_dir
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 register_resolvers()

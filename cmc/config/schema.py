@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,7 +42,7 @@ _OWN = (
     "num_sanity_val_steps",
     "reload_dataloaders_every_n_epochs",
 )
-_ELSEWHERE = {  # keys of Lightning's Trainer that stand elsewhere here
+ELSEWHERE = {  # keys of Lightning's Trainer that stand elsewhere here
     "trainer.gradient_clip_val": "method.gradient_clip bounds the gradient's norm",
     "trainer.gradient_clip_algorithm": "method.gradient_clip bounds the gradient's norm; there is no other way",
 }
@@ -152,6 +152,12 @@ _RULES: dict[str, Rule] = {
 }
 
 
+def conf_dir() -> Path:
+    """The shipped configuration: inside the package where it is installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
+
+
 def check(config: DictConfig, schema: DictConfig) -> None:
     """Hold a composed configuration against the shipped yaml of the same choices.
 
@@ -162,7 +168,7 @@ def check(config: DictConfig, schema: DictConfig) -> None:
     Raises:
         UserError: the first key that is unknown, missing, of another type or out of its range.
     """
-    given, shipped = _container(config), _container(schema)
+    given, shipped = container(config), container(schema)
     known = dict(leaves(shipped))
     for key, value in leaves(given):
         general = re.sub(r"^(method\.phases)\.[^.]+\.", r"\1.*.", key)
@@ -196,8 +202,8 @@ def _check_unknown(key: str, value: Any, known: Mapping[str, Any], shipped: Mapp
     """
     group, _, rest = key.partition(".")
     name = rest.partition(".")[0]
-    if key in _ELSEWHERE:
-        raise UserError(f"{key}: is not taken; {_ELSEWHERE[key]}")
+    if key in ELSEWHERE:
+        raise UserError(f"{key}: is not taken; {ELSEWHERE[key]}")
     if group == "trainer" and name in _OWN:
         raise UserError(f"{key}: is set by CMC itself; phases and their lengths are method.phases.*.epochs")
     if group == "trainer" or key.startswith(("method.optimizer.", "method.scheduler.")):
@@ -208,12 +214,13 @@ def _check_unknown(key: str, value: Any, known: Mapping[str, Any], shipped: Mapp
         return
     if any(k.startswith(f"{key}.") for k in known):
         raise UserError(f"{key}: {value!r} given; it must be {_TYPES[dict].says}")
-    raise UserError(f"{key}: no such key{_nearest(key, known)}")
+    raise UserError(f"{key}: no such key{nearest(key, known)}")
 
 
-def _nearest(key: str, known: Mapping[str, Any] | list[str]) -> str:
+def nearest(key: str, known: Iterable[str]) -> str:
     """``; did you mean ...?``, or the keys beside it."""
-    if close := difflib.get_close_matches(key, list(known), n=1, cutoff=0.75):
+    known = list(known)
+    if close := difflib.get_close_matches(key, known, n=1, cutoff=0.75):
         return f"; did you mean {close[0]}?"
     parent = key.rpartition(".")[0]
     prefix = f"{parent}." if parent else ""
@@ -229,7 +236,8 @@ def _is_reference(value: Any) -> bool:
     return isinstance(value, str) and value.startswith("${")
 
 
-def _container(config: DictConfig) -> dict[str, Any]:
+def container(config: DictConfig) -> dict[str, Any]:
+    """A configuration as plain mappings, without what is Hydra's own."""
     container = OmegaConf.to_container(config, resolve=False)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items() if key != "hydra"}
@@ -242,51 +250,3 @@ def leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def explain(error: Exception, conf: Path, arguments: list[str], name: str = "config") -> str:
-    """Say in one line what Hydra or OmegaConf says in many: which key, what is allowed, the nearest right spelling.
-
-    Args:
-        error: what was raised while the configuration was composed.
-        conf: the folder of the shipped yaml.
-        arguments: of the command line.
-        name: of the configuration in that folder.
-    """
-    text = str(error)
-    if found := re.search(r"Could not (?:find|load) '([\w/]+)/([^/']+)'", text):
-        group, choice = found.groups()
-        listed = re.findall(r"^\t([^_\s].*)$", text.split("Config search path")[0], re.MULTILINE)
-        options = listed or sorted(path.stem for path in (conf / group).glob("[!_]*.yaml"))
-        close = difflib.get_close_matches(choice, options, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        return f"{group}={choice}: no such {group}; there are {', '.join(options)}{hint}"
-    if found := re.search(r"Could not override '([^']+)'", text):
-        key = found[1]
-        if key in _ELSEWHERE:
-            return f"{key}: is not taken; {_ELSEWHERE[key]}"
-        group = key.partition(".")[0]
-        if any(re.match(rf"{group}=[^\[].*,", argument) for argument in arguments):
-            return (
-                f"{key}: where {group} is swept over, write ++{key}=...; jobs whose {group} has no such key refuse it"
-            )
-        return f"{key}: no such key{_nearest(key, _known_keys(conf, arguments, name))}"
-    if type(error).__name__ == "OverrideParseException":
-        wrong = next((a for a in arguments if not re.match(r"^[+~]*[\w./@:-]+(=.*)?$", a)), arguments[-1])
-        return f"{wrong}: not understood; overrides are written key=value, quoted where they hold blanks or braces"
-    return " ".join(text.split())
-
-
-def _known_keys(conf: Path, arguments: list[str], name: str) -> list[str]:
-    """Keys of the default configuration, with the chosen groups in place of its own where they exist."""
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
-
-    chosen = [a for a in arguments if a.partition("=")[0] in (*GROUPS, "hydra.searchpath")]
-    with initialize_config_dir(str(conf), version_base="1.3"):
-        try:
-            composed = compose(name, overrides=chosen)
-        except HydraException:
-            composed = compose(name)
-    groups = (*GROUPS, "experiment") if name == "config" else ()
-    return [*groups, *(key for key, _ in leaves(_container(composed)))]

@@ -12,8 +12,9 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from cmc.cli import conf_dir, register_resolvers
-from cmc.config.schema import GROUPS, check, explain, leaves
+from cmc.cli import register_resolvers
+from cmc.config.messages import explain
+from cmc.config.schema import GROUPS, check, conf_dir, leaves
 from cmc.errors import UserError
 
 _TOP = (*GROUPS, "evaluate_every", "max_phase_epochs")  # a keyword that begins otherwise is the method's
@@ -74,7 +75,7 @@ def _shipped(*overrides: str) -> DictConfig:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             config = compose("config", overrides=list(overrides))
     except HydraException as error:
-        raise UserError(explain(error, conf_dir(), list(overrides))) from None
+        raise UserError(explain(error, overrides)) from None
     OmegaConf.set_struct(config, False)
     names = dict(override.split("=", 1) for override in overrides)
     config.names = {"method": names["method"], "data": names["data"].lstrip("_")}

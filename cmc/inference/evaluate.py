@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from cmc.callbacks.evaluation import Tally
+from cmc.config.messages import make
 from cmc.config.trust import check_classes
 from cmc.data.module import DataModule, split
 from cmc.inference import inputs
@@ -34,7 +34,7 @@ def evaluate(trained: Trained, config: DictConfig, name: str) -> dict[str, Any]:
     """
     settings = OmegaConf.to_container(config.data, resolve=True)
     check_classes("data", settings, DataModule, config.trust)
-    module: DataModule = instantiate(settings)
+    module: DataModule = make("data", settings)
     data = inputs.read(module, trained.dims, config.missing)
     own = data.fingerprint == trained.report["features"]["fingerprint"]
     saved = trained.config.data

@@ -20,6 +20,7 @@ from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Checkpoint
 from rich.console import Console
 
+from cmc.config.messages import make
 from cmc.config.schema import shorten
 from cmc.config.trust import check_run
 from cmc.data.module import DataModule
@@ -89,23 +90,23 @@ def fit(
     shorten(config)
     seed_everything(config.seed, verbose=False)
     os.environ.pop("PL_GLOBAL_SEED", None)  # by which Lightning would seed anew where there are several processes
-    data = data if data is not None else instantiate(config.data)
+    data = data if data is not None else make("data", config.data)
     assert isinstance(data, DataModule)
     data.load()
-    method: Method = instantiate(config.method, dims=data.dims, n_clusters=data.n_clusters)
+    method: Method = make("method", config.method, dims=data.dims, n_clusters=data.n_clusters)
     method.accept(data)
     config.trainer.precision = resolve(config.trainer.precision, _device(config.trainer), method.is_trained)
-    callbacks = [instantiate(callback) for callback in config.callbacks.values() if callback is not None]
+    callbacks = [make(f"callbacks.{name}", x) for name, x in config.callbacks.items() if x is not None]
     trainer = _trainer(
         config,
         max_epochs=method.schedule.n_epochs,
-        logger=[instantiate(logger, save_dir=str(run)) for logger in (config.get("logger") or {}).values()],
+        logger=[make(f"logger.{k}", x, save_dir=str(run)) for k, x in (config.get("logger") or {}).items()],
         callbacks=callbacks,
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         default_root_dir=str(run),
         **LOOP,
     )
-    with _ending(run, method), keep_freed_memory():
+    with _way_on(run, method), keep_freed_memory():
         if first:
             _write_config(config, run)
         log.info("run folder: %s", run)
@@ -117,7 +118,7 @@ def fit(
 
 
 @contextmanager
-def _ending(run: Path, method: Method) -> Iterator[None]:
+def _way_on(run: Path, method: Method) -> Iterator[None]:
     """Where a run ends early, say how to go on with it.
 
     Raises:
@@ -128,17 +129,20 @@ def _ending(run: Path, method: Method) -> Iterator[None]:
     try:
         yield
     except StoppedAtOnce as stop:
-        raise Preempted(f"{stop}; {how_to_resume(run)}") from None
-    except Interrupted as stop:
-        raise type(stop)(f"{stop}; {how_to_resume(run)}") from None
+        raise Preempted(stop, how_to_resume(run)) from None
     except SystemExit:  # what Lightning makes of a Ctrl-C that `Checkpoints` has not caught
-        raise Interrupted(f"stopped at once; {how_to_resume(run)}") from None
+        raise Interrupted("stopped at once", how_to_resume(run)) from None
+    except Interrupted as stop:
+        stop.way_on = how_to_resume(run)
+        raise
     except Diverged as error:
-        raise Diverged(f"{error}; {_after_divergence(run, method)}") from None
+        error.way_on = _after_divergence(run, method)
+        raise
     except OSError as error:
         if error.errno not in FULL:
             raise
-        raise UserError(f"{error.filename or run}: {error.strerror}; make room, and {how_to_resume(run)}") from None
+        line = f"{error.filename or run}: {error.strerror}"
+        raise UserError(line, f"make room, and {how_to_resume(run)}") from None
 
 
 def _trainer(config: DictConfig, **settings: Any) -> Trainer:

@@ -23,7 +23,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from cmc.errors import Failed, Interrupted, Preempted, UserError
+from cmc.errors import Ending, Failed, Interrupted, Preempted, UserError, ending_of
 from cmc.runs.folder import how_to_resume
 from cmc.utils.signals import PREEMPTION
 
@@ -86,7 +86,7 @@ def launch(config: DictConfig, folder: str, overrides: list[str], n: int, lock: 
         What ``metrics.json`` holds.
 
     Raises:
-        UserError, Interrupted: as a process told.
+        UserError, Interrupted: as a process said.
         Failed: a process died; the line names its rank.
     """
     run = Path(folder)
@@ -99,8 +99,12 @@ def launch(config: DictConfig, folder: str, overrides: list[str], n: int, lock: 
         ranks = [_start(run, notes, rank, n, meeting, lock) for rank in range(n)]
         with _forwarding(ranks, asked):
             codes = _watch(ranks)
-        endings = {rank: _told(Path(notes), rank) for rank, code in enumerate(codes) if code}
-    _judge(run, codes, {rank: told for rank, told in endings.items() if told}, asked)
+        said = {rank: end for rank, code in enumerate(codes) if code and (end := _said(Path(notes), rank))}
+    cause = _cause(run, codes, said, asked)
+    if not isinstance(cause, Failed):
+        _tidy(run, n)
+    if cause is not None:
+        raise cause
     report: dict[str, Any] = json.loads((run / "metrics.json").read_text())
     return report
 
@@ -174,42 +178,37 @@ def _end(ranks: list[subprocess.Popen[bytes]]) -> None:
         process.wait()
 
 
-def _told(notes: Path, rank: int) -> dict[str, str] | None:
+def _said(notes: Path, rank: int) -> Ending | None:
     """How a process said that it ended, if it did."""
-    path = ending(notes, rank)
-    told: dict[str, str] | None = json.loads(path.read_text()) if path.exists() else None
-    return told
+    path = ending_file(notes, rank)
+    return ending_of(json.loads(path.read_text())) if path.exists() else None
 
 
-def _judge(run: Path, codes: list[int], endings: Mapping[int, Mapping[str, str]], asked: list[int]) -> None:
-    """Tell the cause of an early end: what a process said that ended by itself, else a process that was killed.
+def _cause(run: Path, codes: list[int], said: Mapping[int, Ending], asked: list[int]) -> Ending | None:
+    """Why a run ended early: what a process said that ended by itself, else a process that was killed.
 
     Args:
         run: the run folder.
         codes: of the processes; see `_watch`.
-        endings: rank -> what it said, of processes that ended by themselves.
+        said: rank -> how it ended, of processes that ended by themselves.
         asked: signals that the run got.
     """
-    for error in (UserError, Preempted, Interrupted):
-        for told in endings.values():
-            if told["kind"] == error.__name__:
-                _tidy(run, len(codes))
-                raise error(told["line"])
+    for kind in (UserError, Preempted, Interrupted):
+        if found := next((end for end in said.values() if isinstance(end, kind)), None):
+            return found
     for rank, code in enumerate(codes):
         if code < 0:
             name = signal.Signals(-code).name
             if -code in asked:  # before the process could listen
-                _tidy(run, len(codes))
-                raise Preempted(f"stopped at once ({name}); {how_to_resume(run)}")
-            raise Failed(f"rank {rank} was killed ({name}); the other processes were ended; {how_to_resume(run)}")
-    for rank, told in endings.items():
-        raise Failed(f"rank {rank} failed: {told['line']}; {run / 'run.log'} has more; {how_to_resume(run)}")
-    if any(codes):
-        rank = next(rank for rank, code in enumerate(codes) if code)
-        raise Failed(
-            f"rank {rank} ended with status {codes[rank]}; see {run / f'rank{rank}.log'}; {how_to_resume(run)}"
-        )
-    _tidy(run, len(codes))
+                return Preempted(f"stopped at once ({name})", how_to_resume(run))
+            return Failed(f"rank {rank} was killed ({name}); the other processes were ended", how_to_resume(run))
+    for rank, end in said.items():
+        return Failed(f"rank {rank} failed: {end.line}; {run / 'run.log'} has more", how_to_resume(run))
+    for rank, code in enumerate(codes):
+        if code:
+            log = run / f"rank{rank}.log"
+            return Failed(f"rank {rank} ended with status {code}; see {log}", how_to_resume(run))
+    return None
 
 
 def _tidy(run: Path, n: int) -> None:
@@ -217,6 +216,6 @@ def _tidy(run: Path, n: int) -> None:
         (run / f"rank{rank}.log").unlink(missing_ok=True)
 
 
-def ending(notes: Path, rank: int) -> Path:
+def ending_file(notes: Path, rank: int) -> Path:
     """Where a process says how it ended."""
     return notes / f"ending-{rank}.json"

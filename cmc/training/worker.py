@@ -14,9 +14,10 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from cmc.cli import message
-from cmc.errors import Interrupted
-from cmc.training.launcher import REQUEST, ending
+from cmc.config.messages import as_ending
+from cmc.errors import Failed
+from cmc.training.launcher import REQUEST, ending_file
+from cmc.utils.safe_read import line
 from cmc.utils.signals import preemptible
 
 
@@ -32,22 +33,13 @@ def main() -> None:
         with preemptible():
             train(OmegaConf.create(request["config"]), str(run), request["overrides"])
     except (Exception, KeyboardInterrupt) as error:
-        kind, line, status = _told(error)
-        if status == 1:
+        if (end := as_ending(error)) is None:
+            end = Failed(line(error))
             with suppress(OSError), (run / "run.log").open("a") as log:
                 log.write(f"rank {rank}:\n{traceback.format_exc()}")
-        ending(notes, rank).write_text(json.dumps({"kind": kind, "line": line}))
+        ending_file(notes, rank).write_text(json.dumps(end.told()))
         sys.stdout.flush()
-        os._exit(status)  # not by way of the interpreter's end: a thread may hang in a collective
-
-
-def _told(error: BaseException) -> tuple[str, str, int]:
-    """The kind of an ending, its line, and the exit status."""
-    if isinstance(error, Interrupted):
-        return type(error).__name__, str(error), error.status
-    if (line := message(error)) is not None:
-        return "UserError", line, 2
-    return "Failed", " ".join(f"{type(error).__name__}: {error}".split())[:300], 1
+        os._exit(end.status)  # not by way of the interpreter's end: a thread may hang in a collective
 
 
 def _log_to(run: Path, rank: int) -> None:

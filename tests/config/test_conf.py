@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from cmc.cli import conf_dir
-from cmc.config.schema import GROUPS, check
+from cmc.config.schema import GROUPS, check, conf_dir
 from tests.conftest import SMALL
 from tests.data.trees import picture
 

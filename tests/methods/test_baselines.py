@@ -18,7 +18,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import kneighbors_graph
 from threadpoolctl import threadpool_limits
 
-from cmc.cli import message as told
+from cmc.config.messages import as_ending
 from cmc.data.loader import Batch
 from cmc.errors import UserError
 from cmc.methods.baselines import base as baseline
@@ -215,9 +215,9 @@ def test_what_cannot_be_is_refused_before_anything_is_written(composed, tmp_path
     try:
         train(composed(*SYNTHETIC, *overrides), str(tmp_path))
     except Exception as error:
-        line = told(error)
-        assert line is not None
-        assert re.search(message, line), line
+        end = as_ending(error)
+        assert end is not None
+        assert re.search(message, str(end)), end
     else:
         pytest.fail("accepted")
     assert not list(tmp_path.iterdir())
