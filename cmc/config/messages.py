@@ -76,20 +76,19 @@ def make(key: str, settings: Any, **more: Any) -> Any:
 
 def _missing_target(key: str, settings: Any) -> str | None:
     """The dotted key of the first ``_target_`` within that cannot be had, the innermost first."""
-    from hydra.utils import get_object
+    from pydoc import ErrorDuringImport, locate
+
     from omegaconf import DictConfig
 
     if not isinstance(settings, DictConfig | dict):
         return None
     for name, value in settings.items():
-        if (found := _missing_target(f"{key}.{str(name)}", value)) is not None:
+        if (found := _missing_target(f"{key}.{name!s}", value)) is not None:
             return found
     try:
-        if "_target_" in settings:
-            get_object(settings["_target_"])
-    except Exception:
+        return key if "_target_" in settings and locate(str(settings["_target_"])) is None else None
+    except ErrorDuringImport:
         return key
-    return None
 
 
 def explain(error: BaseException, arguments: Sequence[str], name: str = "config") -> str:
@@ -102,9 +101,10 @@ def explain(error: BaseException, arguments: Sequence[str], name: str = "config"
     """
     from hydra.errors import MissingConfigException, OverrideParseException
 
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
-        group, _, choice = error.missing_cfg_file.rpartition("/")
-        options = sorted(option for option in error.options if not option.startswith("_"))
+    if isinstance(error, MissingConfigException) and "/" in (error.missing_cfg_file or ""):
+        group, _, choice = str(error.missing_cfg_file).rpartition("/")
+        stems = [path.stem for path in (conf_dir() / group).glob("*.yaml")]  # of a list of choices Hydra gives none
+        options = sorted(option for option in error.options or stems if not option.startswith("_"))
         close = difflib.get_close_matches(choice, options, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         return f"{group}={choice}: no such {group}; there are {', '.join(options)}{hint}"
@@ -147,11 +147,11 @@ def _overrides(arguments: Sequence[str]) -> Iterator[str]:
 def _parsed(argument: str) -> Any:
     """An argument as Hydra's ``Override``; None where it is none."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
+    from hydra.errors import HydraException
 
     try:
         return OverridesParser.create().parse_override(argument)
-    except OverrideParseException:
+    except HydraException:
         return None
 
 
