@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cmc.errors import Failed, Interrupted, Preempted, UserError
 from cmc.runs.folder import how_to_resume
+from cmc.runs.report import read_report
 from cmc.utils.signals import PREEMPTION
 
 REQUEST = "launch.json"
@@ -101,8 +102,7 @@ def launch(config: DictConfig, folder: str, overrides: list[str], n: int, lock: 
             codes = _watch(ranks)
         endings = {rank: _told(Path(notes), rank) for rank, code in enumerate(codes) if code}
     _judge(run, codes, {rank: told for rank, told in endings.items() if told}, asked)
-    report: dict[str, Any] = json.loads((run / "metrics.json").read_text())
-    return report
+    return read_report(run)
 
 
 @contextmanager
