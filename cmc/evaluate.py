@@ -13,7 +13,8 @@ from omegaconf import DictConfig
 from cmc.cli import command, register_resolvers, shipped, task
 from cmc.config.schema import check, conf_dir
 from cmc.errors import UserError
-from cmc.runs.folder import finished, read_config
+from cmc.runs.config import read_config
+from cmc.runs.folder import finished
 from cmc.utils.atomic import atomic_write
 
 NAME = "evaluation.json"

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from cmc.cli import command, register_resolvers, shipped, task
 from cmc.config.requirements import check_figures, check_loggers
 from cmc.config.schema import check, conf_dir
-from cmc.runs.folder import read_yaml
+from cmc.runs.config import read_yaml
 from cmc.runs.lock import locked
 from cmc.training.launcher import external_rank, launch, n_local
 from cmc.training.resume import AUTO, resume_or_begin

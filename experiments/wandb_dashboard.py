@@ -16,7 +16,7 @@ from typing import Any
 
 from cmc.config.requirements import check_login
 from cmc.errors import UserError
-from cmc.runs.folder import LABEL_FREE, SCORES
+from cmc.runs.report import LABEL_FREE, SCORES
 from cmc.utils.atomic import atomic_write
 
 SHOWN = tuple(f"scores/{name}" for name in SCORES)

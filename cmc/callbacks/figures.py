@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,10 @@ from cmc import figures
 from cmc.data.module import DataModule
 from cmc.figures import Points
 from cmc.methods.base import Method
-from cmc.runs.folder import read_history
+from cmc.runs.assignments import read_assignments
+from cmc.runs.embeddings import read_embeddings
+from cmc.runs.history import read_history
+from cmc.runs.report import read_report
 from cmc.utils.arrays import spaced
 from cmc.utils.atomic import atomic_write
 
@@ -85,8 +86,9 @@ def draw(
         projection: of the embedding.
         formats: of the files.
     """
-    history = read_history(folder / "history.csv")
-    clusters, labels, confidence = _assignments(folder / "assignments.csv")
+    history, assignments = read_history(folder), read_assignments(folder)
+    assert assignments is not None
+    clusters, labels, confidence = assignments.cluster, assignments.label, assignments.confidence
     drawn = {
         "losses": figures.losses(history) if history else None,
         "measures": figures.measures(history) if history else None,
@@ -94,11 +96,10 @@ def draw(
         "sizes": figures.sizes(clusters, labels, n_clusters),
         "confidence": figures.confidence(confidence, clusters, labels, n_clusters),
     }
-    if (folder / "embeddings.npy").exists():
+    if (embeddings := read_embeddings(folder)) is not None:
         chosen = spaced(len(clusters), max_points)
         shown = None if labels is None else labels[chosen]
-        last = np.load(folder / "embeddings.npy", mmap_mode="r", allow_pickle=False)[chosen]
-        ends = [*_ends(folder), (_last_phase(folder), last, clusters[chosen])]
+        ends = [*_ends(folder), (_last_phase(folder), embeddings[chosen], clusters[chosen])]
         places = figures.project_each([features for _, features, _ in ends], projection)
         points = [(name, Points(where, own, shown)) for where, (name, _, own) in zip(places, ends, strict=True)]
         drawn["embedding"] = figures.embedding(points[-1][1], n_clusters)
@@ -107,14 +108,6 @@ def draw(
     for name, figure in drawn.items():
         if figure is not None:
             figures.save(figure, folder / "figures" / name, formats)
-
-
-def _assignments(path: Path) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-    """Clusters, labels (None where unknown) and confidences."""
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    labels = np.array([row["label"] for row in rows]) if "label" in rows[0] else None
-    return np.array([int(row["cluster"]) for row in rows]), labels, np.array([float(row["confidence"]) for row in rows])
 
 
 def _ends(folder: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
@@ -126,5 +119,5 @@ def _ends(folder: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
 
 
 def _last_phase(folder: Path) -> str:
-    epochs: dict[str, int] = json.loads((folder / "metrics.json").read_text())["phases"]
+    epochs: dict[str, int] = read_report(folder)["phases"]
     return [name for name, n in epochs.items() if n][-1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import resource
 import subprocess
@@ -24,6 +23,7 @@ from cmc import distributed
 from cmc.callbacks.evaluation import Tally
 from cmc.data.module import DataModule
 from cmc.methods.base import Method
+from cmc.runs.report import write_report
 from cmc.runs.tables import assignments, table
 from cmc.utils.atomic import atomic_write
 
@@ -92,8 +92,7 @@ class Results(Callback):
         }
         if not trainer.is_global_zero:
             return
-        with atomic_write(folder / "metrics.json") as path:
-            path.write_text(json.dumps(report, indent=2) + "\n")
+        write_report(folder, report)
 
     def _write(self, folder: Path, suffix: str, method: Method, data: DataModule, held: bool) -> Tally:
         """Write assignments and embeddings of the training samples, or of the held-out ones; return their tally."""

@@ -13,6 +13,7 @@ from pytorch_lightning import Callback, Trainer
 
 from cmc.data.module import DataModule
 from cmc.loggers.tracker import Tracker
+from cmc.runs.config import read_config
 from cmc.runs.outcome import read_outcome
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class Tracking(Callback):
         if not trainer.is_global_zero:
             return
         folder = Path(trainer.default_root_dir)
-        config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+        config: Any = OmegaConf.to_container(read_config(folder))
         data: DataModule = trainer.datamodule  # type: ignore[attr-defined]
         facts = {"scaling": ", ".join(sorted(set(data.scaler.kinds.values())))}
         if data.surrogate:

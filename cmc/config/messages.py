@@ -12,8 +12,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cmc.config.schema import ELSEWHERE, GROUPS, conf_dir, container, leaves, nearest
+from cmc.config.schema import ELSEWHERE, GROUPS, conf_dir, container, nearest
 from cmc.errors import Ending, Interrupted, UserError
+from cmc.utils.mappings import leaves
 
 _OTHER_PLACE = {
     "config": "hydra.run.dir=FOLDER puts the run elsewhere",

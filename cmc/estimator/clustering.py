@@ -28,7 +28,9 @@ from cmc.functional.contingency import contingency_table
 from cmc.functional.scores import accuracy
 from cmc.inference import inputs
 from cmc.inference.trained import Trained, load
-from cmc.runs.folder import finished, read_config, read_files, read_rows, write_files
+from cmc.runs.config import read_config
+from cmc.runs.folder import finished, read_files, write_files
+from cmc.runs.rows import read_rows
 from cmc.runs.summary import show
 from cmc.training.fit import fit
 

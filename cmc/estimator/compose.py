@@ -14,8 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from cmc.cli import register_resolvers
 from cmc.config.messages import explain
-from cmc.config.schema import GROUPS, check, conf_dir, leaves
+from cmc.config.schema import GROUPS, check, conf_dir
 from cmc.errors import UserError
+from cmc.utils.mappings import leaves
 
 _TOP = (*GROUPS, "evaluate_every", "max_phase_epochs")  # a keyword that begins otherwise is the method's
 _CHOICES = ("trainer", "logger", "callbacks", "features")
@@ -52,7 +53,7 @@ def changed_settings(config: DictConfig) -> dict[str, Any]:
     shipped.seed = config.seed
     settings: dict[str, Any] = {}
     for literal in (True, False):  # what is taken over from elsewhere in the yaml comes after that
-        for key, value in leaves(OmegaConf.to_container(shipped, resolve=False)):
+        for key, value in leaves(OmegaConf.to_container(shipped, resolve=False)):  # type: ignore[arg-type]
             group = key.partition(".")[0]
             is_literal = not (isinstance(value, str) and value.startswith("${"))
             if group not in ("method", "data", "trainer", "max_phase_epochs") or key in (

@@ -2,52 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from cmc.figures.style import BLUE, COLUMN, GREY, ORANGE, PAGE, blank, styled, ticks
-from cmc.functional.contingency import contingency_table
-from cmc.functional.matching import match
+from cmc.runs.matching import Matching, match_samples
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-class Matching(NamedTuple):
-    """Clusters matched one to one to classes.
-
-    Attributes:
-        classes: their names, in numerical order where they are numbers.
-        table: K x classes, counts.
-        partners: of each cluster, the position of the class that it is matched to, or -1.
-    """
-
-    classes: list[str]
-    table: np.ndarray
-    partners: np.ndarray
-
-    def order(self) -> list[int]:
-        """Clusters in the order of the classes that they are matched to; those without one come last."""
-        return sorted(range(len(self.partners)), key=lambda k: (self.partners[k] < 0, self.partners[k]))
-
-
-def class_names(labels: np.ndarray) -> list[str]:
-    """The labels' values, in numerical order where they are numbers."""
-    names = set(labels.tolist())
-    numbered = all(re.fullmatch(r"-?[0-9]+", name) for name in names)
-    return sorted(names, key=int if numbered else str)
-
-
-def matching(clusters: np.ndarray, labels: np.ndarray, n_clusters: int) -> Matching:
-    """Match N clusters (0..K-1) to N labels (text), as ACC does."""
-    classes = class_names(labels)
-    position = {name: code for code, name in enumerate(classes)}
-    codes = torch.tensor([position[name] for name in labels.tolist()])
-    table = contingency_table(torch.from_numpy(clusters), codes, n_clusters, len(classes))
-    return Matching(classes, table.numpy(), match(table).numpy())
 
 
 @styled
@@ -59,7 +22,7 @@ def confusion(clusters: np.ndarray, labels: np.ndarray, n_clusters: int) -> Figu
         labels: N, text.
         n_clusters: K.
     """
-    found = matching(clusters, labels, n_clusters)
+    found = match_samples(clusters, labels, n_clusters)
     order = found.order()
     counts = found.table[order].T
     share = counts / counts.sum(1, keepdims=True)
@@ -94,7 +57,7 @@ def sizes(clusters: np.ndarray, labels: np.ndarray | None, n_clusters: int) -> F
         order = sorted(range(n_clusters), key=lambda k: -counts[k])
         bars = [(str(k), counts[k], 0) for k in order]
     else:
-        bars = _beside_classes(matching(clusters, labels, n_clusters), counts)
+        bars = _beside_classes(match_samples(clusters, labels, n_clusters), counts)
     names, own, others = zip(*bars, strict=True)
     figure = blank(min(PAGE, max(COLUMN, 1.0 + 0.22 * len(bars))), 2.2)
     axes = figure.add_subplot()
@@ -145,7 +108,7 @@ def confidence(values: np.ndarray, clusters: np.ndarray, labels: np.ndarray | No
     if labels is None:
         axes.hist(values, edges, color=BLUE)
     else:
-        found = matching(clusters, labels, n_clusters)
+        found = match_samples(clusters, labels, n_clusters)
         names = np.array([*found.classes, ""])  # the last, for -1, is no class
         right = names[found.partners[clusters]] == labels
         parts = {"matched cluster": right, "another cluster": ~right}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cmc.figures.style import COLUMN, PAGE, blank, styled
-from cmc.runs.folder import LABEL_FREE, SCORES
+from cmc.runs.report import LABEL_FREE, SCORES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from cmc.figures.clusters import class_names, matching
 from cmc.figures.style import COLUMN, LEGEND, NAMED, PAGE, blank, looks, short, styled
+from cmc.runs.matching import class_names, match_samples
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -138,7 +138,7 @@ def _scatter(axes: Axes, points: Points, by: str, n_clusters: int) -> list[Group
 
 def _by_label(points: Points) -> list[Group]:
     assert points.labels is not None
-    return [(name, points.labels == name, number) for number, name in enumerate(class_names(points.labels))]
+    return [(name, points.labels == name, number) for number, name in enumerate(class_names(points.labels.tolist()))]
 
 
 def _by_cluster(points: Points, n_clusters: int) -> list[Group]:
@@ -146,7 +146,7 @@ def _by_cluster(points: Points, n_clusters: int) -> list[Group]:
         return []
     numbers: Any = np.arange(n_clusters)
     if points.labels is not None:
-        found = matching(points.clusters, points.labels, n_clusters)
+        found = match_samples(points.clusters, points.labels, n_clusters)
         spare = iter(range(len(found.classes), len(found.classes) + n_clusters))
         numbers = [partner if partner >= 0 else next(spare) for partner in found.partners]
     groups = [(str(k), points.clusters == k, int(numbers[k])) for k in np.unique(points.clusters)]

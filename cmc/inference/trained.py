@@ -21,7 +21,9 @@ from cmc.data.scaling import Scaler
 from cmc.errors import UserError
 from cmc.methods.base import Method
 from cmc.runs.checkpoint import StoredCheckpoint, find
-from cmc.runs.folder import LAST, PREVIOUS, finished, has_checkpoint, read_config, read_report
+from cmc.runs.config import read_config
+from cmc.runs.folder import LAST, PREVIOUS, finished, has_checkpoint
+from cmc.runs.report import read_report
 from cmc.utils.arrays import spaced
 from cmc.utils.device import pick
 

@@ -11,7 +11,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from cmc.runs.folder import read_history
+from cmc.runs.history import read_history
 from cmc.utils.atomic import atomic_write
 
 
@@ -79,6 +79,6 @@ class HistoryLogger(Logger):
 
     def _before(self, epoch: int) -> list[dict[str, Any]]:
         """The rows of the epochs before, of a resumed run."""
-        rows = read_history(self._path) if epoch else []
+        rows = read_history(self._path.parent) if epoch else []
         self._columns = list(rows[0]) if rows else self._columns
         return rows[:epoch]

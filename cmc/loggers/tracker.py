@@ -12,8 +12,8 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from cmc.runs.folder import LABEL_FREE, SCORES
 from cmc.runs.outcome import Outcome
+from cmc.runs.report import LABEL_FREE, SCORES
 from cmc.utils.atomic import atomic_write
 
 IDS = "trackers.json"  # in the run folder: tracker -> the run's id there, by which a resumed run goes on

@@ -10,8 +10,10 @@ import numpy as np
 
 from cmc.errors import UserError
 from cmc.reporting.rows import shown
-from cmc.reporting.runs import Run, read_assignments
-from cmc.runs.folder import LABEL_FREE, SCORES, read_history
+from cmc.reporting.runs import Run
+from cmc.runs.embeddings import read_embeddings
+from cmc.runs.history import read_history
+from cmc.runs.report import LABEL_FREE, SCORES
 from cmc.utils.safe_read import read_errors
 
 Projection = Literal["tsne", "pca"]
@@ -47,8 +49,8 @@ def curves(run: Run) -> dict[str, Any] | None:
     Raises:
         UserError: a history that cannot be read.
     """
-    with read_errors("history.csv cannot be read", path := run.folder / "history.csv"):
-        rows = read_history(path)
+    with read_errors("history.csv cannot be read", run.folder / "history.csv"):
+        rows = read_history(run.folder)
         return _curves(rows) if rows else None
 
 
@@ -81,15 +83,15 @@ def confusion(run: Run) -> dict[str, Any] | None:
     Raises:
         UserError: more cells than a reader can see, or assignments that cannot be read.
     """
-    assignments = read_assignments(run.folder / "assignments.csv")
+    assignments = run.assignments()
     if assignments is None or assignments.label is None:
         return None
-    from cmc.figures.clusters import matching
+    from cmc.runs.matching import match_samples
 
     n_clusters = max(int(run.report.get("n_clusters") or 0), int(assignments.cluster.max()) + 1)
     if n_clusters * (n_classes := len(np.unique(assignments.label))) > _CELLS:
         raise UserError(f"{n_clusters} clusters by {n_classes} classes are too many for a picture")
-    found = matching(assignments.cluster, assignments.label, n_clusters)
+    found = match_samples(assignments.cluster, assignments.label, n_clusters)
     order = found.order()
     return {
         "classes": found.classes,
@@ -110,19 +112,18 @@ def embedding(run: Run, projection: Projection) -> dict[str, Any] | None:
     from cmc.figures import project
     from cmc.utils.arrays import spaced
 
-    path = run.folder / "embeddings.npy"
-    assignments = read_assignments(run.folder / "assignments.csv") if path.exists() else None
+    assignments = run.assignments() if (run.folder / "embeddings.npy").exists() else None
     if assignments is None:
         return None
-    with read_errors("embeddings.npy cannot be read", path):
-        features = np.load(path, mmap_mode="r", allow_pickle=False)
-    if features.ndim != 2 or features.dtype.kind != "f" or len(features) != len(assignments.index):
+    features = read_embeddings(run.folder, what="embeddings.npy cannot be read")
+    assert features is not None
+    if len(features) != len(assignments.index):
         raise UserError(
             f"embeddings.npy is {features.shape} of {features.dtype}, but assignments.csv has "
             f"{len(assignments.index)} rows"
         )
     chosen = spaced(len(features), _SAMPLES)
-    block = np.asarray(features[chosen], dtype=np.float32)
+    block = np.asarray(features[chosen])
     if not np.isfinite(block).all():
         raise UserError("embeddings.npy holds numbers that are not finite")
     points = project(block, projection)

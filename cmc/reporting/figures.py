@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmc.reporting.rows import Row, short, shown
 from cmc.reporting.tables import TITLES, is_mean
-from cmc.runs.folder import LABEL_FREE, SCORES
+from cmc.runs.report import LABEL_FREE, SCORES
 from cmc.utils.atomic import atomic_write
 from cmc.utils.progress import Step
 

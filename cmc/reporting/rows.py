@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from cmc.reporting.runs import Assignments, Run, noting, read_assignments
+from cmc.reporting.runs import Run, noting
+from cmc.runs.assignments import Assignments
 from cmc.utils.progress import Step
 
 ABSENT = "absent"  # of a key that other runs have
@@ -188,7 +189,7 @@ def _clusters(runs: Iterable[Run]) -> tuple[list[Assignments], list[str]]:
     lines: list[str] = []
     for run in runs:
         with noting(lines, run.folder):
-            if assignments := read_assignments(run.folder / "assignments.csv"):
+            if assignments := run.assignments():
                 found.append(assignments)
     return found, lines
 

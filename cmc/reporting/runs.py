@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import Any, TypeGuard
 
 from cmc.errors import UserError
-from cmc.runs.folder import LABEL_FREE, SCORES, read_yaml
-from cmc.utils.safe_read import parse_json, read_errors, text_array
-
-if TYPE_CHECKING:
-    import numpy as np
+from cmc.runs.assignments import Assignments, read_assignments
+from cmc.runs.config import read_settings
+from cmc.runs.report import LABEL_FREE, SCORES, read_any_report
 
 _SUFFIXES = (".npz", ".npy", ".mat", ".h5", ".hdf5", ".csv")  # what a file of features may end in
 _TOO_LARGE = 2**63  # of a whole number, which a float may not hold
@@ -99,26 +96,17 @@ class Run:
         }
         return {name: value for name, value in found.items() if math.isfinite(value)}
 
+    def assignments(self) -> Assignments | None:
+        """What ``assignments.csv`` holds; None where there is none.
+
+        Raises:
+            UserError: it cannot be read, without the folder's name.
+        """
+        return read_assignments(self.folder, what="assignments.csv cannot be read")
+
     def _numbers(self, key: str, names: Iterable[str]) -> dict[str, float]:
         values = self.report.get(key) or {}
         return {name: float(values[name]) for name in names if values.get(name) is not None}
-
-
-@dataclass(frozen=True)
-class Assignments:
-    """What ``assignments.csv`` holds.
-
-    Attributes:
-        index: (N,) int64 row numbers of the samples in the data.
-        cluster: (N,) int64.
-        confidence: (N,) float64.
-        label: (N,) str, or None.
-    """
-
-    index: np.ndarray
-    cluster: np.ndarray
-    confidence: np.ndarray
-    label: np.ndarray | None
 
 
 def find(paths: Iterable[Path]) -> list[Path]:
@@ -150,13 +138,9 @@ def read_run(folder: Path) -> Run:
     Raises:
         UserError: what is missing or cannot be read, without the folder's name.
     """
-    path = folder / "metrics.json"
-    if not path.exists():
-        raise UserError("no metrics.json: the run has not finished")
-    with read_errors("metrics.json cannot be read", path):
-        report, written = parse_json(path), path.stat().st_mtime
+    report = read_any_report(folder)
     _check(report)
-    return Run(folder, report, read_config(folder / "config.yaml"), written)
+    return Run(folder, report, read_settings(folder), (folder / "metrics.json").stat().st_mtime)
 
 
 def _check(report: Mapping[str, Any]) -> None:
@@ -196,31 +180,6 @@ def _finite(value: Any) -> float | None:
     return float(value) if _is_number(value) and value is not None and math.isfinite(value) else None
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """The dotted keys and values of a ``config.yaml``.
-
-    Raises:
-        UserError: it is missing or cannot be read.
-    """
-    from omegaconf import OmegaConf
-
-    if not path.exists():
-        raise UserError("no config.yaml: nothing tells the run's settings")
-    config = read_yaml(path, interpolations=True, what="config.yaml cannot be read")
-    tree = OmegaConf.to_container(config, resolve=False)
-    if not isinstance(tree, dict):
-        raise UserError("config.yaml cannot be read: it holds no mapping")
-    return dict(_leaves(tree))
-
-
-def _leaves(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
 @contextmanager
 def noting(lines: list[str], folder: Path) -> Iterator[None]:
     """Leave the block where something cannot be read, with a line that says what."""
@@ -228,28 +187,3 @@ def noting(lines: list[str], folder: Path) -> Iterator[None]:
         yield
     except UserError as error:
         lines.append(f"{folder}: {error}")
-
-
-def read_assignments(path: Path) -> Assignments | None:
-    """The columns of an ``assignments.csv``; None where there is none.
-
-    Raises:
-        UserError: a file that lacks columns or rows, or whose rows are none.
-    """
-    import numpy as np
-
-    if not path.exists():
-        return None
-    with read_errors(f"{path.name} cannot be read", path):
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.reader(file)
-            columns = dict(zip(next(reader), zip(*reader, strict=True), strict=True))
-        found = Assignments(
-            np.array(columns["index"], dtype=np.int64),
-            np.array(columns["cluster"], dtype=np.int64),
-            np.array(columns["confidence"], dtype=np.float64),
-            text_array(path.name, columns["label"]) if "label" in columns else None,
-        )
-        if found.cluster.min() < 0:
-            raise ValueError("a cluster below 0")
-        return found

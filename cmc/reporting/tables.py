@@ -11,7 +11,7 @@ from typing import Any
 
 from cmc.reporting.rows import Row, shown
 from cmc.reporting.runs import Run
-from cmc.runs.folder import LABEL_FREE, SCORES
+from cmc.runs.report import LABEL_FREE, SCORES
 from cmc.utils.atomic import atomic_write
 
 ENOUGH = 5  # runs for a mean; fewer are listed one by one

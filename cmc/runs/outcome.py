@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from cmc.functional.matching import match
+from cmc.runs.assignments import Assignments, assignment_blocks
+from cmc.runs.embeddings import read_embeddings
+from cmc.runs.matching import class_names, match_counts
+from cmc.runs.report import read_report
 from cmc.utils.arrays import spaced
 
 _MAX_CELLS = 10_000  # of a confusion matrix; more cannot be told apart
@@ -56,39 +57,44 @@ def read_outcome(folder: Path, max_rows: int, max_points: int) -> Outcome:
         max_rows: of the table of assignments.
         max_points: samples whose embeddings are given.
     """
-    report = json.loads((folder / "metrics.json").read_text())
+    report = read_report(folder)
     n = report["features"]["n_samples"]
-    shown, drawn = spaced(n, max_rows).tolist(), spaced(n, max_points).tolist()
-    wanted = {*shown, *drawn}
+    shown, drawn = spaced(n, max_rows), spaced(n, max_points)
+    wanted = np.union1d(shown, drawn)
     rows: dict[int, list[Any]] = {}
     counts: Counter[tuple[str, int]] = Counter()
-    with (folder / "assignments.csv").open(newline="") as file:
-        reader = csv.reader(file)
-        columns = next(reader)
-        for position, (index, cluster, confidence, *label) in enumerate(reader):
-            if position in wanted:
-                rows[position] = [int(index), int(cluster), float(confidence), *label]
-            if label:
-                counts[label[0], int(cluster)] += 1
-    path = folder / "embeddings.npy"
+    done = 0
+    for block in assignment_blocks(folder):
+        here = wanted[(done <= wanted) & (wanted < done + len(block.index))]
+        rows |= zip(here.tolist(), _rows(block, here - done), strict=True)
+        if block.label is not None:
+            counts.update(zip(block.label.tolist(), block.cluster.tolist(), strict=True))
+        done += len(block.index)
+    columns = ["index", "cluster", "confidence", *(["label"] if counts else [])]
+    embeddings = read_embeddings(folder)
     return Outcome(
         folder,
         report,
-        Table(columns, [rows[i] for i in shown], n),
+        Table(columns, [rows[i] for i in shown.tolist()], n),
         _confusion(counts, report["n_clusters"]) if counts else None,
-        Table(columns, [rows[i] for i in drawn], n),
-        np.load(path, mmap_mode="r", allow_pickle=False)[drawn] if path.exists() else None,
+        Table(columns, [rows[i] for i in drawn.tolist()], n),
+        None if embeddings is None else embeddings[drawn],
         sorted((folder / "figures").glob("*.png")),
     )
 
 
+def _rows(block: Assignments, positions: np.ndarray) -> list[list[Any]]:
+    """Index, cluster, confidence and, where known, label."""
+    columns = [block.index, block.cluster, block.confidence, *([] if block.label is None else [block.label])]
+    return [list(row) for row in zip(*(column[positions].tolist() for column in columns), strict=True)]
+
+
 def _confusion(counts: Counter[tuple[str, int]], n_clusters: int) -> Table | None:
-    names = {label for label, _ in counts}
-    classes = sorted(names, key=int if all(name.lstrip("-").isdigit() for name in names) else str)
+    classes = class_names(label for label, _ in counts)
     cells = len(classes) * n_clusters
     if cells > _MAX_CELLS:
         return None
-    table = torch.tensor([[counts[name, k] for name in classes] for k in range(n_clusters)])
-    called = [classes[c] if c >= 0 else f"cluster {k}" for k, c in enumerate(match(table).tolist())]
+    found = match_counts(classes, torch.tensor([[counts[name, k] for name in classes] for k in range(n_clusters)]))
+    called = [classes[c] if c >= 0 else f"cluster {k}" for k, c in enumerate(found.partners.tolist())]
     rows = [[name, called[k], counts[name, k], k] for name in classes for k in range(n_clusters)]
     return Table(["Actual", "Predicted", "nPredictions", "cluster"], rows, cells)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Iterator
@@ -30,10 +29,12 @@ from cmc.errors import Diverged, Interrupted, Preempted, UserError
 from cmc.methods.base import Method
 from cmc.nn.precision import resolve
 from cmc.runs.checkpoint import find, restore
-from cmc.runs.folder import LAST, PREVIOUS, has_checkpoint, how_to_resume, read_config
+from cmc.runs.config import read_config, write_config
+from cmc.runs.folder import LAST, PREVIOUS, has_checkpoint, how_to_resume
+from cmc.runs.report import read_report
 from cmc.runs.summary import show
 from cmc.training.allocator import keep_freed_memory
-from cmc.utils.atomic import FULL, atomic_write
+from cmc.utils.atomic import FULL
 from cmc.utils.signals import StoppedAtOnce
 
 log = logging.getLogger(__name__)
@@ -108,13 +109,12 @@ def fit(
     )
     with _way_on(run, method), keep_freed_memory():
         if first:
-            _write_config(config, run)
+            write_config(run, config)
         log.info("run folder: %s", run)
         trainer.fit(method, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if not trainer.is_global_zero:
         return {}
-    report: dict[str, Any] = json.loads((run / "metrics.json").read_text())
-    return report
+    return read_report(run)
 
 
 @contextmanager
@@ -217,8 +217,3 @@ def _clip_from_here(config: DictConfig, longest: float | None) -> None:
     changes = [*(config.get("resumed_with") or []), f"{CLIP}={longest}"]
     OmegaConf.update(config, "resumed_with", changes, force_add=True)
     log.info("resume: %s from here on", changes[-1])
-
-
-def _write_config(config: DictConfig, run: Path) -> None:
-    with atomic_write(run / "config.yaml") as path:
-        OmegaConf.save(config, path, resolve=True)

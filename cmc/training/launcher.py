@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cmc.errors import Ending, Failed, Interrupted, Preempted, UserError, ending_of
 from cmc.runs.folder import how_to_resume
+from cmc.runs.report import read_report
 from cmc.utils.signals import PREEMPTION
 
 REQUEST = "launch.json"
@@ -105,8 +106,7 @@ def launch(config: DictConfig, folder: str, overrides: list[str], n: int, lock: 
         _tidy(run, n)
     if cause is not None:
         raise cause
-    report: dict[str, Any] = json.loads((run / "metrics.json").read_text())
-    return report
+    return read_report(run)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from glob import escape
 from pathlib import Path
@@ -13,8 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 from cmc.config.schema import shorten
 from cmc.config.trust import named_packages
 from cmc.errors import UserError
-from cmc.runs.folder import has_checkpoint, read_config
+from cmc.runs.config import read_config
+from cmc.runs.folder import has_checkpoint
 from cmc.runs.lock import is_locked
+from cmc.runs.report import read_report
 from cmc.training.launcher import external_rank
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def resume_or_begin(
         raise UserError(f"{folder}: holds a run whose {key} differs; give another hydra.run.dir, or hydra.sweep.dir")
     if (folder / "metrics.json").exists():
         log.info("%s: finished before", folder)
-        return config, overrides, json.loads((folder / "metrics.json").read_text())
+        return config, overrides, read_report(folder)
     if has_checkpoint(folder):
         log.info("%s: going on", folder)
         config.resume = str(folder)

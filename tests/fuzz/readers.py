@@ -22,7 +22,9 @@ from cmc.reporting.blocks import collect
 from cmc.reporting.rows import gather
 from cmc.reporting.runs import Run, noting, read_run
 from cmc.reporting.tables import markdown
-from cmc.runs.folder import read_config, read_report, read_rows
+from cmc.runs.config import read_config
+from cmc.runs.report import read_report
+from cmc.runs.rows import read_rows
 
 
 def features(folder: Path) -> None:

@@ -10,7 +10,7 @@ from pytorch_lightning import Callback
 from cmc import run as command
 from cmc.errors import Diverged, UserError
 from cmc.methods.cmmc import CMMC
-from cmc.runs.folder import read_history
+from cmc.runs.history import read_history
 from cmc.training.fit import train
 from tests.conftest import SMALL, TINY
 from tests.distributed.test_collectives import port, processes  # noqa: F401
@@ -50,7 +50,7 @@ def test_the_message_names_the_last_good_checkpoint_and_a_way_to_go_on_that_work
         "another data.scaling, or with a smaller method.optimizer.lr or method.gradient_clip=1"
     )
     assert not (folder / "metrics.json").exists()
-    assert len(read_history(folder / "history.csv")) == 3, "the poisoned epoch is not in the history"
+    assert len(read_history(folder)) == 3, "the poisoned epoch is not in the history"
     patch.undo()
 
     words = resume.split()[3:]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cmc.runs.folder import read_history
+from cmc.runs.history import read_history
 
 SCRIPT = Path(__file__).resolve().parents[2] / "experiments" / "wandb_dashboard.py"
 
@@ -72,7 +72,7 @@ def test_scores_and_measures_are_those_of_a_finished_run(sections, finished_runs
 def test_loss_terms_are_those_that_a_run_logs_in_its_phases(method, tiny_run, tmp_path):
     tiny_run("evaluate_every=0", method=method)
     logged = {}
-    for row in read_history(tmp_path / "run" / "history.csv"):
+    for row in read_history(tmp_path / "run"):
         terms = {name for name, value in row.items() if value and name not in ("epoch", "phase", "loss")}
         logged.setdefault(f"{method.upper()}, {row['phase']}", set()).update(terms)
     shown = {phase: set(terms) for phase, terms in load().LOSSES.items() if phase.startswith(method.upper())}

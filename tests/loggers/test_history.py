@@ -6,7 +6,7 @@ import io
 import pytest
 
 from cmc.loggers.history import HistoryLogger
-from cmc.runs.folder import read_history
+from cmc.runs.history import read_history
 
 PHASES = {"a": {"epochs": 3}, "b": {"epochs": 9}}
 
@@ -38,7 +38,7 @@ def test_a_torn_row_is_no_row_of_another_epoch(tmp_path, torn):
 def test_a_run_begun_anew_in_the_folder_of_one_without_checkpoint_has_its_own_rows(tmp_path):
     log(tmp_path, *range(5))
     log(tmp_path, 0)
-    assert len(read_history(tmp_path / "history.csv")) == 1
+    assert len(read_history(tmp_path)) == 1
 
 
 def test_on_a_full_disk_no_half_row_is_left(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from mlflow.tracking import MlflowClient
 from omegaconf import OmegaConf
 
 from cmc.errors import UserError
-from cmc.runs.folder import read_history
+from cmc.runs.history import read_history
 from cmc.training.fit import train
 from tests.loggers.conftest import DMIM, PICTURES
 from tests.loggers.test_wandb import NAMES, flat
@@ -28,11 +28,9 @@ def test_a_run_is_its_folders(composed, tmp_path, client, own_trackers):
     assert found.info.run_name == "dmim-synthetic-seed0"
     assert client.get_experiment(found.info.experiment_id).name == "cmc"
 
-    for column in set(read_history(tmp_path / "history.csv")[0]) - {"epoch", "phase"}:
+    for column in set(read_history(tmp_path)[0]) - {"epoch", "phase"}:
         points = client.get_metric_history(run_id, NAMES.get(column, f"loss/{column}"))
-        there = [
-            (int(row["epoch"]), float(row[column])) for row in read_history(tmp_path / "history.csv") if row[column]
-        ]
+        there = [(int(row["epoch"]), float(row[column])) for row in read_history(tmp_path) if row[column]]
         assert sorted({(p.step, p.value) for p in points}) == there, column
 
     report = dict(flat(json.loads((tmp_path / "metrics.json").read_text())))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from cmc.runs.folder import read_history
+from cmc.runs.history import read_history
 from tests.loggers.conftest import PICTURES
 from tests.loggers.test_wandb import NAMES
 
@@ -24,7 +24,7 @@ def events(job):
 
 
 def test_scalars_are_the_historys(job, events):
-    history = read_history(job / "history.csv")
+    history = read_history(job)
     for column in set(history[0]) - {"epoch", "phase"}:
         said = sorted({(e.step, e.value) for e in events.Scalars(NAMES.get(column, f"loss/{column}"))})
         there = [(int(row["epoch"]), float(row[column])) for row in history if row[column]]

@@ -22,7 +22,7 @@ from cmc import run
 from cmc.callbacks import Results
 from cmc.errors import Interrupted
 from cmc.loggers.wandb import WandbLogger
-from cmc.runs.folder import read_history
+from cmc.runs.history import read_history
 from cmc.training.fit import train
 from tests.loggers.conftest import DMIM, PICTURES
 from tests.loggers.wandb_file import runs
@@ -75,7 +75,7 @@ def test_jobs_of_a_sweep_are_runs_of_their_own_in_one_group(written):
 def test_every_epoch_is_one_row_with_the_historys_values(written):
     for folder, found in written.items():
         (one,) = found.values()
-        history = read_history(folder / "history.csv")
+        history = read_history(folder)
         rows = [row for row in one.history if "loss/total" in row]
         assert [row["epoch"] for row in rows] == [int(row["epoch"]) for row in history] == [0, 1, 2, 3]
         for said, row in zip(rows, history, strict=True):
@@ -182,7 +182,7 @@ def test_a_resumed_run_goes_on_in_the_same_run(composed, tmp_path, monkeypatch):
     assert one.info.run_id == before["wandb"]
     rows = [row for row in one.history if "loss/total" in row]
     assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
-    assert [row["loss/total"] for row in rows] == [float(x["loss"]) for x in read_history(folder / "history.csv")]
+    assert [row["loss/total"] for row in rows] == [float(x["loss"]) for x in read_history(folder)]
     assert [row["training/samples_per_second"] for row in rows] == [120, 120, 40, 120], "since it went on"
 
     from mlflow.tracking import MlflowClient
@@ -265,7 +265,7 @@ def test_csv_and_wandb_together_write_what_wandb_alone_does(composed, commanded,
     assert list(configs[0].logger) == ["csv", "wandb"]
     status, _, error = commanded(run, "logger=[csv,wandb]", *options, "hydra.run.dir=out")
     assert status == 0, error
-    history = read_history(tmp_path / "out" / "history.csv")
+    history = read_history(tmp_path / "out")
     assert [int(row["epoch"]) for row in history] == [0, 1, 2, 3]
     (one,) = runs(tmp_path / "out").values()
     rows = [row for row in one.history if "loss/total" in row]
@@ -283,4 +283,4 @@ def test_two_processes_log_once(tmp_path):
     assert done.returncode == 0, done.stderr
     (one,) = runs(tmp_path).values()
     rows = [row for row in one.history if "loss/total" in row]
-    assert [row["loss/total"] for row in rows] == [float(x["loss"]) for x in read_history(tmp_path / "out/history.csv")]
+    assert [row["loss/total"] for row in rows] == [float(x["loss"]) for x in read_history(tmp_path / "out")]

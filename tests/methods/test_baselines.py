@@ -22,7 +22,7 @@ from cmc.config.messages import as_ending
 from cmc.data.loader import Batch
 from cmc.errors import UserError
 from cmc.methods.baselines import base as baseline
-from cmc.runs.folder import read_history
+from cmc.runs.history import read_history
 from cmc.training.fit import train
 from tests.methods.toy import passes
 
@@ -91,7 +91,7 @@ def test_scores_are_those_of_scikit_learn_run_directly(run, composed, method, da
     assert report["scores"]["nmi"] == pytest.approx(normalized_mutual_info_score(labels, expected), abs=1e-9)
     assert report["scores"]["ari"] == pytest.approx(adjusted_rand_score(labels, expected), abs=1e-9)
     assert (report["phases"], report["n_parameters"]) == ({"fit": 1}, 0)
-    (row,) = read_history(folder / "history.csv")
+    (row,) = read_history(folder)
     assert float(row["acc"]) == pytest.approx(report["scores"]["acc"])
     assert np.isfinite(float(row["loss"]))
 
@@ -110,7 +110,7 @@ def test_the_objectives_are_what_they_are_said_to_be(run, composed):
 
     def reached(method, *overrides):
         _, folder = run(composed, method, *SYNTHETIC, *overrides)
-        return float(read_history(folder / "history.csv")[0]["loss"]), read(folder)[0]
+        return float(read_history(folder)[0]["loss"]), read(folder)[0]
 
     loss, clusters = reached("kmeans")
     means = np.stack([x[clusters == k].mean(0) for k in range(4)])

@@ -6,7 +6,7 @@ import pytest
 
 from cmc.errors import UserError
 from cmc.methods.cmmc import CMMC
-from cmc.runs.folder import read_history
+from cmc.runs.history import read_history
 
 
 @pytest.mark.slow
@@ -17,7 +17,7 @@ def test_a_compiled_run_has_the_same_losses(tiny_run, tmp_path, method):
     for compiled in ("false", "true"):
         folder = tmp_path / compiled
         tiny_run(*settings, f"method.compile={compiled}", method=method, folder=folder)
-        histories.append(read_history(folder / "history.csv"))
+        histories.append(read_history(folder))
     assert [row["phase"] for row in histories[0]] == [row["phase"] for row in histories[1]]
     losses = [[float(row["loss"]) for row in rows] for rows in histories]
     assert losses[1][0] == pytest.approx(losses[0][0], rel=1e-5)

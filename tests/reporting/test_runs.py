@@ -5,8 +5,9 @@ import json
 import pytest
 
 from cmc.errors import UserError
-from cmc.reporting.runs import find, read_assignments, read_run
-from cmc.runs.folder import read_history
+from cmc.reporting.runs import find, read_run
+from cmc.runs.assignments import read_assignments
+from cmc.runs.history import read_history
 from tests.reporting.made import make_run
 
 
@@ -137,10 +138,10 @@ def test_a_surrogate_stays_named(tmp_path):
 
 def test_assignments_are_read_with_any_label(tmp_path):
     labels = ("a, b", 'say "x"', "<b>")
-    found = read_assignments(make_run(tmp_path / "run", labels=labels) / "assignments.csv")
+    found = read_assignments(make_run(tmp_path / "run", labels=labels))
     assert found.label.tolist() == [labels[i % 3] for i in range(60)]
     assert found.index.tolist() == list(range(60))
-    assert read_assignments(make_run(tmp_path / "bare", labels=None) / "assignments.csv").label is None
+    assert read_assignments(make_run(tmp_path / "bare", labels=None)).label is None
     assert read_assignments(tmp_path / "nowhere") is None
     assert read_history(tmp_path / "nowhere") == []
 
@@ -149,6 +150,7 @@ def test_assignments_are_read_with_any_label(tmp_path):
     "text", ["", "index,cluster\n0,1\n", "index,cluster,confidence\n0,1\n", "index,cluster,confidence\n"]
 )
 def test_broken_assignments_are_one_line(tmp_path, text):
-    (tmp_path / "assignments.csv").write_text(text)
+    run = read_run(make_run(tmp_path / "run"))
+    (run.folder / "assignments.csv").write_text(text)
     with pytest.raises(UserError, match=r"^assignments\.csv cannot be read \(.+\)$"):
-        read_assignments(tmp_path / "assignments.csv")
+        run.assignments()

@@ -8,6 +8,9 @@ from scipy.optimize import linear_sum_assignment
 
 from cmc.runs.outcome import read_outcome
 
+FEATURES = {"dims": {"x": 4}, "fingerprint": "00"}
+REPORT = {"method": "dmim", "data": "made", "seed": 0, "scores": None}
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -16,7 +19,9 @@ def folder(tmp_path):
     def write(n, k, classes):
         rng = np.random.default_rng(0)
         clusters, labels = rng.integers(0, k, n), rng.integers(0, classes or 1, n)
-        (tmp_path / "metrics.json").write_text(json.dumps({"features": {"n_samples": n}, "n_clusters": k}))
+        (tmp_path / "metrics.json").write_text(
+            json.dumps(REPORT | {"features": FEATURES | {"n_samples": n}, "n_clusters": k})
+        )
         known = [f",class {c}" if classes else "" for c in labels]
         lines = [f"{2 * i},{clusters[i]},0.5{known[i]}" for i in range(n)]
         head = "index,cluster,confidence" + (",label" if classes else "")

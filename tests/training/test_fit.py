@@ -14,7 +14,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from cmc.callbacks import Results
 from cmc.errors import Interrupted, UserError
-from cmc.runs.folder import read_history
+from cmc.runs.history import read_history
 from cmc.training.fit import train
 from tests.conftest import SMALL
 
@@ -58,7 +58,7 @@ def test_scores_are_those_of_the_assignments_that_were_written(tiny_run, tmp_pat
 
 def test_the_history_has_every_term_of_every_epoch(tiny_run, tmp_path):
     report = tiny_run("evaluate_every=3")
-    history = read_history(tmp_path / "run" / "history.csv")
+    history = read_history(tmp_path / "run")
     assert [(int(row["epoch"]), row["phase"]) for row in history] == [
         (0, "reconstruct"),
         (1, "reconstruct"),
@@ -213,7 +213,7 @@ def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_result(
     monkeypatch.undo()
     assert signal.getsignal(signal.SIGINT) is handler
     assert not (folder / "metrics.json").exists()
-    assert all(row["loss"] for row in read_history(folder / "history.csv"))
+    assert all(row["loss"] for row in read_history(folder))
 
     train(composed(f"resume={folder}"), str(folder), [f"resume={folder}"])
     for name in ("assignments.csv", "embeddings.npy", "history.csv"):

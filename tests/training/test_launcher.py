@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from cmc.runs.folder import read_history
+from cmc.runs.history import read_history
 from tests.conftest import SMALL
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,7 +71,7 @@ def test_torchrun_starts_the_processes_too(tmp_path):
     assert report(tmp_path / "out")["processes"] == 2
     straight = cmc("method=dmim", *SMALL["dmim"], *TINY, *TWO, *LEAN, "hydra.run.dir=ours", cwd=tmp_path)
     assert straight.returncode == 0, straight.stderr
-    losses = [[float(row["loss"]) for row in read_history(tmp_path / name / "history.csv")] for name in ("out", "ours")]
+    losses = [[float(row["loss"]) for row in read_history(tmp_path / name)] for name in ("out", "ours")]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 

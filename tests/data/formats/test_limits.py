@@ -22,9 +22,9 @@ from scipy.io import savemat
 from cmc.data import formats
 from cmc.data.preparation.feature_store import read_meta
 from cmc.errors import UserError
-from cmc.reporting.runs import read_assignments
-from cmc.reporting.runs import read_config as read_reported_config
-from cmc.runs.folder import read_config, read_report
+from cmc.runs.assignments import read_assignments
+from cmc.runs.config import read_config, read_settings
+from cmc.runs.report import read_report
 from cmc.utils.memory import SETTING, bounded, limit
 from tests.data.formats.common import IMG, TXT, cell, folder_of, refusal
 from tests.fuzz.folders import in_compressed, in_npz
@@ -175,7 +175,7 @@ def test_a_long_class_name_among_many(tmp_path: Path) -> None:
         "index,cluster,confidence,label\n" + "0,0,1,a\n" * 1000 + f"0,0,1,{'x' * 10**5}\n"
     )
     with pytest.raises(UserError, match=r"takes 0\.4 GiB in memory"):
-        read_assignments(tmp_path / "assignments.csv")
+        read_assignments(tmp_path)
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "much", "nan"])
@@ -232,7 +232,7 @@ def test_hostile_yaml(tmp_path: Path, text: str) -> None:
         read_config(tmp_path)
     if "$" not in text:  # which a report does not follow
         with pytest.raises(UserError, match=r"^config\.yaml cannot be read .+$"):
-            read_reported_config(tmp_path / "config.yaml")
+            read_settings(tmp_path)
 
 
 @pytest.mark.parametrize("text", [DEEP["json"], json.dumps({"format": 1}) + "]", '{"format": ' + "9" * 5000 + "}"])

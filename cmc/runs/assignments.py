@@ -1,0 +1,104 @@
+"""``assignments.csv`` and ``assignments_holdout.csv`` of a run folder: a row a sample. Light: imports no torch."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cmc.runs.folder import damaged
+from cmc.utils.memory import check_size
+from cmc.utils.safe_read import read_errors, text_array
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_BLOCK = 2**16  # rows
+
+
+@dataclass(frozen=True, eq=False)
+class Assignments:
+    """The columns.
+
+    Attributes:
+        index: (N,) int64 row numbers of the samples in the data.
+        cluster: (N,) int64, from 0.
+        confidence: (N,) float64, the largest assignment probability.
+        label: (N,) str, or None where unknown.
+    """
+
+    index: NDArray[np.int64]
+    cluster: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    label: NDArray[np.str_] | None
+
+
+def read_assignments(run: Path, part: str = "", what: str | None = None) -> Assignments | None:
+    """All rows; None where there is no such file.
+
+    Args:
+        run: the folder.
+        part: one of `cmc.runs.folder.PARTS`.
+        what: opens the message about a damaged file.
+
+    Raises:
+        UserError: a file that lacks columns or rows, or whose rows are none.
+    """
+    import numpy as np
+
+    path = run / f"assignments{part}.csv"
+    if not path.exists():
+        return None
+    blocks = list(assignment_blocks(run, part, what))
+    labels = [block.label for block in blocks if block.label is not None]
+    if labels:  # of which each takes as much as the longest
+        check_size(path.name, float(sum(map(len, labels)) * max(label.itemsize for label in labels)))
+    return Assignments(
+        np.concatenate([block.index for block in blocks]),
+        np.concatenate([block.cluster for block in blocks]),
+        np.concatenate([block.confidence for block in blocks]),
+        np.concatenate(labels) if labels else None,
+    )
+
+
+def assignment_blocks(run: Path, part: str = "", what: str | None = None) -> Iterator[Assignments]:
+    """The rows, a few ten thousand at a time; arguments and errors as of `read_assignments`."""
+    path = run / f"assignments{part}.csv"
+    blocks = _blocks(path)
+    while True:
+        with read_errors(what or damaged(path), path):
+            block = next(blocks, None)
+        if block is None:
+            return
+        yield block
+
+
+def _blocks(path: Path) -> Iterator[Assignments]:
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.reader(file)
+        names = next(reader, [])
+        rows = list(islice(reader, _BLOCK))
+        if not rows:
+            raise ValueError("it holds no rows")
+        while rows:
+            yield _columns(path, dict(zip(names, zip(*rows, strict=True), strict=True)))
+            rows = list(islice(reader, _BLOCK))
+
+
+def _columns(path: Path, cells: dict[str, tuple[str, ...]]) -> Assignments:
+    import numpy as np
+
+    found = Assignments(
+        np.array(cells["index"], dtype=np.int64),
+        np.array(cells["cluster"], dtype=np.int64),
+        np.array(cells["confidence"], dtype=np.float64),
+        text_array(path.name, cells["label"]) if "label" in cells else None,
+    )
+    for name, column in (("an index", found.index), ("a cluster", found.cluster)):
+        if column.min() < 0:
+            raise ValueError(f"{name} below 0")
+    return found

@@ -1,0 +1,52 @@
+"""``metrics.json`` of a run folder: scores, and what traces the run. Light: imports no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cmc.errors import UserError
+from cmc.utils.atomic import atomic_write
+from cmc.utils.safe_read import parse_json, read_errors
+
+SCORES = ("acc", "nmi", "ari", "purity")
+LABEL_FREE = ("agreement", "balance", "quality", "silhouette", "entropy")
+
+
+def read_report(run: Path) -> dict[str, Any]:
+    """What ``metrics.json`` holds.
+
+    Raises:
+        UserError: it is damaged, or of another version.
+    """
+    path = run / "metrics.json"
+    damaged = f"{path}: damaged, or written by another version of CMC; train again"
+    with read_errors(damaged, path):
+        report = parse_json(path)
+        widths, n_clusters = report["features"]["dims"].values(), report["n_clusters"]
+        whole = all(isinstance(number, int) and number > 0 for number in (*widths, n_clusters))
+        whole = whole and {"method", "data", "seed", "scores"} <= report.keys() and "fingerprint" in report["features"]
+    if not whole:
+        raise UserError(damaged)
+    return report
+
+
+def read_any_report(run: Path) -> dict[str, Any]:
+    """What ``metrics.json`` of a run of any version holds: a mapping, be there in it what may.
+
+    Raises:
+        UserError: there is none, or it cannot be read; the line does not name the folder.
+    """
+    path = run / "metrics.json"
+    if not path.exists():
+        raise UserError("no metrics.json: the run has not finished")
+    with read_errors("metrics.json cannot be read", path):
+        return parse_json(path)
+
+
+def write_report(run: Path, report: Mapping[str, Any]) -> None:
+    """Write ``metrics.json``, which marks a finished run: after all other files."""
+    with atomic_write(run / "metrics.json") as path:
+        path.write_text(json.dumps(report, indent=2) + "\n")
