@@ -149,9 +149,7 @@ def _trainer(config: DictConfig, **settings: Any) -> Trainer:
     """
     asked = config.trainer.get("strategy", "auto")
     devices = config.trainer.devices if isinstance(config.trainer.devices, int) else len(config.trainer.devices)
-    if asked == "ddp_spawn":
-        settings["strategy"] = Processes(start="spawn")
-    elif asked in ("auto", "ddp") and devices * config.trainer.get("num_nodes", 1) > 1:
+    if asked in ("auto", "ddp") and devices * config.trainer.get("num_nodes", 1) > 1:
         settings["strategy"] = Processes()
     try:
         trainer: Trainer = instantiate(config.trainer, **settings)
