@@ -179,6 +179,7 @@ def test_a_run_of_two_stopped_and_resumed_ends_as_one_never_stopped(tmp_path, nu
         ([*TWO, "method.batch_size=1"], "method.batch_size: 1 given; a batch of 1 samples cannot be shared by 2"),
         ([*TWO, "data._target_=cmc.data.datasets.digits.Digit"], "Digit"),
         (["trainer.strategy=dpp"], "trainer: "),
+        ([*TWO, "trainer.strategy=ddp_spawn"], "trainer.strategy: ddp_spawn given; with several processes it must be"),
     ],
 )
 def test_mistakes_are_one_line_whoever_finds_them(tmp_path, arguments, message):
