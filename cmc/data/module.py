@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, cast
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,6 +19,14 @@ from cmc.utils.memory import free_memory
 
 log = logging.getLogger(__name__)
 PASS = 4096  # samples of a batch where all of them are passed over
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """The module in training, which knows what batches it wants."""
+
+    def train_batches(self, data: DataModule) -> Batches:
+        """Batches of the present epoch, by `DataModule.batches`."""
 
 
 class DataModule(LightningDataModule):
@@ -116,20 +124,25 @@ class DataModule(LightningDataModule):
             self.held_out.to(device)
 
     def train_dataloader(self) -> Batches:
-        """Batches of the present epoch, of the size that the method's present phase asks for."""
+        """Batches of the present epoch, as the module in training wants them."""
         assert self.trainer is not None
-        method = cast(Any, self.trainer.lightning_module)
-        size = method.phase.batch_size or self.n_samples
-        if size > self.n_samples and method.current_epoch == 0:
+        learner = self.trainer.lightning_module
+        assert isinstance(learner, Learner)
+        return learner.train_batches(self)
+
+    def batches(self, size: int | None, chunked: bool, drop_last: bool, epoch: int) -> Batches:
+        """Shuffled batches of an epoch of training.
+
+        Args:
+            size: samples of a global batch, None for all.
+            chunked: whether a batch of all samples is processed in chunks.
+            drop_last: leave an incomplete last batch out.
+            epoch: of the run, from 0; the order depends on it.
+        """
+        size = size or self.n_samples
+        if size > self.n_samples and epoch == 0:
             log.info("method.batch_size: %d is more than the %d samples; taking all of them", size, self.n_samples)
-        return Batches(
-            self.samples,
-            size,
-            drop_last=method.drop_last,
-            seed=self.seed,
-            epoch=method.current_epoch,
-            chunked=method.phase.chunk_size is not None,
-        )
+        return Batches(self.samples, size, drop_last=drop_last, seed=self.seed, epoch=epoch, chunked=chunked)
 
     def transfer_batch_to_device(self, batch: Batch | Span, device: torch.device, dataloader_idx: int) -> Batch | Span:
         """The batch as it is: its rows lie on the device already, its index is for the CPU."""

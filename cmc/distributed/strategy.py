@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from typing import Any
+from typing import ClassVar
 
 from pytorch_lightning.strategies import DDPStrategy
 
@@ -15,17 +15,11 @@ class Processes(DDPStrategy):
     The wrapper averages gradients over processes in every backward pass; CMC's shares of an objective add up, and a
     step may take several passes. It also needs a flag where a phase leaves parameters without a gradient; here none is.
 
-    Args:
-        start: ``popen``, or ``spawn`` to have Lightning start the processes with multiprocessing.
+    Attributes:
+        averages_gradients: whether a backward pass leaves the mean over processes, as Lightning's own strategies do.
     """
 
-    def __init__(self, start: str = "popen", **settings: Any) -> None:
-        super().__init__(start_method=start, **settings)  # type: ignore[arg-type]
-
-    def setup_environment(self) -> None:
-        """Spawned processes begin with the libraries as they come."""
-        quiet()
-        super().setup_environment()
+    averages_gradients: ClassVar[bool] = False
 
     def configure_ddp(self) -> None:
         """Leave the method as it is."""

@@ -18,7 +18,7 @@ def joint_table(a: Tensor, b: Tensor, symmetric: bool = False) -> Tensor:
         b: n x C assignment probabilities of the other, of the same samples.
         symmetric: average J with its transpose, as is right for two views that one encoder cannot tell apart. For
             different modalities that has false optima: swapped pairs of clusters, and each modality using its own
-            half of the clusters; see `cmc.methods.dmim.DMIM`.
+            half of the clusters; see `cmc.methods.dmim_released.ReleasedDMIM`.
 
     Returns:
         C x C, summing to 1; rows are clusters of ``a``.

@@ -19,6 +19,7 @@ from cmc.data.loader import Batch, InOrder, Mapped
 from cmc.data.module import PASS
 from cmc.data.scaling import Scaler
 from cmc.errors import UserError
+from cmc.inference.incomplete import assign_present, has_inputs
 from cmc.methods.base import Method
 from cmc.runs.checkpoint import StoredCheckpoint, find
 from cmc.runs.config import read_config
@@ -81,7 +82,7 @@ class Trained:
         """
         for batch, present in self.batches(features, rows):
             with torch.no_grad():
-                assignment = self.method.assign_present(batch, present)
+                assignment = assign_present(self.method, batch, present)
             if not (finite := assignment.isfinite().all(1)).all():
                 row = int(batch.index[~finite.cpu()][0])
                 raise UserError(f"row {row} lies so far from the training data that its assignment is no number")
@@ -102,7 +103,7 @@ class Trained:
             UserError: a sample lacks one of the modalities that the representation is made from.
         """
         for batch, present in self.batches(features):
-            if not (whole := self.method.whole(present).cpu()).all():
+            if not (whole := has_inputs(self.method, present).cpu()).all():
                 row, inputs = int(batch.index[~whole][0]), ", ".join(self.method.inputs)
                 raise UserError(f"row {row} lacks a modality that the representation is made from ({inputs})")
             with torch.no_grad():

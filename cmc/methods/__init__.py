@@ -1,4 +1,4 @@
-"""Clustering methods: each a LightningModule on `cmc.methods.base.Method`."""
+"""Clustering methods: each a subclass of `cmc.methods.base.Method`."""
 
 import lazy_loader
 

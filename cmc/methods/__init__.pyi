@@ -5,4 +5,6 @@ from .baselines.sklearn import GaussianMixture as GaussianMixture
 from .baselines.sklearn import KMeans as KMeans
 from .baselines.sklearn import Spectral as Spectral
 from .cmmc import CMMC as CMMC
+from .cmmc_released import ReleasedCMMC as ReleasedCMMC
 from .dmim import DMIM as DMIM
+from .dmim_released import ReleasedDMIM as ReleasedDMIM

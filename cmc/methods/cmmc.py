@@ -44,7 +44,8 @@ class CMMC(Method):
 
     A sample's cluster is the argmax of the mean over modalities of q^m.
 
-    Source: MFLVC, section 3 (the losses and phases bear its names: L_Z, L_H, L_Q, L_P).
+    Source: MFLVC, section 3 (the losses and phases bear its names: L_Z, L_H, L_Q, L_P). Where the authors' release
+    leaves it: `cmc.methods.cmmc_released.ReleasedCMMC`.
 
     Args:
         dims: modality -> width.
@@ -59,10 +60,6 @@ class CMMC(Method):
         feature_temperature: tau_F of L_H.
         label_temperature: tau_L of L_Q.
         kmeans_restarts: starts of the k-means that makes pseudo labels.
-        align_input: what the cross-entropy of ``align`` is fed: ``logits``, or ``probabilities`` as the authors'
-            release does (a second softmax).
-        imbalance_per: count the size term of L_Q once a ``modality``, or, as the authors' release does, in every
-            ``pair`` that the modality is part of (the same for two modalities).
         seed: of k-means.
         gradient_clip: a bound on the norm of the gradient.
         compile: see `cmc.methods.base.Method`.
@@ -90,8 +87,6 @@ class CMMC(Method):
         feature_temperature: float = 0.5,
         label_temperature: float = 1.0,
         kmeans_restarts: int = 100,
-        align_input: str = "logits",
-        imbalance_per: str = "modality",
         seed: int = 0,
         gradient_clip: float | None = None,
         compile: bool = False,
@@ -101,26 +96,18 @@ class CMMC(Method):
         )
         at_least(1, latent_dim=latent_dim, feature_dim=feature_dim, kmeans_restarts=kmeans_restarts)
         at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
-        self._check(feature_temperature, label_temperature, align_input, imbalance_per)
-        self.feature_temperature, self.label_temperature = feature_temperature, label_temperature
-        self.align_input, self.imbalance_per = align_input, imbalance_per
-        self.kmeans_restarts, self.seed = kmeans_restarts, seed
-        self.autoencoders = AutoEncoders(dims.values(), [*hidden, latent_dim])
-        self.feature_head = nn.Linear(latent_dim, feature_dim)
-        self.cluster_head = nn.Linear(latent_dim, n_clusters)
-        self.register_buffer("pseudo_labels", torch.empty(len(dims), 0, dtype=torch.int16))
-
-    def _check(self, feature_temperature: float, label_temperature: float, align_input: str, per: str) -> None:
         for phase in self.schedule.phases:
             if phase.name not in _PHASES:
                 raise UserError(f"method.phases.{phase.name}: CMMC's phases are {', '.join(_PHASES)}")
         for key, temperature in (("feature", feature_temperature), ("label", label_temperature)):
             if not temperature > 0:
                 raise UserError(f"method.{key}_temperature: {temperature} given; it must be above 0")
-        if align_input not in ("logits", "probabilities"):
-            raise UserError(f"method.align_input: {align_input!r} given; it must be logits or probabilities")
-        if per not in ("modality", "pair"):
-            raise UserError(f"method.imbalance_per: {per!r} given; it must be modality or pair")
+        self.feature_temperature, self.label_temperature = feature_temperature, label_temperature
+        self.kmeans_restarts, self.seed = kmeans_restarts, seed
+        self.autoencoders = AutoEncoders(dims.values(), [*hidden, latent_dim])
+        self.feature_head = nn.Linear(latent_dim, feature_dim)
+        self.cluster_head = nn.Linear(latent_dim, n_clusters)
+        self.register_buffer("pseudo_labels", torch.empty(len(dims), 0, dtype=torch.int16))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The terms of the present phase."""
@@ -135,7 +122,6 @@ class CMMC(Method):
         codes, error = self._autoencode(batch)
         h = [self._feature(z) for z in codes]
         q = [self._logits(z).softmax(1) for z in codes]
-        times = 1 if self.imbalance_per == "modality" else len(q) - 1
         with full_precision(self.device):
             contrasts = [
                 cluster_contrast(distributed.all_reduce_sum(cluster_products(a, b)), self.label_temperature)
@@ -146,7 +132,7 @@ class CMMC(Method):
                 "reconstruction": error,
                 "feature_contrast": self._feature_contrast(h, batch.offset),
                 "label_contrast": sum_of(contrasts),
-                "imbalance": times * sum_of(cluster_imbalance(size) for size in sizes),
+                "imbalance": sum_of(cluster_imbalance(size) for size in sizes),
             }
 
     def _feature_contrast(self, h: list[Tensor], offset: int) -> Tensor:
@@ -158,10 +144,12 @@ class CMMC(Method):
         )
 
     def _align(self, batch: Batch) -> dict[str, Tensor]:
+        return {"alignment": self._taught([self._logits(z) for z in self._encode(batch)], batch)}
+
+    def _taught(self, scores: list[Tensor], batch: Batch) -> Tensor:
+        """Cross-entropy of every modality's scores, taken for logits, against its pseudo labels, summed."""
         targets = self.pseudo_labels[:, batch.index.to(self.device)].long()
-        logits = [self._logits(z) for z in self._encode(batch)]
-        inputs = logits if self.align_input == "logits" else [x.softmax(1) for x in logits]
-        return {"alignment": sum_of(F.cross_entropy(x, y) for x, y in zip(inputs, targets, strict=True))}
+        return sum_of(F.cross_entropy(x, y) for x, y in zip(scores, targets, strict=True))
 
     def refresh(self, phase: str, epoch: int, batches: InOrder) -> None:
         """At the start of ``align``: pseudo labels, M x N."""

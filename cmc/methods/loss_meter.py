@@ -74,11 +74,13 @@ class LossMeter:
         sums = {name: torch.tensor(value, dtype=torch.float64) for name, value in self.sums().items()}
         return {"sums": sums, "n_seen": self.n_seen}
 
-    def load_state_dict(self, state: Mapping[str, Any], first: bool) -> None:
-        """Take over what ``state_dict`` gave; the sums go to the first process."""
-        self.__init__()  # type: ignore[misc]
-        self._sums = {name: value if first else torch.zeros_like(value) for name, value in state["sums"].items()}
-        self.n_seen = state["n_seen"]
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Any], first: bool) -> LossMeter:
+        """Make one that goes on from what ``state_dict`` gave; the sums go to the first process."""
+        meter = cls()
+        meter._sums = {name: value if first else torch.zeros_like(value) for name, value in state["sums"].items()}
+        meter.n_seen = state["n_seen"]
+        return meter
 
 
 def _wide(x: Tensor) -> torch.dtype:

@@ -149,13 +149,14 @@ def _trainer(config: DictConfig, **settings: Any) -> Trainer:
     """Lightning's Trainer, over `Processes` where there are several of ours.
 
     Raises:
-        UserError: what Lightning says of devices that are not there and of settings that it does not know.
+        UserError: a strategy of Lightning's for several processes; what Lightning says of devices that are not there
+            and of settings that it does not know.
     """
     asked = config.trainer.get("strategy", "auto")
     devices = config.trainer.devices if isinstance(config.trainer.devices, int) else len(config.trainer.devices)
-    if asked == "ddp_spawn":
-        settings["strategy"] = Processes(start="spawn")
-    elif asked in ("auto", "ddp") and devices * config.trainer.get("num_nodes", 1) > 1:
+    if devices * config.trainer.get("num_nodes", 1) > 1:
+        if asked not in ("auto", "ddp"):
+            raise UserError(f"trainer.strategy: {asked} given; with several processes it must be auto or ddp")
         settings["strategy"] = Processes()
     try:
         trainer: Trainer = instantiate(config.trainer, **settings)

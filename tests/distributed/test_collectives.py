@@ -20,8 +20,7 @@ from cmc.distributed.strategy import Processes
 from cmc.data.modalities import Modalities
 from cmc.data.module import DataModule
 from cmc.callbacks import Results
-from cmc.methods.cmmc import CMMC
-from cmc.methods.dmim import DMIM
+from cmc.methods import CMMC, DMIM, ReleasedCMMC, ReleasedDMIM
 from cmc.training.fit import LOOP
 
 case, batch_size, dims, folder, out = sys.argv[1], sys.argv[2], [int(d) for d in sys.argv[3].split(",")], *sys.argv[4:6]
@@ -45,14 +44,11 @@ if case.startswith("cmmc"):
     small = dict(hidden=[8], latent_dim=6, feature_dim=4, kmeans_restarts=3)
     phases = {{"reconstruct": {{"epochs": 2}}, "contrast": {{"epochs": 3}}}}
     phases["align"] = {{"epochs": 3, "batch_size": "full", "chunk_size": 9}}
-    per = "pair" if case.endswith("released") else "modality"
-    method = CMMC(shape, 3, phases, adam, batch_size, **small, imbalance_per=per)
+    kind = ReleasedCMMC if case.endswith("released") else CMMC
+    method = kind(shape, 3, phases, adam, batch_size, **small)
 else:
-    options = dict(width=6, restarts=2, components=3, pseudo_labels="matched" if case.endswith("matched") else "each")
-    if case.endswith("released"):
-        options = dict(joint="symmetric", head_input="trunk", pseudo_labels="first", restarts=1, released=True)
-        options |= dict(alignment="pca", width=None, components=None, unit_rows=False)
-    method = DMIM(shape, 3, {{"train": {{"epochs": 6}}}}, adam, batch_size=batch_size, drop_last=False,
+    kind, options = (DMIM, dict(width=6, restarts=2, components=3)) if case == "dmim" else (ReleasedDMIM, {{}})
+    method = kind(shape, 3, {{"train": {{"epochs": 6}}}}, adam, batch_size=batch_size, drop_last=False,
                   overcluster_factor=2, refresh_every=2, **options)
 method.double()
 
@@ -103,7 +99,7 @@ def port():
         ("cmmc", "10", "7,5"),
         ("cmmc-released", "full", "7,5,4"),
         ("dmim", "full", "7,5"),
-        ("dmim-matched", "11", "7,5,4"),
+        ("dmim", "11", "7,5,4"),
         ("dmim-released", "full", "7,5"),
     ],
 )

@@ -1,4 +1,4 @@
-"""DMIM's objective against loops, an N x C x C tensor and closed forms; what the heads read; the kept network."""
+"""DMIM's objective, and its release's, against loops and closed forms; what the heads read; the kept network."""
 
 from itertools import combinations
 
@@ -11,8 +11,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from cmc.data.loader import Batch
 from cmc.errors import UserError
-from cmc.methods import dmim
+from cmc.functional.sinkhorn import sinkhorn_labels
 from cmc.methods.dmim import DMIM
+from cmc.methods.dmim_released import ReleasedDMIM
+from cmc.nn import bottleneck
 from tests.methods.toy import ToyData, fit, passes
 
 PHASES = {"train": {"epochs": 10}}
@@ -23,6 +25,12 @@ def build(dims=(6, 5), n_clusters=3, phases=PHASES, optimizer=torch.optim.Adam, 
     torch.manual_seed(0)
     names = {f"m{i}": d for i, d in enumerate(dims)}
     return DMIM(names, n_clusters, phases, optimizer, **{**PLAIN, **settings})
+
+
+def released(dims=(6, 6), **settings):
+    torch.manual_seed(0)
+    names = {f"m{i}": d for i, d in enumerate(dims)}
+    return ReleasedDMIM(names, 3, PHASES, torch.optim.Adam, overcluster_factor=2, **settings)
 
 
 def batch_of(dims=(6, 5), n=12, dtype=torch.float64):
@@ -61,25 +69,25 @@ def naive_terms(method, batch, network, pseudo):
             trunk = (centred / torch.sqrt((centred**2).mean(0) + 1e-5) * norm.weight + norm.bias).relu()
         mean, deviation = network.mean(trunk), torch.log1p(torch.exp(network.rho(trunk))) + 1e-7
         z = mean + deviation * torch.randn_like(mean)
-        read = z if network.head_input == "z" else trunk
+        read = trunk if network.heads_on_trunk else z
         outputs.append((mean, deviation, z, network.cluster_head(read), network.overcluster_head(read)))
-    symmetric = method.joint == "symmetric"
+    release = isinstance(method, ReleasedDMIM)
     shared = 0.0
     for a, b in combinations(range(len(outputs)), 2):
         for head in (3, 4):
-            shared = shared - naive_information(outputs[a][head].softmax(1), outputs[b][head].softmax(1), symmetric)
-    if method.released:
+            shared = shared - naive_information(outputs[a][head].softmax(1), outputs[b][head].softmax(1), release)
+    if release:
         superfluous = 0.0
         for output in outputs:
             z, e = output[2].softmax(1), torch.randn_like(output[2]).softmax(1)
             superfluous = superfluous + sum((e[i, j] * torch.log(e[i, j] / z[i, j])) for i, j in indices(z)) / z.numel()
     else:
         superfluous = sum(kl_divergence(Normal(o[0], o[1]), Normal(0.0, 1.0)).sum(1).mean() for o in outputs)
-    taught = outputs[:1] if method.pseudo_labels == "first" else outputs
+    taught = outputs[:1] if release else outputs
     uniform = 0.0
     for m, output in enumerate(taught):
         p = output[3].softmax(1)
-        p = p.softmax(1) if method.released else p
+        p = p.softmax(1) if release else p
         uniform = uniform - torch.stack([p[i, pseudo[m, i]].log() for i in range(len(p))]).mean()
     return shared / (len(outputs) - 1), superfluous, uniform
 
@@ -89,17 +97,17 @@ def indices(z):
 
 
 @pytest.mark.parametrize(
-    ("dims", "settings"),
+    ("make", "dims", "settings"),
     [
-        ((6, 5), {}),
-        ((6, 5, 4), {}),
-        ((6, 6), {"joint": "symmetric", "head_input": "trunk"}),
-        ((6, 5), {"restarts": 2, "depth": 1}),
-        ((6, 6), {"released": True, "alignment": "none", "pseudo_labels": "first", "joint": "symmetric"}),
+        (build, (6, 5), {"beta_warmup": 0.0}),
+        (build, (6, 5, 4), {"beta_warmup": 0.0}),
+        (build, (6, 5), {"beta_warmup": 0.0, "restarts": 2, "depth": 1}),
+        (released, (6, 6), {}),
+        (released, (5, 5, 5), {"depth": 1}),
     ],
 )
-def test_terms_and_gradients_equal_the_naive_ones(dims, settings):
-    method = labelled(build(dims, beta=0.3, beta_warmup=0.0, gamma=0.7, **settings).double())
+def test_terms_and_gradients_equal_the_naive_ones(make, dims, settings):
+    method = labelled(make(dims, beta=0.3, gamma=0.7, **settings).double())
     batch = batch_of(dims)
     torch.manual_seed(7)
     losses = method.losses(batch)
@@ -126,18 +134,19 @@ def silent(network):
         torch.nn.init.constant_(layer.bias, float(bias))
 
 
-@pytest.mark.parametrize("head_input", ["z", "trunk"])
-def test_heads_on_the_trunk_make_l2_inert(head_input):
+@pytest.mark.parametrize("heads_on_trunk", [False, True])
+def test_heads_on_the_trunk_make_l2_inert(heads_on_trunk):
     """L2 is 0, its least value, and yet heads on the trunk still tell samples apart."""
-    method = labelled(build(head_input=head_input, beta=1.0, beta_warmup=0.0).double())
+    method = labelled(build(beta=1.0, beta_warmup=0.0).double())
     (network,) = method.networks
+    network.heads_on_trunk = heads_on_trunk
     silent(network)
     superfluous = method.losses(batch_of())["superfluous_information"]
     assert superfluous.item() == pytest.approx(0, abs=1e-9)
     with method.evaluating():
         assigned = method.assign(batch_of())
     spread = (assigned - assigned.mean(0)).abs().max().item()
-    assert spread == pytest.approx(0, abs=1e-9) if head_input == "z" else spread > 1e-3
+    assert spread > 1e-3 if heads_on_trunk else spread == pytest.approx(0, abs=1e-9)
 
 
 def test_with_heads_on_z_a_larger_beta_takes_information_from_assignments(tmp_path):
@@ -157,22 +166,22 @@ def test_with_heads_on_z_a_larger_beta_takes_information_from_assignments(tmp_pa
     assert shared[0] > 10 * shared[1]
 
 
-@pytest.mark.parametrize("kind", ["each", "matched", "first"])
-def test_pseudo_labels_do_not_depend_on_how_many_are_made_at_once(monkeypatch, kind):
+def test_pseudo_labels_are_balanced_ones_of_each_modality_however_many_are_made_at_once(monkeypatch):
     batch = batch_of((6, 5), n=50)
     made = []
     for memory in (2**28, 1):
-        monkeypatch.setattr(dmim, "_LABELLING_BYTES", memory)
-        method = build((6, 5), restarts=3, gamma=0.5, pseudo_labels=kind).double()
+        monkeypatch.setattr(bottleneck, "_COLLECTED_BYTES", memory)
+        method = build((6, 5), restarts=3, gamma=0.5).double()
         with method.evaluating():
             method.refresh("train", 0, passes(batch, 15))
         made.append(method.pseudo.clone())
     assert made[0].shape == (3, 2, 50)
     assert torch.equal(*made)
     with method.evaluating():
-        rows = method._front(batch)
-        logs = [method._log_assignments(network, rows) for network in method.networks]
-    assert torch.equal(made[0], torch.stack([torch.stack([*method._balanced(log)]).short() for log in logs]))
+        rows = method.front(batch.modalities)
+        logs = [network.log_assignments(rows) for network in method.networks]
+    expected = [[sinkhorn_labels(x, 10.0).short() for x in log] for log in logs]
+    assert torch.equal(made[0], torch.stack([torch.stack(labels) for labels in expected]))
 
 
 def test_without_l3_no_pseudo_labels_are_needed(tmp_path):
@@ -194,15 +203,22 @@ def test_beta_rises_over_its_share_of_the_run():
     torch.testing.assert_close(4 * quarter, full)
 
 
+def noisy_rows(method):
+    """What the network is given of rows that are 0."""
+    given = []
+    method._terms = lambda network, rows, *_: given.extend(rows) or (torch.zeros(()),) * 3
+    method.losses(Batch((torch.zeros(4000, 6), torch.zeros(4000, 5)), torch.arange(4000)))
+    return given
+
+
 def test_input_noise_is_relative_and_falls_to_zero():
-    method = build(input_noise=0.5)
-    method.scale = torch.tensor([2.0, 0.1])
-    rows = [torch.zeros(4000, 6), torch.zeros(4000, 5)]
-    for share, factor in ((0.0, 1.0), (0.5, 0.5)):
-        noisy = method._noisy(rows, share, lambda x, width: torch.randn(len(x), width))
+    method = build(input_noise=0.5, gamma=0.0)
+    method.front.scale = torch.tensor([2.0, 0.1])
+    for share, factor in ((0.0, 1.0), (0.5, 0.5), (1.0, 0.0)):
+        method._share_of_run = lambda share=share: share
+        noisy = noisy_rows(method)
         assert noisy[0].std().item() == pytest.approx(0.5 * 2.0 * factor, rel=0.05)
         assert noisy[1].std().item() == pytest.approx(0.5 * 0.1 * factor, rel=0.05)
-    assert method._noisy(rows, 1.0, None) is rows
 
 
 def test_pseudo_labels_are_refreshed_at_their_interval_and_the_run_is_known_to_pass(tmp_path):
@@ -224,18 +240,8 @@ def test_pseudo_labels_are_refreshed_at_their_interval_and_the_run_is_known_to_p
     assert shares == {epoch: epoch / 10 for epoch in range(10)}
 
 
-@pytest.mark.parametrize("pseudo_labels", ["each", "matched"])
-def test_one_set_of_pseudo_labels_for_all_is_one_partition(pseudo_labels):
-    method = build(pseudo_labels=pseudo_labels).double()
-    p = torch.randn(2, 60, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).mul(2)
-    p[1] = p[0][:, [2, 0, 1]] + 0.5 * p[1]
-    first, second = method._balanced(p.log_softmax(2))
-    pairs = len(set(zip(first.tolist(), second.tolist(), strict=True)))
-    assert pairs == 3 if pseudo_labels == "matched" else pairs > 3
-
-
 def test_the_network_is_kept_whose_modalities_agree_best():
-    method = build((6, 6), restarts=3, alignment="none", width=None).eval()
+    method = build((6, 6), restarts=3).eval()
     generator = torch.Generator().manual_seed(0)
     truth = torch.arange(90) % 3
     points = 4 * F.one_hot(truth, 6).float() + 0.1 * torch.randn(90, 6, generator=generator)
@@ -244,12 +250,13 @@ def test_the_network_is_kept_whose_modalities_agree_best():
         torch.nn.init.zeros_(network.cluster_head.weight)
         network.cluster_head.bias.data = torch.tensor([9.0, 0.0, 0.0])
     good = method.networks[1]
+    good.projections[1].load_state_dict(good.projections[0].state_dict())
     trunk = torch.cat([good(points[truth == k], 0).mean.mean(0, keepdim=True) for k in range(3)])
     good.cluster_head.weight.data = 50 * (trunk - trunk.mean(0))
     good.cluster_head.bias.data = -(good.cluster_head.weight @ trunk.T).mean(1)
     with method.evaluating():
         method.settle([batch])
-        assert int(method.kept) == 1
+        assert int(method.networks.kept) == 1
         found = method.assign(batch).argmax(1)
         first, second = method.assign_each(batch).argmax(2)
     assert len(found.unique()) == 3
@@ -257,19 +264,19 @@ def test_the_network_is_kept_whose_modalities_agree_best():
 
 
 def test_clusters_are_matched_before_assignments_are_averaged():
-    method = build((6, 6), alignment="none", width=None).double()
+    method = build((6, 6)).double()
     batch = batch_of((6, 6), n=40)
     p = torch.eye(3, dtype=torch.float64)[torch.arange(40) % 3]
-    method._log_assignments = lambda network, rows: torch.stack([p, p[:, [1, 2, 0]]]).clamp_min(1e-12).log()
+    method.networks[0].log_assignments = lambda rows: torch.stack([p, p[:, [1, 2, 0]]]).clamp_min(1e-12).log()
     with method.evaluating():
         method.settle([batch])
         torch.testing.assert_close(method.assign(batch), p, rtol=1e-9, atol=1e-9)
 
 
 def test_of_one_emptied_head_of_two_it_is_said_which(caplog):
-    method = build((6, 6), alignment="none", width=None).double()
+    method = build((6, 6)).double()
     p = torch.eye(3, dtype=torch.float64)[torch.arange(12) % 3].clamp_min(1e-12)
-    method._log_assignments = lambda network, rows: torch.stack([p, p[[0] * 12]]).log()
+    method.networks[0].log_assignments = lambda rows: torch.stack([p, p[[0] * 12]]).log()
     with caplog.at_level("WARNING"), method.evaluating():
         method.settle([batch_of((6, 6))])
     assert [r.getMessage() for r in caplog.records] == [
@@ -311,7 +318,7 @@ def test_a_run_with_emptied_heads_goes_on_and_says_so_once_and_when_they_recover
 
 
 def test_the_release_starts_small_and_shares_batch_norms_statistics():
-    method = build((6, 6), width=None, alignment="pca", released=True)
+    method = released()
     weights = torch.cat([p.flatten() for n, p in method.named_parameters() if "weight" in n and "norms" not in n])
     assert weights.std().item() == pytest.approx(0.02, rel=0.1)
     assert all(norm.running_mean.shape[0] == 1 for norm in method.networks[0].encoder.norms)
@@ -319,17 +326,11 @@ def test_the_release_starts_small_and_shares_batch_norms_statistics():
 
 
 @pytest.mark.parametrize(("dims", "kept"), [((6, 6), 6), ((6, 5), 5), ((9, 4, 7), 4)])
-def test_pca_aligns_to_the_smallest_width_and_leaves_equal_widths_alone(dims, kept):
-    method = build(dims, width=None, alignment="pca")
-    assert [front.width for front in method.fronts] == [kept] * len(dims)
-    assert [front.keeps for front in method.fronts] == [len(set(dims)) > 1] * len(dims)
+def test_the_release_maps_to_the_smallest_width_and_leaves_equal_widths_alone(dims, kept):
+    method = released(dims)
+    assert method.front.widths == [kept] * len(dims)
+    assert [front.keeps for front in method.front.fronts] == [len(set(dims)) > 1] * len(dims)
     assert method.networks[0].mean.in_features == kept
-
-
-@pytest.mark.parametrize(("dims", "kept"), [((9, 7), 4), ((7, 7), 4), ((9, 3), 3)])
-def test_pca_keeps_fewer_components_where_fewer_are_asked_for(dims, kept):
-    method = build(dims, width=None, alignment="pca", components=4)
-    assert [front.width for front in method.fronts] == [kept, kept]
 
 
 class Largest(TorchDispatchMode):
@@ -358,17 +359,16 @@ def test_the_shipped_presets_are_what_they_say(composed):
     ours, theirs = (composed(f"method={name}").method for name in ("dmim", "dmim_released"))
     assert ours.scheduler is None
     assert ours.optimizer.lr == 2e-3
-    release = {"joint": "symmetric", "head_input": "trunk", "pseudo_labels": "first", "released": True, "restarts": 1}
-    release |= {"beta": 1.0, "beta_warmup": 0.0, "gamma": 0.5, "power": 10.0, "refresh_every": 5, "scheduler": None}
-    release |= {"alignment": "pca", "components": None, "width": None, "unit_rows": False, "input_noise": 0.0}
-    release |= {"depth": 2, "overcluster_factor": 10, "batch_size": "full"}
+    release = {"beta": 1.0, "gamma": 0.5, "power": 10.0, "refresh_every": 5, "depth": 2, "overcluster_factor": 10}
+    release |= {"batch_size": "full", "drop_last": True, "scheduler": None}
     assert {key: theirs[key] for key in release} == release
+    assert set(theirs) == {*release, "_target_", "gradient_clip", "compile", "optimizer", "phases"}
     assert theirs.optimizer.lr == 5e-4
     assert theirs.phases.train.epochs == 500
 
 
 def test_the_release_answers_with_its_first_modality():
-    method = build((6, 6), width=None, alignment="pca", released=True).double()
+    method = released().double()
     batch = batch_of((6, 6))
     with method.evaluating():
         method.settle([batch])
@@ -386,11 +386,6 @@ def test_the_release_answers_with_its_first_modality():
         ({"beta_warmup": 1.5}, r"method\.beta_warmup: 1\.5 given; it is a share of the run, from 0 to 1"),
         ({"gamma": float("nan")}, r"method\.gamma: nan given"),
         ({"beta": float("inf")}, r"method\.beta: inf given"),
-        ({"alignment": "none", "dims": (6, 6), "components": 4}, r"method\.components: 4 given; alignment=none leaves"),
-        ({"alignment": "pca", "dims": (6, 5)}, r"method\.width: 6 given; with alignment=pca it is 5: give null"),
-        ({"alignment": "none", "width": None}, r"method\.alignment: none given, but the modalities' widths differ"),
-        ({"alignment": "cca"}, r"method\.alignment: 'cca' given; it must be one of projection, pca, none"),
-        ({"joint": "both"}, r"method\.joint: 'both' given"),
         ({"overcluster_factor": 0}, r"method\.overcluster_factor: 0 given; it must be a number of at least 1"),
         ({"refresh_every": 0}, r"method\.refresh_every: 0 given"),
         ({"beta": -0.1}, r"method\.beta: -0\.1 given"),
@@ -408,3 +403,7 @@ def test_a_beta_of_one_is_allowed_and_warned_of(caplog):
     with caplog.at_level("WARNING"):
         build(beta=1.0)
     assert "collapsed solution" in caplog.text
+    caplog.clear()
+    with caplog.at_level("WARNING"):
+        released()
+    assert not caplog.text, "a mean over elements"

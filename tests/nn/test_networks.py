@@ -8,7 +8,8 @@ from torch import nn
 
 from cmc.nn import autoencoder as networks
 from cmc.nn.autoencoder import AutoEncoders, mlp
-from cmc.nn.bottleneck import ModalityBatchNorm, PrincipalComponents, SharedEncoder
+from cmc.nn.bottleneck import ModalityBatchNorm, SharedEncoder
+from cmc.nn.inputs import PrincipalComponents
 
 
 def test_mlp_has_relu_between_layers_and_nothing_at_the_end():
