@@ -12,11 +12,13 @@ from cmc.utils.atomic import atomic_write
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.typing import ColorType
 
 COLUMN, PAGE = 3.4, 7.0  # inches: the widths of a column and of a page of two columns
 BLUE, ORANGE, GREY = "#3f90da", "#e76300", "#94a4a2"
 LEGEND, NAMED = 20, 50  # so many groups are named in a legend; up to so many where they lie
 _PALETTE = "petroff10"  # Petroff, Accessible color sequences for data visualization, arXiv 2107.02270
+_COLOURS = 10  # of it
 _MARKERS = "os^DvP*X<>"
 _STYLE: dict[str, Any] = {
     "font.size": 8,
@@ -63,13 +65,16 @@ def blank(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def looks(number: int) -> dict[str, Any]:
-    """Colour and marker of a group; a hundred groups differ in one of them."""
+def colour(number: int) -> ColorType:
+    """Of a group; ten groups differ."""
     import matplotlib
 
-    colours = matplotlib.color_sequences[_PALETTE]
-    turn, position = divmod(number, len(colours))
-    return {"color": colours[position], "marker": _MARKERS[turn % len(_MARKERS)]}
+    return matplotlib.color_sequences[_PALETTE][number % _COLOURS]
+
+
+def looks(number: int) -> dict[str, Any]:
+    """Colour and marker of a group; a hundred groups differ in one of them."""
+    return {"color": colour(number), "marker": _MARKERS[number // _COLOURS % len(_MARKERS)]}
 
 
 def ticks(axes: Axes, which: str, names: Sequence[str]) -> None:
@@ -95,3 +100,4 @@ def save(figure: Figure, path: Path, formats: Sequence[str]) -> None:
     for ending in formats:
         with atomic_write(path.with_name(f"{path.name}.{ending}")) as unfinished:
             figure.savefig(unfinished, metadata=_UNDATED.get(ending))
+        figure.set_layout_engine("none")  # the first format has laid it out

@@ -9,15 +9,16 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
+from cmc.figures.style import blank, colour, save, styled
 from cmc.reporting.rows import Row, short, shown
 from cmc.reporting.tables import TITLES, is_mean
 from cmc.runs.report import LABEL_FREE, SCORES
-from cmc.utils.atomic import atomic_write
 from cmc.utils.progress import Step
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.typing import ColorType
 
 GROUPS: Mapping[str, Sequence[str]] = {
     "scores": SCORES,
@@ -26,9 +27,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
 }
 _ROWS = 30  # bars of one figure
 _LINES = 6  # lines of one panel
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
-_STYLE: Any = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "pdf.fonttype": 42}
-_FORMATS: Mapping[str, Any] = {".png": {"dpi": 200}, ".pdf": {"metadata": {"CreationDate": None}}}
+_FORMATS = ("png", "pdf")
 _NAMES = re.compile(rf"(data|method)-.+-({'|'.join(GROUPS)})(-\d+)*|sweep-.+-.+")  # of `figures`, numbered or not
 _DECADES = 10  # the ratio of the largest to the smallest value from which an axis is logarithmic
 
@@ -65,6 +64,7 @@ def _by(rows: Iterable[Row], *attributes: str) -> dict[Any, list[Row]]:
     return groups
 
 
+@styled
 def bars(
     rows: Sequence[Row], labels: Sequence[str], kinds: Sequence[str], measures: Sequence[str], title: str
 ) -> Figure:
@@ -72,21 +72,19 @@ def bars(
 
     Rows of too few runs for a mean have points alone; rows of a kind have one colour.
     """
-    from matplotlib.figure import Figure
-
-    colours = {kind: _COLOURS[n % len(_COLOURS)] for n, kind in enumerate(dict.fromkeys(kinds))}
-    figure = Figure(figsize=(2.2 + 1.9 * len(measures), 0.9 + 0.36 * len(rows)), layout="constrained")
+    colours = {kind: colour(n) for n, kind in enumerate(dict.fromkeys(kinds))}
+    figure = blank(2.2 + 1.9 * len(measures), 0.9 + 0.36 * len(rows))
     panels: Sequence[Axes] = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
     for axes, measure in zip(panels, measures, strict=True):
         lowest = 0.0
         for y, row in enumerate(rows):
-            values, colour = row.values(measure), colours[kinds[y]]
+            values, own = row.values(measure), colours[kinds[y]]
             if is_mean(row, measure):
                 error = {"ecolor": "0.2", "capsize": 2.5, "elinewidth": 1}
-                axes.barh(y, mean(values), 0.72, xerr=stdev(values), color=colour, alpha=0.55, error_kw=error)
-            axes.plot(values, [y + 0.22] * len(values), "o", ms=3, mfc="w", mec=colour, mew=0.8, zorder=3)
+                axes.barh(y, mean(values), 0.72, xerr=stdev(values), color=own, alpha=0.55, error_kw=error)
+            axes.plot(values, [y + 0.22] * len(values), "o", ms=3, mfc="w", mec=own, mew=0.8, zorder=3)
             lowest = min([lowest, *values])
-        axes.set_title(TITLES[measure], fontsize=9)
+        axes.set_title(TITLES[measure])
         axes.set_xlim(lowest * 1.1, 1)
         axes.grid(axis="x", color="0.9", lw=0.6)
         axes.set_axisbelow(True)
@@ -96,14 +94,13 @@ def bars(
     return figure
 
 
+@styled
 def sensitivity(rows: Sequence[Row], key: str) -> Figure:
     """ACC, NMI and ARI (without labels: the label-free measures) over the values of one swept hyper-parameter.
 
     A line joins settings that differ in it alone: means with a band of one standard deviation, where the runs are
     enough for means, over points, which are the single runs.
     """
-    from matplotlib.figure import Figure
-
     measures = SCORES[:3] if any(row.values("acc") for row in rows) else LABEL_FREE
     values = sorted({_key(row.setting[key]) for row in rows})
     numeric = all(kind == 0 for kind, _, _ in values)
@@ -112,33 +109,33 @@ def sensitivity(rows: Sequence[Row], key: str) -> Figure:
     for row in rows:
         rest = {other: value for other, value in row.setting.items() if other != key}
         lines[", ".join(f"{short(other)}={shown(value)}" for other, value in rest.items())].append(row)
-    figure = Figure(figsize=(2.6 * len(measures), 2.6), layout="constrained")
+    figure = blank(2.6 * len(measures), 2.6)
     for axes, measure in zip(figure.subplots(1, len(measures), squeeze=False)[0], measures, strict=True):
         for number, (label, group) in enumerate(lines.items()):
             points = [(place[_key(row.setting[key])], row) for row in group]
-            colour = _COLOURS[number] if len(lines) <= _LINES else "0.4"
-            _line(axes, sorted(points, key=lambda point: point[0]), measure, colour, label)
-        axes.set_title(TITLES[measure], fontsize=9)
+            own = colour(number) if len(lines) <= _LINES else "0.4"
+            _line(axes, sorted(points, key=lambda point: point[0]), measure, own, label)
+        axes.set_title(TITLES[measure])
         axes.set_xlabel(_plain(short(key)))
         axes.grid(color="0.92", lw=0.6)
         _scale(axes, [value[1] for value in values] if numeric else [shown_ for _, _, shown_ in values])
     if 1 < len(lines) <= _LINES:
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=7, frameon=False)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.suptitle(_plain(f"{rows[0].method} on {rows[0].data}"), fontsize=10, fontweight="bold")
     return figure
 
 
-def _line(axes: Axes, points: Sequence[tuple[float, Row]], measure: str, colour: str, label: str) -> None:
+def _line(axes: Axes, points: Sequence[tuple[float, Row]], measure: str, own: ColorType, label: str) -> None:
     for x, row in points:
         values = row.values(measure)
-        axes.plot([x] * len(values), values, "o", ms=2.5, mfc="none", mec=colour, mew=0.7, alpha=0.7)
+        axes.plot([x] * len(values), values, "o", ms=2.5, mfc="none", mec=own, mew=0.7, alpha=0.7)
     if means := [(x, row.values(measure)) for x, row in points if is_mean(row, measure)]:
         places = [x for x, _ in means]
         centre = [mean(values) for _, values in means]
         spread = [stdev(values) for _, values in means]
-        axes.plot(places, centre, "-", color=colour, lw=1.4, marker="s", ms=3.5, label=_plain(label))
+        axes.plot(places, centre, "-", color=own, lw=1.4, marker="s", ms=3.5, label=_plain(label))
         low, high = ([c + sign * s for c, s in zip(centre, spread, strict=True)] for sign in (-1, 1))
-        axes.fill_between(places, low, high, color=colour, alpha=0.15, lw=0)
+        axes.fill_between(places, low, high, color=own, alpha=0.15, lw=0)
 
 
 def _scale(axes: Axes, values: Sequence[Any]) -> None:
@@ -176,31 +173,21 @@ def write_figures(rows: Sequence[Row], folder: Path, advance: Step, begin: Step)
 
     An earlier report's figures in the same folder that these do not replace are removed, and no other file.
     """
-    import matplotlib as mpl
-
     written: dict[Path, None] = {}
-    with mpl.rc_context(_STYLE):
-        drawn = list(figures(rows))
-        begin("figures", len(drawn))
-        for name, figure in drawn:
-            number = 1
-            while (path := folder / (name if number == 1 else f"{name}-{number}")) in written:
-                number += 1
-            written[path] = None
-            _save(figure, path)
-            advance("figures", 1)
+    drawn = list(figures(rows))
+    begin("figures", len(drawn))
+    for name, figure in drawn:
+        number = 1
+        while (path := folder / (name if number == 1 else f"{name}-{number}")) in written:
+            number += 1
+        written[path] = None
+        save(figure, path, _FORMATS)
+        advance("figures", 1)
     _remove_earlier(folder, {path.name for path in written})
     return list(written)
 
 
 def _remove_earlier(folder: Path, present: Set[str]) -> None:
     for path in folder.glob("*"):
-        if path.suffix in _FORMATS and path.stem not in present and _NAMES.fullmatch(path.stem) and path.is_file():
+        if path.suffix[1:] in _FORMATS and path.stem not in present and _NAMES.fullmatch(path.stem) and path.is_file():
             path.unlink()
-
-
-def _save(figure: Figure, path: Path) -> None:
-    for ending, setting in _FORMATS.items():
-        with atomic_write(path.with_name(path.name + ending)) as unfinished:
-            figure.savefig(unfinished, **setting)
-        figure.set_layout_engine("none")  # the first has laid it out

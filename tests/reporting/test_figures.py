@@ -6,6 +6,7 @@ from statistics import mean, stdev
 import pytest
 from PIL import Image
 
+from cmc.figures.style import looks
 from cmc.reporting.figures import bars, figures, sensitivity, slug, write_figures
 from tests.reporting.made import make_run
 from tests.reporting.test_tables import gathered
@@ -42,6 +43,14 @@ def test_bars_are_means_with_deviations_and_points_are_runs(rows):
         assert (low, high) == pytest.approx((mean(acc(row)) - stdev(acc(row)), mean(acc(row)) + stdev(acc(row))))
     points = [line.get_xdata().tolist() for line in axes.lines if line.get_marker() == "o"]
     assert points == [acc(row) for row in rows]
+
+
+def test_ten_kinds_have_ten_colours_those_of_a_run_s_own_pictures(rows):
+    row = digits(rows)[0]
+    names = [f"kind {number}" for number in range(10)]
+    bar_colours = [bar.get_facecolor()[:3] for bar in bars([row] * 10, names, names, ["acc"], "title").axes[0].patches]
+    assert bar_colours == [pytest.approx(looks(number)["color"]) for number in range(10)]
+    assert len(set(bar_colours)) == 10
 
 
 def test_sensitivity_joins_means_within_a_band_over_single_runs(rows):
