@@ -29,7 +29,7 @@ from cmc.errors import Diverged, UserError
 from cmc.methods.gradients import clip, drop_vanishing, norm, not_finite, optimizer_numbers
 from cmc.methods.loss_meter import LossMeter
 from cmc.methods.phases import Phase, Schedule
-from cmc.utils import rng
+from cmc.utils import rng, validate
 
 _TIDYING = 100  # steps; 0.9 ** 100 * 1e-32 is no denormal number yet
 
@@ -74,14 +74,11 @@ class Method(LightningModule, ABC):
         compile: bool = False,
     ) -> None:
         super().__init__()
-        if gradient_clip is not None and not gradient_clip > 0:
-            raise UserError(f"method.gradient_clip: {gradient_clip!r} given; it must be a number above 0, or null")
-        if len(dims) < 2:
-            raise UserError(f"data: {len(dims)} modality given ({', '.join(dims)}); a method needs at least 2")
-        self.automatic_optimization = False
-        self.modalities = self.inputs = tuple(dims)
-        self.n_clusters = n_clusters
+        validate.number("method.gradient_clip", gradient_clip, above=0, or_null=True)
+        what = "null, or a mapping with the _target_ of a schedule and _partial_: true"
+        validate.require("method.scheduler", scheduler, scheduler is None or callable(scheduler), what)
         self.schedule = Schedule(phases, batch_size)
+        self.automatic_optimization = False
         self.drop_last = drop_last
         self._optimizer, self._scheduler, self._compile = optimizer, scheduler, compile
         if compile and not torch.cuda.is_available() and which(compiler := os.environ.get("CXX", "g++")) is None:
@@ -96,6 +93,10 @@ class Method(LightningModule, ABC):
                     f"method.phases.{phase.name}.chunk_size: {phase.chunk_size} given; the losses of this phase are "
                     "functions of the whole batch, which cannot be processed in chunks: give full"
                 )
+        if len(dims) < 2:
+            raise UserError(f"data: {len(dims)} modality given ({', '.join(dims)}); a method needs at least 2")
+        self.modalities = self.inputs = tuple(dims)
+        self.n_clusters = n_clusters
 
     @abstractmethod
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -363,27 +364,6 @@ class Method(LightningModule, ABC):
             if saved is not None and saved.shape != buffer.shape:
                 setattr(self, name, torch.empty_like(saved, device=buffer.device))
         super()._load_from_state_dict(state_dict, prefix, *args)
-
-
-def at_least(bound: int, **values: float | None) -> None:
-    """Refuse a setting of a method that is below its bound; None is a setting left out.
-
-    Raises:
-        UserError: the key, what was given, and the bound.
-    """
-    for key, value in values.items():
-        if value is not None and (isinstance(value, bool | str) or not bound <= value < math.inf):
-            raise UserError(f"method.{key}: {value!r} given; it must be a number of at least {bound}")
-
-
-def one_of(key: str, value: object, choices: Iterable[str]) -> None:
-    """Refuse a setting of a method that is none of its choices.
-
-    Raises:
-        UserError: the key, what was given, and the choices.
-    """
-    if value not in (allowed := list(choices)):
-        raise UserError(f"method.{key}: {value!r} given; it must be one of {', '.join(allowed)}")
 
 
 def sum_of(terms: Iterable[Tensor]) -> Tensor:

@@ -18,11 +18,13 @@ from cmc.functional.contingency import contingency_table
 from cmc.functional.contrastive import cluster_contrast, cluster_imbalance, cluster_products, nt_xent
 from cmc.functional.kmeans import column_range, kmeans_centres, nearest
 from cmc.functional.matching import match
-from cmc.methods.base import Method, at_least, sum_of
+from cmc.methods.base import Method, sum_of
 from cmc.nn.autoencoder import AutoEncoders
 from cmc.nn.precision import full_precision, to_float32
+from cmc.utils import validate
 
 _PHASES = ("reconstruct", "contrast", "align")
+_CHOICES = {"align_input": ("logits", "probabilities"), "imbalance_per": ("modality", "pair")}
 _KMEANS_ROWS = 100_000  # that k-means is run on: evenly spaced ones, where there are more
 _CHUNK = 4096
 
@@ -96,12 +98,20 @@ class CMMC(Method):
         gradient_clip: float | None = None,
         compile: bool = False,
     ) -> None:
+        sizes = {"latent_dim": latent_dim, "feature_dim": feature_dim, "kmeans_restarts": kmeans_restarts}
+        for key, size in {**sizes, **{f"hidden[{i}]": width for i, width in enumerate(hidden)}}.items():
+            validate.number(f"method.{key}", size, least=1)
+        for key, temperature in (("feature", feature_temperature), ("label", label_temperature)):
+            accepted = validate.is_number(temperature) and temperature > 0
+            validate.require(f"method.{key}_temperature", temperature, accepted, "above 0")
+        for key, value in {"align_input": align_input, "imbalance_per": imbalance_per}.items():
+            validate.require(f"method.{key}", value, value in _CHOICES[key], " or ".join(_CHOICES[key]))
+        validate.seed("method.seed", seed)
+        if unknown := [name for name in phases if name not in _PHASES]:
+            raise UserError(f"method.phases.{unknown[0]}: CMMC's phases are {', '.join(_PHASES)}")
         super().__init__(
             dims, n_clusters, phases, optimizer, batch_size, drop_last, gradient_clip=gradient_clip, compile=compile
         )
-        at_least(1, latent_dim=latent_dim, feature_dim=feature_dim, kmeans_restarts=kmeans_restarts)
-        at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
-        self._check(feature_temperature, label_temperature, align_input, imbalance_per)
         self.feature_temperature, self.label_temperature = feature_temperature, label_temperature
         self.align_input, self.imbalance_per = align_input, imbalance_per
         self.kmeans_restarts, self.seed = kmeans_restarts, seed
@@ -109,18 +119,6 @@ class CMMC(Method):
         self.feature_head = nn.Linear(latent_dim, feature_dim)
         self.cluster_head = nn.Linear(latent_dim, n_clusters)
         self.register_buffer("pseudo_labels", torch.empty(len(dims), 0, dtype=torch.int16))
-
-    def _check(self, feature_temperature: float, label_temperature: float, align_input: str, per: str) -> None:
-        for phase in self.schedule.phases:
-            if phase.name not in _PHASES:
-                raise UserError(f"method.phases.{phase.name}: CMMC's phases are {', '.join(_PHASES)}")
-        for key, temperature in (("feature", feature_temperature), ("label", label_temperature)):
-            if not temperature > 0:
-                raise UserError(f"method.{key}_temperature: {temperature} given; it must be above 0")
-        if align_input not in ("logits", "probabilities"):
-            raise UserError(f"method.align_input: {align_input!r} given; it must be logits or probabilities")
-        if per not in ("modality", "pair"):
-            raise UserError(f"method.imbalance_per: {per!r} given; it must be modality or pair")
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The terms of the present phase."""

@@ -22,9 +22,10 @@ from cmc.functional.agreement import agreement, agreement_tables, match_modaliti
 from cmc.functional.mutual_information import joint_table, mutual_information
 from cmc.functional.sinkhorn import sinkhorn_labels
 from cmc.functional.variational import gaussian_kl, softmax_kl
-from cmc.methods.base import Method, at_least, one_of, sum_of
+from cmc.methods.base import Method, sum_of
 from cmc.nn.bottleneck import Bottleneck, BottleneckNetwork, PrincipalComponents, initialise_normal
 from cmc.nn.precision import full_precision
+from cmc.utils import validate
 
 log = logging.getLogger(__name__)
 
@@ -143,16 +144,20 @@ class DMIM(Method):
         gradient_clip: float | None = None,
         compile: bool = False,
     ) -> None:
-        super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, scheduler, gradient_clip, compile)
         given = {"alignment": alignment, "joint": joint, "head_input": head_input, "pseudo_labels": pseudo_labels}
+        counts = {"overcluster_factor": overcluster_factor, "depth": depth, "restarts": restarts, "power": power}
+        weights = {"beta": beta, "gamma": gamma, "input_noise": input_noise, "beta_warmup": beta_warmup}
         for key, value in given.items():
-            one_of(key, value, _CHOICES[key])
-        at_least(1, overcluster_factor=overcluster_factor, depth=depth, restarts=restarts, refresh_every=refresh_every)
-        at_least(1, width=width, components=components)
-        at_least(1, power=power)
-        at_least(0, beta=beta, gamma=gamma, input_noise=input_noise, beta_warmup=beta_warmup)
+            validate.one_of(f"method.{key}", value, _CHOICES[key])
+        for key, count in {**counts, "refresh_every": refresh_every}.items():
+            validate.number(f"method.{key}", count, least=1)
+        for key, size in {"width": width, "components": components}.items():
+            validate.whole(f"method.{key}", size, least=1, or_null=True)
+        for key, weight in weights.items():
+            validate.number(f"method.{key}", weight, least=0)
         if beta_warmup > 1:
             raise UserError(f"method.beta_warmup: {beta_warmup} given; it is a share of the run, from 0 to 1")
+        super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, scheduler, gradient_clip, compile)
         self._check_batches()
         if beta >= 1 and not released:
             log.warning("method.beta: %s given; from 1 on the collapsed solution, a single cluster, is optimal", beta)

@@ -23,6 +23,7 @@ from rich.console import Console
 from cmc.config.schema import shorten
 from cmc.config.trust import check_run
 from cmc.data.module import DataModule
+from cmc.data.preparation.extraction import Extraction
 from cmc.distributed import is_rank_zero
 from cmc.distributed.strategy import Processes, quiet
 from cmc.errors import Diverged, Interrupted, Preempted, UserError
@@ -32,6 +33,7 @@ from cmc.runs.checkpoint import find, restore
 from cmc.runs.folder import LAST, PREVIOUS, has_checkpoint, how_to_resume, read_config
 from cmc.runs.summary import show
 from cmc.training.allocator import keep_freed_memory
+from cmc.training.rehearsal import rehearse
 from cmc.utils.atomic import FULL, atomic_write
 from cmc.utils.signals import StoppedAtOnce
 
@@ -82,20 +84,20 @@ def fit(
     first = is_rank_zero()
     if config.resume:
         config, checkpoint = _resumed(run, overrides or [], config)
-        if first:
-            (run / "metrics.json").unlink(missing_ok=True)
     elif first and (run / "config.yaml").exists():
         raise UserError(f"{run}: holds a run already; give another hydra.run.dir, or resume={run} to go on with it")
+    rehearse(config.method)
+    Extraction(**config.features)  # which not all data sets look at
+    callbacks = [_made(callback) for callback in config.callbacks.values() if callback is not None]
+    data = data if data is not None else _made(config.data)
+    assert isinstance(data, DataModule)
     shorten(config)
     seed_everything(config.seed, verbose=False)
     os.environ.pop("PL_GLOBAL_SEED", None)  # by which Lightning would seed anew where there are several processes
-    data = data if data is not None else instantiate(config.data)
-    assert isinstance(data, DataModule)
     data.load()
-    method: Method = instantiate(config.method, dims=data.dims, n_clusters=data.n_clusters)
+    method: Method = _made(config.method, dims=data.dims, n_clusters=data.n_clusters)
     method.accept(data)
     config.trainer.precision = resolve(config.trainer.precision, _device(config.trainer), method.is_trained)
-    callbacks = [instantiate(callback) for callback in config.callbacks.values() if callback is not None]
     trainer = _trainer(
         config,
         max_epochs=method.schedule.n_epochs,
@@ -107,6 +109,7 @@ def fit(
     )
     with _ending(run, method), keep_freed_memory():
         if first:
+            (run / "metrics.json").unlink(missing_ok=True)
             _write_config(config, run)
         log.info("run folder: %s", run)
         trainer.fit(method, datamodule=data, ckpt_path=checkpoint, weights_only=True)
@@ -114,6 +117,16 @@ def fit(
         return {}
     report: dict[str, Any] = json.loads((run / "metrics.json").read_text())
     return report
+
+
+def _made(node: DictConfig, **more: Any) -> Any:
+    """What a node of the configuration names; a mistake that its constructor finds comes as it is."""
+    try:
+        return instantiate(node, **more)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise
 
 
 @contextmanager
