@@ -13,6 +13,7 @@ from cmc.distributed import any_rank
 from cmc.errors import Interrupted, Preempted
 from cmc.runs.checkpoint import CheckpointFiles, double
 from cmc.runs.folder import LAST
+from cmc.utils import validate
 from cmc.utils.atomic import to_disk
 from cmc.utils.signals import Requests
 
@@ -29,7 +30,10 @@ class Checkpoints(Checkpoint):
     """
 
     def __init__(self, minutes: float = 5) -> None:
-        self._seconds = 60 * minutes
+        is_time = validate.is_number(minutes) and minutes >= 0
+        self._seconds = 60 * validate.require(
+            "callbacks.checkpoints.minutes", minutes, is_time, "a number of at least 0"
+        )
         self._written = 0.0
         self._requests = Requests()
 

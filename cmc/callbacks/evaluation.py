@@ -15,6 +15,7 @@ from cmc.distributed import all_reduce_sum, world_size
 from cmc.functional.separation import assignment_entropy, silhouette
 from cmc.methods.base import Method
 from cmc.metrics import ClusteringScores, LabelFree
+from cmc.utils import validate
 
 _POINTS = 1000  # samples of which the silhouette is taken
 
@@ -30,7 +31,7 @@ class Evaluation(Callback):
     """
 
     def __init__(self, every: int) -> None:
-        self.every = every
+        self.every = validate.whole("callbacks.evaluation.every", every, least=0)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Measure, when it is time."""

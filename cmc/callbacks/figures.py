@@ -17,8 +17,12 @@ from cmc.runs.assignments import read_assignments
 from cmc.runs.embeddings import read_embeddings
 from cmc.runs.history import read_history
 from cmc.runs.report import read_report
+from cmc.utils import validate
 from cmc.utils.arrays import spaced
 from cmc.utils.atomic import atomic_write
+
+_PROJECTIONS = ("pca", "tsne", "umap")
+_FORMATS = ("png", "pdf", "svg")
 
 
 class Figures(Callback):
@@ -35,7 +39,11 @@ class Figures(Callback):
     """
 
     def __init__(self, max_points: int = 1000, projection: str = "tsne", formats: Sequence[str] = ("png",)) -> None:
-        self._max_points, self._projection, self._formats = max_points, projection, list(formats)
+        self._max_points = validate.whole("callbacks.figures.max_points", max_points, least=2)
+        self._projection = validate.one_of("callbacks.figures.projection", projection, _PROJECTIONS)
+        are_known = validate.is_list(formats) and len(formats) > 0 and all(name in _FORMATS for name in formats)
+        validate.require("callbacks.figures.formats", formats, are_known, f"a list of {', '.join(_FORMATS)}")
+        self._formats = list(formats)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """At the end of each phase but the last, keep what its picture needs."""

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from cmc.utils import validate
+
 
 class Progress(Callback):
     """One bar, in epochs, on a terminal; a line a phase and a minute where standard error is a file.
@@ -20,7 +22,7 @@ class Progress(Callback):
 
     def __init__(self, refresh_per_second: float = 4) -> None:
         self._console: Console  # made where training runs: it cannot be handed to another process
-        self._interval = 1 / refresh_per_second
+        self._interval = 1 / validate.number("callbacks.progress.refresh_per_second", refresh_per_second, above=0)
         self._bar: Bar | None = None
         self._score = ""
         self._since = self._drawn = 0.0

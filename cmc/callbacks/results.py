@@ -25,6 +25,7 @@ from cmc.data.module import DataModule
 from cmc.methods.base import Method
 from cmc.runs.report import write_report
 from cmc.runs.tables import assignments, table
+from cmc.utils import validate
 from cmc.utils.atomic import atomic_write
 
 _PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "torchmetrics", "numpy", "scipy", "scikit-learn")
@@ -45,7 +46,8 @@ class Results(Callback):
 
     def __init__(self, run: Mapping[str, Any], embeddings: bool = True) -> None:
         self._run = dict(run)
-        self._embeddings = embeddings
+        is_choice = isinstance(embeddings, bool)
+        self._embeddings = validate.require("callbacks.results.embeddings", embeddings, is_choice, "true or false")
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._epoch_began = self._fit_began = 0.0
 

@@ -15,6 +15,7 @@ from cmc.data.module import DataModule
 from cmc.loggers.tracker import Tracker
 from cmc.runs.config import read_config
 from cmc.runs.outcome import read_outcome
+from cmc.utils import validate
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,8 @@ class Tracking(Callback):
     """
 
     def __init__(self, max_rows: int = 10_000, max_points: int = 1000) -> None:
-        self._max_rows, self._max_points = max_rows, max_points
+        self._max_rows = validate.whole("callbacks.tracking.max_rows", max_rows, least=1)
+        self._max_points = validate.whole("callbacks.tracking.max_points", max_points, least=1)
         self._began, self._seen_before = 0.0, 0
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from cmc.errors import UserError
+from cmc.utils.validate import one_of, text
 
 _MODES = ("online", "offline", "disabled")
 _NEEDS = {"wandb": ("wandb",), "tensorboard": ("tensorboard",), "mlflow": ("mlflow", "sqlalchemy")}
@@ -19,15 +20,14 @@ def check_loggers(loggers: Mapping[str, Any] | None) -> None:
         loggers: name -> settings, resolved.
 
     Raises:
-        UserError: a package is not installed; W&B has no such mode; W&B is online and nobody is logged in.
+        UserError: a package is not installed; W&B has no such mode or entity; W&B is online and nobody is logged in.
     """
     for name in loggers or ():
         if missing := [package for package in _NEEDS.get(name, ()) if find_spec(package) is None]:
             raise UserError(f"logger={name}: {missing[0]} is not installed; pip install 'cmc[{name}]'")
     if loggers and "wandb" in loggers:
-        mode = loggers["wandb"]["mode"]
-        if mode not in _MODES:
-            raise UserError(f"logger.wandb.mode: {mode!r} given; it must be one of {', '.join(_MODES)}")
+        mode = one_of("logger.wandb.mode", loggers["wandb"]["mode"], _MODES)
+        text("logger.wandb.entity", loggers["wandb"].get("entity"), "a user's or team's name, or null", or_null=True)
         if mode == "online":
             check_login(", or give logger.wandb.mode=offline")
 

@@ -1,7 +1,7 @@
 """The typed schema of conf/, its checks and their messages. Light: imports no torch.
 
-The shipped yaml is the schema: its keys, and the types of its values. This room adds ranges and the cross-checks that
-need no data; ranges that only a method knows are raised by its constructor, and what needs N or K right after reading.
+The shipped yaml is the schema: its keys, and the types of its values. A range is raised by the constructor of the class
+that takes the setting (`cmc.utils.validate`), before the data are read; this room has those that no class takes.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from cmc.errors import UserError
 from cmc.utils.mappings import leaves
+from cmc.utils.validate import is_list, is_names, is_number, is_whole, require, seed, text, whole
 
 GROUPS = ("method", "data", "features", "trainer", "logger", "callbacks")
 _NULLABLE = (  # mappings that null takes the place of
@@ -47,109 +49,54 @@ ELSEWHERE = {  # keys of Lightning's Trainer that stand elsewhere here
     "trainer.gradient_clip_val": "method.gradient_clip bounds the gradient's norm",
     "trainer.gradient_clip_algorithm": "method.gradient_clip bounds the gradient's norm; there is no other way",
 }
+_OWNED = (  # keys whose class says of what type they are, too: some take values of several types
+    "callbacks.",
+    "data.concepts",
+    "data.holdout",
+    "data.n_clusters",
+    "data.orientation",
+    "data.per_class",
+    "data.scaling",
+    "data.subset",
+    "features.",
+    "method.batch_size",
+    "method.components",
+    "method.phases.",
+    "method.width",
+)
 _PRECISIONS = ("auto", 32, "32", "32-true", "16-mixed", "bf16-mixed")
-_SCALINGS = ("auto", "none", "l2", "standard", "minmax")
-_PROJECTIONS = ("pca", "tsne", "umap")
-_FORMATS = ("png", "pdf", "svg")
-_ORIENTATIONS = ("auto", "rows", "columns")
+
+Check = Callable[[str, Any], Any]  # of a key and its value; see `cmc.utils.validate`
 
 
-class Rule(NamedTuple):
-    """What a value must be."""
-
-    accepts: Callable[[Any], bool]
-    says: str
+def _kind(accepts: Callable[[Any], bool], what: str) -> Check:
+    return lambda key, value: require(key, value, accepts(value), what)
 
 
-def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _names(value: Any) -> bool:
-    return isinstance(value, list) and len(value) > 0 and all(isinstance(name, str | int) for name in value)
-
-
-_SIZE = Rule(lambda v: v == "full" or _whole(v, 1), "a whole number of at least 1, or full")
-_SEED = Rule(lambda v: _whole(v, 0) and v < 2**32, "a whole number from 0 to 4294967295")
-_TYPES: dict[type, Rule] = {
-    bool: Rule(lambda v: isinstance(v, bool), "true or false"),
-    int: Rule(lambda v: _whole(v, -(10**18)), "a whole number"),
-    float: Rule(_number, "a number"),
-    str: Rule(lambda v: isinstance(v, str), "text"),
-    list: Rule(lambda v: isinstance(v, list), "a list, such as [500,500,2000]"),
-    dict: Rule(lambda v: isinstance(v, dict), "a mapping of keys"),
+_TYPES: dict[type, Check] = {
+    bool: _kind(lambda v: isinstance(v, bool), "true or false"),
+    int: _kind(is_whole, "a whole number"),
+    float: _kind(is_number, "a number"),
+    str: text,
+    list: _kind(is_list, "a list, such as [500,500,2000]"),
+    dict: _kind(lambda v: isinstance(v, dict), "a mapping of keys"),
 }
-_RULES: dict[str, Rule] = {
-    "seed": _SEED,
-    "data.seed": _SEED,
-    "method.seed": _SEED,
-    "evaluate_every": Rule(lambda v: _whole(v, 0), "a whole number of at least 0"),
-    "max_phase_epochs": Rule(lambda v: v is None or _whole(v, 1), "a whole number of at least 1, or null"),
-    "resume": Rule(lambda v: v is None or isinstance(v, str), "the path of a run folder, or auto"),
-    "data.scaling": Rule(lambda v: v in _SCALINGS, f"one of {', '.join(_SCALINGS)}"),
-    "data.holdout": Rule(lambda v: _number(v) and 0 <= v < 1, "a share of at least 0 and below 1"),
-    "data.n_clusters": Rule(lambda v: v is None or _whole(v, 2), "a whole number of at least 2, or null"),
-    "data.in_memory": Rule(lambda v: v is None or isinstance(v, bool), "true, false or null"),
-    "data.concepts": Rule(
-        lambda v: _whole(v, 2) or _names(v),
-        "a number of concepts of at least 2, or a list of their names",
-    ),
-    "data.per_class": Rule(
-        lambda v: v is None or _whole(v, 1) or (isinstance(v, list) and all(_whole(x, 1) for x in v)),
-        "a whole number of at least 1, a list of one number a class, or null",
-    ),
-    "data.subset": Rule(lambda v: v in ("exclusive", "full"), "exclusive or full"),
-    "data.subset_seed": _SEED,
-    "data.raw": Rule(lambda v: v is None or isinstance(v, str), "the path of the folder of raw files"),
-    "features.tables": Rule(
-        lambda v: v is None or (isinstance(v, list) and all(isinstance(x, str) for x in v)),
-        "a list of names of low-level features, or null",
-    ),
-    "features.text_width": Rule(lambda v: _whole(v, 1), "a whole number of at least 1"),
-    "features.batch_size": Rule(lambda v: _whole(v, 1), "a whole number of at least 1"),
-    "features.precision": Rule(lambda v: str(v) in ("32", "16", "bf16"), "one of 32, 16, bf16"),
-    "data.features": Rule(lambda v: v is None or _names(v), "a list of names, such as [img,txt], or null"),
-    "data.labels": Rule(lambda v: v is None or isinstance(v, str), "the name of an array or file, or null"),
-    "data.orientation": Rule(lambda v: v in _ORIENTATIONS, f"one of {', '.join(_ORIENTATIONS)}"),
-    "data.root": Rule(lambda v: v is None or isinstance(v, str), "the path of a file or folder"),
-    "run": Rule(lambda v: v is None or isinstance(v, str), "the path of a run folder"),
-    "out": Rule(lambda v: v is None or isinstance(v, str), "a path"),
-    "missing": Rule(lambda v: v == [] or _names(v), "a list of names of modalities, such as [txt]"),
-    "trust": Rule(lambda v: v == [] or _names(v), "a list of names of packages, such as [my_methods]"),
-    "trainer.devices": Rule(
-        lambda v: _whole(v, 1) or (isinstance(v, list) and len(v) > 0 and all(_whole(x, 0) for x in v)),
+_RANGES: dict[str, Check] = {
+    "seed": seed,
+    "evaluate_every": partial(whole, least=0),
+    "max_phase_epochs": partial(whole, least=1, or_null=True),
+    "resume": partial(text, what="the path of a run folder, or auto", or_null=True),
+    "run": partial(text, what="the path of a run folder", or_null=True),
+    "out": partial(text, what="a path", or_null=True),
+    "objective": partial(text, what="a key of metrics.json, such as label_free.quality"),
+    "missing": _kind(lambda v: v == [] or is_names(v), "a list of names of modalities, such as [txt]"),
+    "trust": _kind(lambda v: v == [] or is_names(v), "a list of names of packages, such as [my_methods]"),
+    "trainer.devices": _kind(
+        lambda v: is_whole(v, 1) or (is_list(v) and len(v) > 0 and all(is_whole(x, 0) for x in v)),
         "a number of at least 1, or a list of devices' numbers",
     ),
-    "trainer.num_nodes": Rule(lambda v: _whole(v, 1), "a whole number of at least 1"),
-    "objective": Rule(lambda v: isinstance(v, str), "a key of metrics.json, such as label_free.quality"),
-    "trainer.precision": Rule(lambda v: v in _PRECISIONS, "one of auto, 32-true, 16-mixed, bf16-mixed"),
-    "method.scheduler": Rule(
-        lambda v: v is None, "null, or a mapping with the _target_ of a schedule and _partial_: true"
-    ),
-    "method.batch_size": _SIZE,
-    "method.gradient_clip": Rule(
-        lambda v: v is None or (_number(v) and 0 < v < float("inf")), "a number above 0, or null"
-    ),
-    "method.width": Rule(lambda v: v is None or _whole(v, 1), "a whole number of at least 1, or null"),
-    "method.components": Rule(lambda v: v is None or _whole(v, 1), "a whole number of at least 1, or null"),
-    "method.phases.*.batch_size": _SIZE,
-    "method.phases.*.chunk_size": _SIZE,
-    "method.phases.*.epochs": Rule(lambda v: _whole(v, 0), "a whole number of at least 0"),
-    "logger.wandb.entity": Rule(lambda v: v is None or isinstance(v, str), "a user's or team's name, or null"),
-    "callbacks.tracking.max_rows": Rule(lambda v: _whole(v, 1), "a whole number of at least 1"),
-    "callbacks.tracking.max_points": Rule(lambda v: _whole(v, 1), "a whole number of at least 1"),
-    "callbacks.figures.max_points": Rule(lambda v: _whole(v, 2), "a whole number of at least 2"),
-    "callbacks.figures.projection": Rule(lambda v: v in _PROJECTIONS, f"one of {', '.join(_PROJECTIONS)}"),
-    "callbacks.figures.formats": Rule(
-        lambda v: isinstance(v, list) and len(v) > 0 and all(x in _FORMATS for x in v),
-        f"a list of {', '.join(_FORMATS)}",
-    ),
-    "callbacks.checkpoints.minutes": Rule(lambda v: _number(v) and v >= 0, "a number of at least 0"),
-    "callbacks.progress.refresh_per_second": Rule(lambda v: _number(v) and v > 0, "a number above 0"),
+    "trainer.num_nodes": partial(whole, least=1),
+    "trainer.precision": _kind(lambda v: v in _PRECISIONS, "one of auto, 32-true, 16-mixed, bf16-mixed"),
 }
 
 
@@ -167,7 +114,7 @@ def check(config: DictConfig, schema: DictConfig) -> None:
         schema: the same groups, without any override.
 
     Raises:
-        UserError: the first key that is unknown, missing, of another type or out of its range.
+        UserError: the first key that is unknown, missing, of another type, or out of a range that no class owns.
     """
     given, shipped = container(config), container(schema)
     known = dict(leaves(shipped))
@@ -176,9 +123,8 @@ def check(config: DictConfig, schema: DictConfig) -> None:
         if key not in known and not (general in _PHASE and f"{key.rpartition('.')[0]}.epochs" in known):
             _check_unknown(key, value, known, shipped)
             continue
-        rule = _RULES.get(general) or _type_rule(known[key])
-        if rule and not _is_reference(value) and not rule.accepts(value):
-            raise UserError(f"{key}: {value!r} given; it must be {rule.says}")
+        if not _is_reference(value) and (found := _RANGES.get(key) or _type_of(key, known.get(key))):
+            found(key, value)
     for group in ("method", "data"):
         if group in shipped and f"{group}._target_" not in known:
             raise UserError(f"{group}: the chosen yaml names no class (_target_); it is one that others build on")
@@ -191,8 +137,9 @@ def check(config: DictConfig, schema: DictConfig) -> None:
 def shorten(config: DictConfig) -> None:
     """Make no phase longer than ``max_phase_epochs``."""
     if config.max_phase_epochs is not None:
-        for phase in config.method.phases.values():
-            phase.epochs = min(phase.epochs, config.max_phase_epochs)
+        for name, phase in config.method.phases.items():
+            epochs = whole(f"method.phases.{name}.epochs", phase.epochs, least=0)
+            phase.epochs = min(epochs, config.max_phase_epochs)
 
 
 def _check_unknown(key: str, value: Any, known: Mapping[str, Any], shipped: Mapping[str, Any]) -> None:
@@ -214,7 +161,7 @@ def _check_unknown(key: str, value: Any, known: Mapping[str, Any], shipped: Mapp
     if value is None and key in _NULLABLE:
         return
     if any(k.startswith(f"{key}.") for k in known):
-        raise UserError(f"{key}: {value!r} given; it must be {_TYPES[dict].says}")
+        raise UserError(f"{key}: {value!r} given; it must be a mapping of keys")
     raise UserError(f"{key}: no such key{nearest(key, known)}")
 
 
@@ -229,8 +176,11 @@ def nearest(key: str, known: Iterable[str]) -> str:
     return f"; known{f' under {parent}' if parent else ''}: {', '.join(beside)}" if beside else ""
 
 
-def _type_rule(shipped: Any) -> Rule | None:
-    return None if shipped is None or _is_reference(shipped) else _TYPES.get(type(shipped))
+def _type_of(key: str, shipped: Any) -> Check | None:
+    """What checks the type; None where nothing tells it, or the key's class does."""
+    if shipped is None or _is_reference(shipped) or (key.startswith(_OWNED) and not key.endswith("._target_")):
+        return None
+    return _TYPES.get(type(shipped))
 
 
 def _is_reference(value: Any) -> bool:

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from cmc.data.loader import Batch, Batches, InOrder, Mapped, Resident, Span
 from cmc.data.modalities import Modalities
-from cmc.data.scaling import Scaler
+from cmc.data.scaling import SCALINGS, Scaler
 from cmc.distributed import check_same
 from cmc.errors import UserError
+from cmc.utils import validate
 from cmc.utils.memory import free_memory
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,9 @@ class DataModule(LightningDataModule):
 
     Attributes:
         surrogate: whether the data are generated and stand in for others.
+
+    Raises:
+        UserError: a value outside its range, as in the constructors of all data sets.
     """
 
     def __init__(
@@ -56,9 +60,13 @@ class DataModule(LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.scaling, self.holdout, self.seed = scaling, holdout, seed
-        self.in_memory = in_memory
-        self._n_clusters = n_clusters
+        self.scaling = validate.one_of("data.scaling", scaling, SCALINGS)
+        is_share = validate.is_number(holdout) and 0 <= holdout < 1
+        self.holdout = validate.require("data.holdout", holdout, is_share, "a share of at least 0 and below 1")
+        self._n_clusters = validate.whole("data.n_clusters", n_clusters, least=2, or_null=True)
+        is_choice = in_memory is None or isinstance(in_memory, bool)
+        self.in_memory = validate.require("data.in_memory", in_memory, is_choice, "true, false or null")
+        self.seed = validate.seed("data.seed", seed)
         self.surrogate = False
         self.scaler = Scaler()
         self._read = False
@@ -184,8 +192,7 @@ def _check_n_clusters(given: int | None, data: Modalities) -> int:
             "give data.n_clusters=K, and if they are names of samples, take them out"
         )
     if n_clusters < 2:
-        what = "given" if given is not None else "class in the labels"
-        raise UserError(f"data.n_clusters: {n_clusters} {what}; there must be at least 2 clusters")
+        raise UserError(f"data.n_clusters: {n_clusters} class in the labels; there must be at least 2 clusters")
     return n_clusters
 
 

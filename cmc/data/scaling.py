@@ -18,6 +18,7 @@ from cmc.errors import UserError
 
 log = logging.getLogger(__name__)
 
+SCALINGS = ("auto", "none", "l2", "standard", "minmax")
 _BLOCK = 8192
 _LEAST, _MOST = 1e-12, 1e15  # of a modality's largest number, whose square float32 must hold in sums
 _FAR = 1024  # spreads that a column may lie from 0 before float32 loses too many of its digits

@@ -8,7 +8,6 @@ step; the loop that trains it is `cmc.methods.loop.TrainingLoop`.
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
@@ -70,17 +69,17 @@ class Method(TrainingLoop):
         gradient_clip: float | None = None,
         compile: bool = False,
     ) -> None:
-        if len(dims) < 2:
-            raise UserError(f"data: {len(dims)} modality given ({', '.join(dims)}); a method needs at least 2")
         super().__init__(Schedule(phases, batch_size), optimizer, drop_last, scheduler, gradient_clip, compile)
-        self.modalities = self.inputs = tuple(dims)
-        self.n_clusters = n_clusters
         for phase in self.schedule.phases:
             if phase.chunk_size is not None and phase.name not in self.chunkable:
                 raise UserError(
                     f"method.phases.{phase.name}.chunk_size: {phase.chunk_size} given; the losses of this phase are "
                     "functions of the whole batch, which cannot be processed in chunks: give full"
                 )
+        if len(dims) < 2:
+            raise UserError(f"data: {len(dims)} modality given ({', '.join(dims)}); a method needs at least 2")
+        self.modalities = self.inputs = tuple(dims)
+        self.n_clusters = n_clusters
 
     @abstractmethod
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -137,27 +136,6 @@ class Method(TrainingLoop):
     def is_assigning(self) -> bool:
         """Whether the assignment head is trained in the present phase."""
         return self.phase.name not in self.warmup
-
-
-def at_least(bound: int, **values: float | None) -> None:
-    """Refuse a setting of a method that is below its bound; None is a setting left out.
-
-    Raises:
-        UserError: the key, what was given, and the bound.
-    """
-    for key, value in values.items():
-        if value is not None and (isinstance(value, bool | str) or not bound <= value < math.inf):
-            raise UserError(f"method.{key}: {value!r} given; it must be a number of at least {bound}")
-
-
-def one_of(key: str, value: object, choices: Iterable[str]) -> None:
-    """Refuse a setting of a method that is none of its choices.
-
-    Raises:
-        UserError: the key, what was given, and the choices.
-    """
-    if value not in (allowed := list(choices)):
-        raise UserError(f"method.{key}: {value!r} given; it must be one of {', '.join(allowed)}")
 
 
 def sum_of(terms: Iterable[Tensor]) -> Tensor:

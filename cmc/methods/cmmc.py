@@ -18,9 +18,10 @@ from cmc.functional.contingency import contingency_table
 from cmc.functional.contrastive import cluster_contrast, cluster_imbalance, cluster_products, nt_xent
 from cmc.functional.kmeans import column_range, kmeans_centres, nearest
 from cmc.functional.matching import match
-from cmc.methods.base import Method, at_least, sum_of
+from cmc.methods.base import Method, sum_of
 from cmc.nn.autoencoder import AutoEncoders
 from cmc.nn.precision import full_precision, to_float32
+from cmc.utils import validate
 
 _PHASES = ("reconstruct", "contrast", "align")
 _KMEANS_ROWS = 100_000  # that k-means is run on: evenly spaced ones, where there are more
@@ -91,17 +92,18 @@ class CMMC(Method):
         gradient_clip: float | None = None,
         compile: bool = False,
     ) -> None:
+        sizes = {"latent_dim": latent_dim, "feature_dim": feature_dim, "kmeans_restarts": kmeans_restarts}
+        for key, size in {**sizes, **{f"hidden[{i}]": width for i, width in enumerate(hidden)}}.items():
+            validate.number(f"method.{key}", size, least=1)
+        for key, temperature in (("feature", feature_temperature), ("label", label_temperature)):
+            accepted = validate.is_number(temperature) and temperature > 0
+            validate.require(f"method.{key}_temperature", temperature, accepted, "above 0")
+        validate.seed("method.seed", seed)
+        if unknown := [name for name in phases if name not in _PHASES]:
+            raise UserError(f"method.phases.{unknown[0]}: CMMC's phases are {', '.join(_PHASES)}")
         super().__init__(
             dims, n_clusters, phases, optimizer, batch_size, drop_last, gradient_clip=gradient_clip, compile=compile
         )
-        at_least(1, latent_dim=latent_dim, feature_dim=feature_dim, kmeans_restarts=kmeans_restarts)
-        at_least(1, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
-        for phase in self.schedule.phases:
-            if phase.name not in _PHASES:
-                raise UserError(f"method.phases.{phase.name}: CMMC's phases are {', '.join(_PHASES)}")
-        for key, temperature in (("feature", feature_temperature), ("label", label_temperature)):
-            if not temperature > 0:
-                raise UserError(f"method.{key}_temperature: {temperature} given; it must be above 0")
         self.feature_temperature, self.label_temperature = feature_temperature, label_temperature
         self.kmeans_restarts, self.seed = kmeans_restarts, seed
         self.autoencoders = AutoEncoders(dims.values(), [*hidden, latent_dim])

@@ -21,11 +21,12 @@ from cmc.errors import UserError
 from cmc.functional.mutual_information import joint_table, mutual_information
 from cmc.functional.sinkhorn import sinkhorn_labels
 from cmc.functional.variational import gaussian_kl
-from cmc.methods.base import Method, at_least, sum_of
+from cmc.methods.base import Method, sum_of
 from cmc.methods.collapse import CollapseWarning
 from cmc.nn.bottleneck import Bottleneck, BottleneckNetwork, Restarts
 from cmc.nn.inputs import Inputs
 from cmc.nn.precision import full_precision
+from cmc.utils import validate
 
 log = logging.getLogger(__name__)
 
@@ -112,14 +113,15 @@ class DMIM(Method):
         gradient_clip: float | None = None,
         compile: bool = False,
     ) -> None:
-        super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, scheduler, gradient_clip, compile)
-        at_least(1, overcluster_factor=overcluster_factor, depth=depth, restarts=restarts, refresh_every=refresh_every)
-        at_least(1, width=width, components=components, power=power)
-        at_least(0, beta=beta, gamma=gamma, input_noise=input_noise, beta_warmup=beta_warmup)
-        if width is None:
-            raise UserError("method.width: null given; the encoder needs a width")
+        check_ranges(overcluster_factor, depth, power, refresh_every, beta, gamma)
+        validate.number("method.restarts", restarts, least=1)
+        validate.whole("method.width", width, least=1)
+        validate.whole("method.components", components, least=1, or_null=True)
+        validate.number("method.input_noise", input_noise, least=0)
+        validate.number("method.beta_warmup", beta_warmup, least=0)
         if beta_warmup > 1:
             raise UserError(f"method.beta_warmup: {beta_warmup} given; it is a share of the run, from 0 to 1")
+        super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, scheduler, gradient_clip, compile)
         self._check_batches()
         if beta >= self.collapsing_beta:
             log.warning("method.beta: %s given; from 1 on the collapsed solution, a single cluster, is optimal", beta)
@@ -230,6 +232,21 @@ class DMIM(Method):
                     f"method.batch_size: {phase.batch_size} given; a batch must hold at least as many samples as there "
                     f"are clusters, {self.n_clusters}"
                 )
+
+
+def check_ranges(
+    overcluster_factor: int, depth: int, power: float, refresh_every: int, beta: float, gamma: float
+) -> None:
+    """Refuse what none of DMIM's variants can do.
+
+    Raises:
+        UserError: a setting out of its range.
+    """
+    counts = {"overcluster_factor": overcluster_factor, "depth": depth, "power": power, "refresh_every": refresh_every}
+    for key, count in counts.items():
+        validate.number(f"method.{key}", count, least=1)
+    for key, weight in {"beta": beta, "gamma": gamma}.items():
+        validate.number(f"method.{key}", weight, least=0)
 
 
 def shared_information(outputs: list[Bottleneck], share: float, symmetric: bool = False) -> Tensor:

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from cmc.data.loader import Batch
 from cmc.functional.variational import softmax_kl
 from cmc.methods.base import sum_of
-from cmc.methods.dmim import DMIM, shared_information, uniform_distribution
+from cmc.methods.dmim import DMIM, check_ranges, shared_information, uniform_distribution
 from cmc.nn.bottleneck import BottleneckNetwork, initialise_normal
 from cmc.nn.precision import full_precision
 
@@ -81,6 +81,7 @@ class ReleasedDMIM(DMIM):
         gradient_clip: float | None = None,
         compile: bool = False,
     ) -> None:
+        check_ranges(overcluster_factor, depth, power, refresh_every, beta, gamma)
         smallest = min(dims.values())
         super().__init__(
             dims,

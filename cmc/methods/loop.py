@@ -26,7 +26,7 @@ from cmc.errors import Diverged, UserError
 from cmc.methods.gradients import clip, drop_vanishing, norm, not_finite, optimizer_numbers
 from cmc.methods.loss_meter import LossMeter
 from cmc.methods.phases import Phase, Schedule
-from cmc.utils import rng
+from cmc.utils import rng, validate
 
 _TIDYING = 100  # steps; 0.9 ** 100 * 1e-32 is no denormal number yet
 
@@ -58,8 +58,9 @@ class TrainingLoop(LightningModule, ABC):
         compile: bool,
     ) -> None:
         super().__init__()
-        if gradient_clip is not None and not gradient_clip > 0:
-            raise UserError(f"method.gradient_clip: {gradient_clip!r} given; it must be a number above 0, or null")
+        validate.number("method.gradient_clip", gradient_clip, above=0, or_null=True)
+        what = "null, or a mapping with the _target_ of a schedule and _partial_: true"
+        validate.require("method.scheduler", scheduler, scheduler is None or callable(scheduler), what)
         if compile and not torch.cuda.is_available() and which(compiler := os.environ.get("CXX", "g++")) is None:
             raise UserError(f"method.compile: true given, but there is no C++ compiler ({compiler}); give false")
         self.automatic_optimization = False

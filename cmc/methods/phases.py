@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cmc.errors import UserError
+from cmc.utils import validate
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Schedule:
         self.phases = tuple(
             Phase(
                 name=name,
-                epochs=_count(f"method.phases.{name}.epochs", settings.get("epochs"), least=0),
+                epochs=validate.whole(f"method.phases.{name}.epochs", {"epochs": None, **settings}["epochs"], least=0),
                 batch_size=_size(
                     f"method.phases.{name}.batch_size" if "batch_size" in settings else "method.batch_size",
                     settings.get("batch_size", batch_size),
@@ -71,15 +72,7 @@ class Schedule:
         return last, last.epochs + epoch
 
 
-def _count(key: str, value: Any, least: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise UserError(f"{key}: {value!r} given; it must be a whole number of at least {least}")
-    return value
-
-
 def _size(key: str, value: Any) -> int | None:
-    if value == "full":
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UserError(f"{key}: {value!r} given; it must be a whole number of at least 1, or full")
-    return value
+    full = value == "full"
+    validate.require(key, value, full or validate.is_whole(value, 1), "a whole number of at least 1, or full")
+    return None if full else value

@@ -23,6 +23,7 @@ from cmc.config.messages import make
 from cmc.config.schema import shorten
 from cmc.config.trust import check_run
 from cmc.data.module import DataModule
+from cmc.data.preparation.extraction import Extraction
 from cmc.distributed import is_rank_zero
 from cmc.distributed.strategy import Processes, quiet
 from cmc.errors import Diverged, Interrupted, Preempted, UserError
@@ -34,6 +35,7 @@ from cmc.runs.folder import LAST, PREVIOUS, has_checkpoint, how_to_resume
 from cmc.runs.report import read_report
 from cmc.runs.summary import show
 from cmc.training.allocator import keep_freed_memory
+from cmc.training.rehearsal import rehearse
 from cmc.utils.atomic import FULL
 from cmc.utils.signals import StoppedAtOnce
 
@@ -84,20 +86,20 @@ def fit(
     first = is_rank_zero()
     if config.resume:
         config, checkpoint = _resumed(run, overrides or [], config)
-        if first:
-            (run / "metrics.json").unlink(missing_ok=True)
     elif first and (run / "config.yaml").exists():
         raise UserError(f"{run}: holds a run already; give another hydra.run.dir, or resume={run} to go on with it")
+    rehearse(config.method)
+    Extraction(**config.features)  # which not all data sets look at
+    callbacks = [make(f"callbacks.{name}", x) for name, x in config.callbacks.items() if x is not None]
+    data = data if data is not None else make("data", config.data)
+    assert isinstance(data, DataModule)
     shorten(config)
     seed_everything(config.seed, verbose=False)
     os.environ.pop("PL_GLOBAL_SEED", None)  # by which Lightning would seed anew where there are several processes
-    data = data if data is not None else make("data", config.data)
-    assert isinstance(data, DataModule)
     data.load()
     method: Method = make("method", config.method, dims=data.dims, n_clusters=data.n_clusters)
     method.accept(data)
     config.trainer.precision = resolve(config.trainer.precision, _device(config.trainer), method.is_trained)
-    callbacks = [make(f"callbacks.{name}", x) for name, x in config.callbacks.items() if x is not None]
     trainer = _trainer(
         config,
         max_epochs=method.schedule.n_epochs,
@@ -109,6 +111,7 @@ def fit(
     )
     with _way_on(run, method), keep_freed_memory():
         if first:
+            (run / "metrics.json").unlink(missing_ok=True)
             write_config(run, config)
         log.info("run folder: %s", run)
         trainer.fit(method, datamodule=data, ckpt_path=checkpoint, weights_only=True)

@@ -48,4 +48,4 @@ def test_its_keys_and_its_own_ranges_are_checked(project):
     assert "method.wieght: no such key; did you mean method.weight?" in mistyped.stderr
     impossible = call(project, "method.weight=0", script=True)
     assert impossible.returncode == 2
-    assert "method.weight: 0 given; it must be above 0" in impossible.stderr
+    assert "method.weight: 0 given; it must be a number above 0" in impossible.stderr

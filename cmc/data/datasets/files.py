@@ -8,10 +8,12 @@ from typing import Any
 
 from cmc.data import formats
 from cmc.data.datasets.released import is_released, read_released
+from cmc.data.formats.assemble import ORIENTATIONS
 from cmc.data.modalities import Modalities
 from cmc.data.module import DataModule
 from cmc.data.preparation.feature_store import is_store, read_store
 from cmc.errors import UserError
+from cmc.utils import validate
 
 
 class Files(DataModule):
@@ -34,7 +36,11 @@ class Files(DataModule):
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
-        self.root = root
+        self.root = validate.text("data.root", root, "the path of a file or folder", or_null=True)
+        are_names = features is None or validate.is_names(features)
+        validate.require("data.features", features, are_names, "a list of names, such as [img,txt], or null")
+        validate.text("data.labels", labels, "the name of an array or file, or null", or_null=True)
+        validate.one_of("data.orientation", orientation, ORIENTATIONS)
         self.told: dict[str, Any] = {"features": features, "labels": labels, "orientation": orientation}
 
     def read(self) -> Modalities:

@@ -33,7 +33,7 @@ class Folder(Raw):
     title = "folder"
 
     def __init__(self, root: str | None = None, raw: str | None = None, **settings: Any) -> None:
-        super().__init__(root=root or str(Path(raw or ".") / "cmc_features"), raw=raw, **settings)
+        super().__init__(root=root or str(Path(str(raw or ".")) / "cmc_features"), raw=raw, **settings)
 
     def read(self) -> Modalities:
         """Read the prepared features; prepare them when they are not there yet.

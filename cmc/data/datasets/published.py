@@ -20,6 +20,7 @@ from cmc.data.preparation.extraction import Extraction, Modality, modalities, ne
 from cmc.data.preparation.feature_store import is_store, read_meta, read_store, write_store
 from cmc.data.preparation.selection import Selection, select
 from cmc.errors import Interrupted, UserError
+from cmc.utils import validate
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,9 @@ class Raw(DataModule):
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
+        validate.text("data.root", root, "the path of a file or folder")
+        validate.text("data.raw", raw, "the path of the folder of raw files", or_null=True)
+        _check_subset(concepts, per_class, subset, subset_seed)
         self.root = Path(root).expanduser()
         self.raw = Path(raw).expanduser() if raw else None
         self.extraction = Extraction(**(extract or {}))
@@ -235,6 +239,19 @@ class Published(Raw):
             f"python -m cmc.run data={self.key} data.root=FOLDER; with the raw files: {raw}; to try without: "
             "data.surrogate=true"
         )
+
+
+def _check_subset(
+    concepts: int | Sequence[str], per_class: int | Sequence[int] | None, subset: str, subset_seed: int
+) -> None:
+    several = "a number of concepts of at least 2, or a list of their names"
+    validate.require("data.concepts", concepts, validate.is_whole(concepts, 2) or validate.is_names(concepts), several)
+    are_sizes = validate.is_list(per_class) and all(validate.is_whole(size, 1) for size in per_class)
+    accepted = per_class is None or validate.is_whole(per_class, 1) or are_sizes
+    one_or_each = "a whole number of at least 1, a list of one number a class, or null"
+    validate.require("data.per_class", per_class, accepted, one_or_each)
+    validate.require("data.subset", subset, subset in ("exclusive", "full"), "exclusive or full")
+    validate.seed("data.subset_seed", subset_seed)
 
 
 def _filled(modality: Modality, n: int) -> np.ndarray:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from math import isfinite
-from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from cmc.data.modalities import Modalities
 from cmc.data.module import DataModule
 from cmc.errors import UserError
+from cmc.utils.validate import is_list, is_number, is_whole
 
 PRIVATE_SCALE = 2.0  # standard deviation of the private latents; the shared one has 1 within a cluster
 HIDDEN = 4  # hidden units of the nonlinear map for each latent dimension
@@ -196,17 +196,17 @@ def _observe(latent: NDArray[np.float64], dim: int, noise: float, rng: np.random
 
 
 def _check_dims(dims: object) -> None:
-    if isinstance(dims, str) or not isinstance(dims, Sequence) or len(dims) < 2:
+    if not is_list(dims) or len(dims) < 2:
         raise UserError(f"data.dims={dims}: give the widths of at least 2 modalities, such as [64,48]")
     for i, dim in enumerate(dims):
         _check_whole(f"dims[{i}]", dim, least=1)
 
 
 def _check_whole(key: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
+    if not is_whole(value, least):
         raise UserError(f"data.{key}={value}: give a whole number from {least} up")
 
 
 def _check_real(key: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value) or float(value) < 0:
+    if not is_number(value) or not isfinite(value) or value < 0:
         raise UserError(f"data.{key}={value}: give a finite number from 0 up")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cmc.data.formats.arrays import LABELS, SERIES, NamedArrays, is_numeric
 from cmc.data.modalities import Modalities, shape_text
 from cmc.errors import UserError
+from cmc.utils import validate
 
 ORIENTATIONS = ("auto", "rows", "columns")
 
@@ -45,8 +46,7 @@ def sort_out(
     orientation: str = "auto",
 ) -> Found:
     """Tell modalities, N x d each, and labels among a file's arrays; see `cmc.data.formats.read`."""
-    if orientation not in ORIENTATIONS:
-        raise UserError(f"data.orientation: {orientation!r} given; it must be one of {', '.join(ORIENTATIONS)}")
+    validate.one_of("data.orientation", orientation, ORIENTATIONS)
     chosen = list(map(str, features or ()))
     for key, names in (("data.features", chosen), ("data.labels", [labels] if labels else [])):
         for name in names:

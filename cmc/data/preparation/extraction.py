@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cmc.data.preparation.distribution import Distribution, FeatureTable, Rows
 from cmc.data.preparation.selection import Selection
 from cmc.errors import UserError
+from cmc.utils import validate
 
 Block = tuple[Rows, slice, NDArray[Any]]  # rows of the output, columns of the output, numbers
 
@@ -33,6 +34,9 @@ class Extraction:
         batch_size: images or texts that go through a model at once.
         precision: of models: ``32``, ``16`` or ``bf16``.
         device: of models: ``auto``, ``cpu``, ``cuda``.
+
+    Raises:
+        UserError: a value outside its range.
     """
 
     image: str = "auto"
@@ -42,6 +46,18 @@ class Extraction:
     batch_size: int = 64
     precision: str = "32"
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for key in ("image", "text", "device"):
+            validate.text(f"features.{key}", getattr(self, key))
+        for key in ("text_width", "batch_size"):
+            validate.whole(f"features.{key}", getattr(self, key), least=1)
+        is_precision = str(self.precision) in ("32", "16", "bf16")
+        validate.require("features.precision", self.precision, is_precision, "one of 32, 16, bf16")
+        names = self.tables if self.tables is None or validate.is_list(self.tables) else [None]
+        are_names = names is None or all(isinstance(name, str) for name in names)
+        validate.require("features.tables", self.tables, are_names, "a list of names of low-level features, or null")
 
 
 class Modality(ABC):

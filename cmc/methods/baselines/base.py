@@ -18,7 +18,8 @@ from cmc import distributed
 from cmc.data.loader import Batch, InOrder, Span
 from cmc.data.module import DataModule
 from cmc.errors import UserError
-from cmc.methods.base import Method, one_of
+from cmc.methods.base import Method
+from cmc.utils import validate
 from cmc.utils.memory import free_memory
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class Baseline(Method):
         super().__init__(dims, n_clusters, phases, optimizer=None)
         if [(phase.name, phase.epochs) for phase in self.schedule.phases] != [("fit", 1)]:
             raise UserError("method.phases: a baseline has one phase, fit, of 1 epoch; leave method.phases as it is")
-        one_of("input", input, ("concatenation", *dims))
+        validate.one_of("method.input", input, ("concatenation", *dims))
         self.modality = None if input == "concatenation" else self.modalities.index(input)
         self.variant = "" if self.modality is None else input
         self.inputs = self.modalities if self.modality is None else (input,)

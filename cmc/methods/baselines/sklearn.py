@@ -15,8 +15,8 @@ from cmc.data.module import DataModule
 from cmc.errors import UserError
 from cmc.functional.canonical import canonical_projections
 from cmc.functional.kmeans import nearest
-from cmc.methods.base import at_least, one_of
 from cmc.methods.baselines.base import Baseline, Transductive, one_thread
+from cmc.utils import validate
 
 
 class KMeans(Baseline):
@@ -31,8 +31,9 @@ class KMeans(Baseline):
     centres: Tensor
 
     def __init__(self, restarts: int = 10, seed: int = 0, **shared: Any) -> None:
+        validate.number("method.restarts", restarts, least=1)
+        validate.seed("method.seed", seed)
         super().__init__(**shared)
-        at_least(1, restarts=restarts)
         self.restarts, self.seed = restarts, seed
         self.register_buffer("centres", torch.zeros(self.n_clusters, self.width))
 
@@ -66,9 +67,9 @@ class CCA(KMeans):
     projections: Tensor
 
     def __init__(self, components: int | None = None, regularization: float = 0.0, **shared: Any) -> None:
+        validate.whole("method.components", components, least=1, or_null=True)
+        validate.number("method.regularization", regularization, least=0)
         super().__init__(**shared)
-        at_least(1, components=components)
-        at_least(0, regularization=regularization)
         self.widths = list(shared["dims"].values())
         most = sorted(self.widths)[-2]
         if components is not None and components > most:
@@ -129,12 +130,13 @@ class GaussianMixture(Baseline):
         seed: int = 0,
         **shared: Any,
     ) -> None:
+        validate.one_of("method.covariance", covariance, ("full", "tied", "diag", "spherical"))
+        validate.number("method.restarts", restarts, least=1)
+        validate.number("method.regularization", regularization, least=0)
+        validate.seed("method.seed", seed)
         super().__init__(**shared)
         k, d = self.n_clusters, self.width
         shapes = {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}
-        one_of("covariance", covariance, shapes)
-        at_least(1, restarts=restarts)
-        at_least(0, regularization=regularization)
         self.settings = {"covariance_type": covariance, "n_init": restarts, "reg_covar": regularization}
         self.settings["random_state"] = seed
         for name, shape in {"weights_": (k,), "means_": (k, d), "precisions_cholesky_": shapes[covariance]}.items():
@@ -194,10 +196,13 @@ class Spectral(Transductive):
         seed: int = 0,
         **shared: Any,
     ) -> None:
+        validate.one_of("method.affinity", affinity, ("nearest_neighbors", "rbf"))
+        validate.number("method.n_neighbors", n_neighbors, least=1)
+        validate.number("method.restarts", restarts, least=1)
+        if gamma is not None:
+            validate.number("method.gamma", gamma, least=0)
+        validate.seed("method.seed", seed)
         super().__init__(**shared)
-        one_of("affinity", affinity, ("nearest_neighbors", "rbf"))
-        at_least(1, n_neighbors=n_neighbors, restarts=restarts)
-        at_least(0, gamma=gamma)
         self.n_neighbors, self.gamma = n_neighbors, gamma
         self.way_out = (
             f"give {'method.affinity=nearest_neighbors, ' * (affinity == 'rbf')}method=kmeans, or fewer samples"
@@ -239,9 +244,10 @@ class Agglomerative(Transductive):
     way_out = "give method.n_neighbors=10, which merges neighbours alone, method=kmeans, or fewer samples"
 
     def __init__(self, linkage: str = "ward", n_neighbors: int | None = None, **shared: Any) -> None:
+        validate.one_of("method.linkage", linkage, ("ward", "complete", "average", "single"))
+        if n_neighbors is not None:
+            validate.number("method.n_neighbors", n_neighbors, least=1)
         super().__init__(**shared)
-        one_of("linkage", linkage, ("ward", "complete", "average", "single"))
-        at_least(1, n_neighbors=n_neighbors)
         self.linkage, self.n_neighbors = linkage, n_neighbors
 
     def memory(self, n_samples: int) -> float:

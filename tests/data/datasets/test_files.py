@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from cmc.config.schema import check
@@ -66,6 +67,9 @@ def test_what_is_doubtful_is_told_on_the_command_line(composed: Any, doubtful: P
     ],
 )
 def test_options_of_another_type(composed: Any, override: str, says: str) -> None:
-    with pytest.raises(UserError) as caught:
-        check(composed("data=files", override), composed("data=files"))
-    assert says in str(caught.value)
+    config = composed("data=files", override)
+    check(config, composed("data=files"))
+    with pytest.raises(InstantiationException) as caught:
+        instantiate(config.data)
+    assert says in str(caught.value.__cause__)
+    assert isinstance(caught.value.__cause__, UserError)
