@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from cmc.callbacks import Results
 from cmc.methods.base import Method
-from cmc.runs.folder import checkpoint
+from cmc.runs import checkpoint
 
 STARTING, WRITING, ENDING = "starting", "checkpoint", "results"
 
