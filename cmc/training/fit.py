@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import signature
@@ -125,6 +126,7 @@ def _ending(run: Path, method: Method) -> Iterator[None]:
         Diverged: its numbers are none.
         UserError: the disk is full.
     """
+    handler = signal.getsignal(signal.SIGINT)
     try:
         yield
     except StoppedAtOnce as stop:
@@ -132,6 +134,7 @@ def _ending(run: Path, method: Method) -> Iterator[None]:
     except Interrupted as stop:
         raise type(stop)(f"{stop}; {how_to_resume(run)}") from None
     except SystemExit:  # what Lightning makes of a Ctrl-C that `Checkpoints` has not caught
+        signal.signal(signal.SIGINT, handler)  # Lightning has it ignored from then on
         raise Interrupted(f"stopped at once; {how_to_resume(run)}") from None
     except Diverged as error:
         raise Diverged(f"{error}; {_after_divergence(run, method)}") from None

@@ -87,13 +87,14 @@ def test_lightnings_own_spawn_gives_the_same_run(tmp_path):
 LONG = ["method=dmim", *TINY, *TWO, "method.phases.train.epochs=100000", "evaluate_every=0", "~callbacks.figures"]
 
 
-def started(folder, *arguments):
+def started(folder, *arguments, **settings):
     process = subprocess.Popen(
         [sys.executable, "-m", "cmc.run", *LONG, *arguments, "hydra.run.dir=out"],
         cwd=folder,
         env=ENVIRONMENT,
         stderr=subprocess.PIPE,
         text=True,
+        **settings,
     )
     wait_for(
         lambda: (folder / "out/history.csv").exists() and (folder / "out/history.csv").read_text().count("\n") > 20
@@ -175,6 +176,20 @@ def test_a_run_of_two_stopped_and_resumed_ends_as_one_never_stopped(tmp_path, nu
     assert resumed.returncode == 0, resumed.stderr
     for name in ("assignments.csv", "history.csv"):
         assert (tmp_path / "out" / name).read_text() == (tmp_path / "straight" / name).read_text()
+
+
+@pytest.mark.slow
+def test_a_run_of_two_that_was_started_with_ctrl_c_ignored_ignores_it(tmp_path):
+    """As a script's shell starts ``command &``."""
+    process = started(tmp_path, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    history = tmp_path / "out/history.csv"
+    for number in (process.pid, *workers(tmp_path).values()):
+        os.kill(number, signal.SIGINT)
+    before = history.read_text().count("\n")
+    wait_for(lambda: history.read_text().count("\n") > before + 5)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 75
 
 
 @pytest.mark.parametrize(
