@@ -1,6 +1,7 @@
 """What tests share: small data, and runs as small as a run can be."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -32,6 +33,14 @@ TINY = [
     "trainer.accelerator=cpu",
     "trainer.precision=32-true",
 ]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c():
+    """Ctrl-C is what it is on a terminal, for tests and what they start, also where the shell has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True, scope="session")

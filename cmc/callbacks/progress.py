@@ -1,4 +1,8 @@
-"""A progress bar over the whole run that names the phase and shows loss and score."""
+"""A progress bar over the whole run that names the phase and shows loss and score.
+
+Lightning's ``RichProgressBar`` counts the batches of an epoch: where an epoch is one full batch it would jump from
+empty to full at every epoch, and never say how far the run is.
+"""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def _names(labels: Tensor, data: DataModule) -> list[str]:
 
 
 def _facts(trainer: Trainer, method: Method, data: DataModule) -> dict[str, Any]:
-    """What traces a run: protocol.md's fifth rule."""
+    """What traces a run: settings, data and their fingerprint, device, and the versions and commit of the code."""
     device = trainer.strategy.root_device
     return {
         "n_clusters": method.n_clusters,

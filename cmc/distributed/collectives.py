@@ -3,6 +3,9 @@
 Every process computes a share of the objective, and the shares add up. A collective is then one operation of a graph
 that spans all processes, and its gradient is its adjoint: that of a sum over processes is the sum of the gradients,
 that of a gather is the sum of the gradients with respect to this process's rows. Gradients of parameters are summed.
+
+``torch.distributed.nn.functional`` has sums and gathers with gradients, too, but PyTorch 2.13 deprecates it in favour
+of ``torch.distributed._functional_collectives``, which is private; and neither gathers tensors of different lengths.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ from cmc.errors import Interrupted, UserError
 def undisturbed(verbose: bool) -> Iterator[None]:
     """Put back the states of all random number generators, the filters of warnings and the levels of loggers.
 
+    Also where the block raises: Lightning's ``isolate_rng`` has no ``finally``, and would leave the states changed.
+
     Args:
         verbose: let log lines below errors pass within.
     """

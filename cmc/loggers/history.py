@@ -1,4 +1,8 @@
-"""The logger of the run folder: ``history.csv``, one row an epoch."""
+"""The logger of the run folder: ``history.csv``, one row an epoch.
+
+Lightning's ``CSVLogger`` cannot stand here: where the folder is not empty it deletes the file that a resumed run goes
+on with, it sorts the columns by name, and it cannot cut the rows at the epoch that a run goes on from.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import signature
@@ -129,11 +130,13 @@ def _way_on(run: Path, method: Method) -> Iterator[None]:
         Diverged: its numbers are none.
         UserError: the disk is full.
     """
+    handler = signal.getsignal(signal.SIGINT)
     try:
         yield
     except StoppedAtOnce as stop:
         raise Preempted(stop, how_to_resume(run)) from None
     except SystemExit:  # what Lightning makes of a Ctrl-C that `Checkpoints` has not caught
+        signal.signal(signal.SIGINT, handler)  # Lightning has it ignored from then on
         raise Interrupted("stopped at once", how_to_resume(run)) from None
     except Interrupted as stop:
         stop.way_on = how_to_resume(run)

@@ -26,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 from cmc.errors import Ending, Failed, Interrupted, Preempted, UserError, ending_of
 from cmc.runs.folder import how_to_resume
 from cmc.runs.report import read_report
-from cmc.utils.signals import PREEMPTION
+from cmc.utils.signals import PREEMPTION, interrupts
 
 REQUEST = "launch.json"
 _POLL = 0.1
@@ -119,7 +119,7 @@ def _forwarding(ranks: list[subprocess.Popen[bytes]], asked: list[int]) -> Itera
             if process.poll() is None:
                 process.send_signal(number)
 
-    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, *PREEMPTION)}
+    before = {number: signal.signal(number, forward) for number in (*interrupts(), *PREEMPTION)}
     try:
         yield
     finally:

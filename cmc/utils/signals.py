@@ -15,6 +15,11 @@ from cmc.errors import Preempted
 PREEMPTION = (signal.SIGTERM, signal.SIGUSR1)
 
 
+def interrupts() -> tuple[signal.Signals, ...]:
+    """SIGINT; none where whoever started this process has it ignored, as a script's shell does for ``command &``."""
+    return () if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else (signal.SIGINT,)
+
+
 class StoppedAtOnce(BaseException):
     """A signal of pre-emption came while nothing could be saved; passes by what handles mere exceptions."""
 
@@ -45,8 +50,8 @@ def _stop_at_once(number: int, frame: FrameType | None) -> NoReturn:
 class Requests:
     """What was asked of a run by signals, put off until it can be done.
 
-    A second Ctrl-C stops at once. The signals of pre-emption are listened to within `preemptible` alone: elsewhere,
-    as in a user's own program, they are not ours.
+    A second Ctrl-C stops at once; where Ctrl-C is ignored it stays ignored (`interrupts`). The signals of pre-emption
+    are listened to within `preemptible` alone: elsewhere, as in a user's own program, they are not ours.
 
     Attributes:
         stop: whether a signal came.
@@ -63,7 +68,7 @@ class Requests:
         if not _is_main():
             return
         ours = PREEMPTION if signal.getsignal(signal.SIGUSR1) is _stop_at_once else ()
-        self._before = {signal.SIGINT: signal.signal(signal.SIGINT, self._ask)}
+        self._before = {number: signal.signal(number, self._ask) for number in interrupts()}
         for number in ours:
             signal.signal(number, self._ask)
             self._before[number] = _stop_at_once  # not Lightning's, which has taken SIGTERM in the meantime

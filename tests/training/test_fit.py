@@ -233,10 +233,32 @@ def test_a_second_ctrl_c_stops_at_once_and_leaves_the_checkpoint_before(tiny_run
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted, match=f"stopped at once; .*resume={folder}"):
         tiny_run(folder=folder)
-    signal.signal(signal.SIGINT, handler)  # Lightning ignores the signal from then on
+    assert signal.getsignal(signal.SIGINT) is handler
     monkeypatch.undo()
     train(composed(f"resume={folder}"), str(folder), [f"resume={folder}"])
     assert (folder / "embeddings.npy").read_bytes() == (tmp_path / "whole" / "embeddings.npy").read_bytes()
+
+
+def test_ctrl_c_before_the_first_epoch_stops_at_once_and_leaves_the_signal_as_it_was(tiny_run, monkeypatch):
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(Results, "setup", lambda *arguments, **named: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(Interrupted, match="stopped at once; start the same command again"):
+        tiny_run()
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_run_that_was_started_with_ctrl_c_ignored_ignores_it(tiny_run, tmp_path, monkeypatch):
+    """As a script's shell starts ``command &``."""
+    pressed = CtrlC("contrast", 2)
+    monkeypatch.setattr(Results, "on_train_batch_start", pressed.on_train_batch_start, raising=False)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        tiny_run(folder=tmp_path)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert pressed.left <= 0
+    assert (tmp_path / "metrics.json").exists()
 
 
 def test_a_finished_run_resumes_to_itself_and_takes_no_other_settings(tiny_run, composed, tmp_path):

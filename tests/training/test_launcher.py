@@ -79,13 +79,14 @@ def test_torchrun_starts_the_processes_too(tmp_path):
 LONG = ["method=dmim", *TINY, *TWO, "method.phases.train.epochs=100000", "evaluate_every=0", "~callbacks.figures"]
 
 
-def started(folder, *arguments):
+def started(folder, *arguments, **settings):
     process = subprocess.Popen(
         [sys.executable, "-m", "cmc.run", *LONG, *arguments, "hydra.run.dir=out"],
         cwd=folder,
         env=ENVIRONMENT,
         stderr=subprocess.PIPE,
         text=True,
+        **settings,
     )
     wait_for(
         lambda: (folder / "out/history.csv").exists() and (folder / "out/history.csv").read_text().count("\n") > 20
@@ -169,6 +170,20 @@ def test_a_run_of_two_stopped_and_resumed_ends_as_one_never_stopped(tmp_path, nu
         assert (tmp_path / "out" / name).read_text() == (tmp_path / "straight" / name).read_text()
 
 
+@pytest.mark.slow
+def test_a_run_of_two_that_was_started_with_ctrl_c_ignored_ignores_it(tmp_path):
+    """As a script's shell starts ``command &``."""
+    process = started(tmp_path, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    history = tmp_path / "out/history.csv"
+    for number in (process.pid, *workers(tmp_path).values()):
+        os.kill(number, signal.SIGINT)
+    before = history.read_text().count("\n")
+    wait_for(lambda: history.read_text().count("\n") > before + 5)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 75
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -178,6 +193,8 @@ def test_a_run_of_two_stopped_and_resumed_ends_as_one_never_stopped(tmp_path, nu
         (["trainer.num_nodes=2"], "trainer.num_nodes: 2 given; start the command on every machine"),
         ([*TWO, "method.batch_size=1"], "method.batch_size: 1 given; a batch of 1 samples cannot be shared by 2"),
         ([*TWO, "data._target_=cmc.data.datasets.digits.Digit"], "Digit"),
+        ([*TWO, "data.holdout=1.0"], "data.holdout: 1.0 given; it must be a share of at least 0 and below 1"),
+        ([*TWO, "method.latent_dim=0"], "method.latent_dim: 0 given; it must be a number of at least 1"),
         (["trainer.strategy=dpp"], "trainer: "),
         ([*TWO, "trainer.strategy=ddp_spawn"], "trainer.strategy: ddp_spawn given; with several processes it must be"),
     ],
@@ -188,7 +205,7 @@ def test_mistakes_are_one_line_whoever_finds_them(tmp_path, arguments, message):
     *logged, line = done.stderr.splitlines()
     assert line.startswith("cmc: error: ")
     assert message in line
-    assert not any("Traceback" in earlier for earlier in logged)
+    assert not any("Traceback" in earlier or message in earlier for earlier in logged)
 
 
 @pytest.mark.slow
