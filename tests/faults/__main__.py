@@ -66,9 +66,9 @@ def inject(folder, seed, quick):
 
 
 def table(counts):
-    lines = ["| fault | injected | noticed, or met a run at work | lost |", "|---|---|---|---|"]
+    lines = ["| fault | injected | noticed, or met a run at work | harmless | lost |", "|---|---|---|---|---|"]
     lines += [
-        f"| {count.fault} | {count.injected} | {count.noticed} | {len(count.lost)} |"
+        f"| {count.fault} | {count.injected} | {count.noticed} | {count.harmless} | {len(count.lost)} |"
         for count in counts
         if count.injected
     ]

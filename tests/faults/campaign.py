@@ -10,11 +10,14 @@ from io import StringIO
 from pathlib import Path
 from zipfile import ZipFile
 
+import torch
+
 import cmc.run
 from cmc.training.fit import train
 from tests.conftest import SMALL, TINY, compose_with
 from tests.faults import children
 from tests.faults.disk import filled
+from tests.runs.test_checkpoint import same
 
 SETTINGS = {
     "cmmc": [*SMALL["cmmc"], "max_phase_epochs=3"],
@@ -33,6 +36,7 @@ class Count:
         fault: in words.
         injected: how often.
         noticed: how often it was noticed and said so, or, where there is nothing to say, met a run at work.
+        harmless: how often nothing that is read was damaged, and nothing said.
         lost: what went wrong, one line each; nothing should.
         met: stage -> how often a fault met it.
     """
@@ -40,6 +44,7 @@ class Count:
     fault: str
     injected: int = 0
     noticed: int = 0
+    harmless: int = 0
     lost: list[str] = field(default_factory=list)
     met: dict[str, int] = field(default_factory=dict)
 
@@ -146,11 +151,13 @@ class Campaign:
         for i in range(n):
             method = list(SETTINGS)[i % 2]
             folder = self.stopped(method)
-            offset = _damage(folder / "checkpoints" / "last.ckpt", kind, self.chance)
+            offset, harmless = _damage(folder / "checkpoints" / "last.ckpt", kind, self.chance)
             count.injected += 1
             ended = self.finish(count, method, folder, what=f"{kind} at {offset}")
             said = "last.ckpt: cannot be read, taking previous.ckpt in its place" in ended.errors
-            count.noticed += count.check(said, f"{kind} at {offset}: not said")
+            count.check(said or harmless, f"{kind} at {offset}: not said")
+            count.noticed += said
+            count.harmless += harmless and not said
             shutil.rmtree(folder)
         return count
 
@@ -221,14 +228,18 @@ class Campaign:
 
 
 def _damage(path, kind, chance):
-    content = bytearray(path.read_bytes())
+    """Damage a checkpoint at a random offset; returns that, and whether what PyTorch loads is what it was."""
+    content, whole = bytearray(path.read_bytes()), torch.load(path, weights_only=True)
     offset = chance.randrange(len(content))
     if kind == "cut":
         content = content[:offset]
     else:
         content[offset] ^= 1 << chance.randrange(8)
     path.write_bytes(content)
-    return offset
+    try:
+        return offset, same(torch.load(path, weights_only=True), whole)
+    except Exception:
+        return offset, False
 
 
 def testzip(path):
