@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cmc.runs.folder import damaged
 from cmc.utils.memory import check_size
-from cmc.utils.safe_read import read_errors, text_array
+from cmc.utils.safe_read import check_text, read_errors, text_array
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,6 +78,7 @@ def assignment_blocks(run: Path, part: str = "", what: str | None = None) -> Ite
 
 
 def _blocks(path: Path) -> Iterator[Assignments]:
+    check_text(path)
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.reader(file)
         names = next(reader, [])

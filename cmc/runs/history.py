@@ -8,13 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from cmc.utils.atomic import atomic_write
+from cmc.utils.safe_read import check_text
 
 
 def read_history(run: Path) -> list[dict[str, Any]]:
-    """The rows, as text; an empty list where there is no such file."""
+    """The rows, as text; an empty list where there is no such file.
+
+    Raises:
+        UserError: it takes more memory than reading may.
+    """
     path = run / "history.csv"
     if not path.exists():
         return []
+    check_text(path)
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 

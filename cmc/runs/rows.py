@@ -14,6 +14,7 @@ from cmc.runs.embeddings import read_embeddings
 from cmc.runs.folder import PARTS
 from cmc.runs.tables import assignments, table
 from cmc.utils.atomic import atomic_write
+from cmc.utils.memory import check_size
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,7 @@ def read_rows(run: Path) -> Rows:
         raise UserError(
             f"{run}/embeddings{part}.npy: not as many rows as in assignments{other}.csv; damaged? train again"
         )
+    check_size(f"{run}/embeddings.npy", float(sum(block.nbytes for block in blocks.values())))
     return Rows(parts, np.concatenate(list(blocks.values()))[order] if blocks else None)
 
 
