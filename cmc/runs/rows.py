@@ -50,13 +50,13 @@ def read_rows(run: Path) -> Rows:
     blocks = {part: block for part in PARTS if (block := read_embeddings(run, part)) is not None}
     if not parts:
         raise UserError(f"{run}: has no assignments.csv; train again")
+    check_size(f"{run}/embeddings.npy", float(sum(block.nbytes for block in blocks.values())))
     order = _order(parts)
     if blocks and sum(map(len, blocks.values())) != len(order):
         part, other = next(iter(blocks)), next(iter(parts))
         raise UserError(
             f"{run}/embeddings{part}.npy: not as many rows as in assignments{other}.csv; damaged? train again"
         )
-    check_size(f"{run}/embeddings.npy", float(sum(block.nbytes for block in blocks.values())))
     return Rows(parts, np.concatenate(list(blocks.values()))[order] if blocks else None)
 
 
