@@ -19,10 +19,10 @@ from typing import NamedTuple
 
 import torch
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 from cmc.functional.contingency import contingency_table
 from cmc.functional.scores import accuracy
+from cmc.runs.config import read_config
 
 
 class Finding(NamedTuple):
@@ -36,7 +36,7 @@ class Finding(NamedTuple):
 
 def finding(run: Path) -> Finding:
     """Take the run's kept network and hold its modalities' own assignments against each other."""
-    config = OmegaConf.load(run / "config.yaml")
+    config = read_config(run)
     data = instantiate(config.data)
     data.load()
     method = instantiate(config.method, dims=data.dims, n_clusters=data.n_clusters)

@@ -9,7 +9,6 @@ settings are taken in turn, so that all meet the same load. Threads are those of
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -17,6 +16,8 @@ import tempfile
 from itertools import product
 from pathlib import Path
 from statistics import median
+
+from cmc.runs.report import read_report
 
 CASES = {
     "DMIM, 20,000 x (100 + 100), K = 8, full batch": [
@@ -48,7 +49,7 @@ def seconds(case: str, setting: str) -> float:
             check=True,
             capture_output=True,
         )
-        report = json.loads(Path(folder, "run", "metrics.json").read_text())
+        report = read_report(Path(folder, "run"))
     phases = [name for name, epochs in report["phases"].items() if epochs]
     return sum(report["seconds"][name] for name in phases) / sum(report["phases"][name] for name in phases)
 

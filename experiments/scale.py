@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from cmc.runs.report import read_report
 from cmc.utils.atomic import atomic_write
 
 HOME = Path(__file__).resolve().parents[1]
@@ -79,7 +79,7 @@ def run(method: str, data: Path, folder: Path) -> dict[str, Any]:
         time.sleep(0.02)
     if process.returncode:
         sys.exit(process.stderr.read() if process.stderr else "failed")
-    report = json.loads((folder / "metrics.json").read_text())
+    report = read_report(folder)
     return {"seconds": time.perf_counter() - began, "bytes": peak, "acc": report["scores"]["acc"]}
 
 
