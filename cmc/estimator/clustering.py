@@ -27,10 +27,13 @@ from cmc.estimator.validation import to_assign, to_fit
 from cmc.functional.contingency import contingency_table
 from cmc.functional.scores import accuracy
 from cmc.inference import inputs
-from cmc.inference.trained import Trained, load
-from cmc.runs.config import read_config
-from cmc.runs.folder import finished, read_files, write_files
-from cmc.runs.rows import read_rows
+from cmc.inference.trained import load, revive
+from cmc.runs import checkpoint
+from cmc.runs.config import read_config, write_config
+from cmc.runs.folder import LAST, finished
+from cmc.runs.history import read_history, write_history
+from cmc.runs.report import write_report
+from cmc.runs.rows import read_rows, write_rows
 from cmc.runs.summary import show
 from cmc.training.fit import fit
 
@@ -153,11 +156,12 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
 
     def _take(self, run: Path, trust: Sequence[str] = ()) -> None:
         """Become what a finished run folder holds; the folder is not needed afterwards."""
-        self._trained = _load(run, trust)
-        self._run, self.report_ = read_files(run), self._trained.report
-        self.labels_, embedding = read_rows(run)
+        self._trust = tuple(trust)
+        self._trained = load(run, trust, _device(read_config(run)))
+        self._history, self._rows = read_history(run), read_rows(run)
+        self.report_, self.labels_ = self._trained.report, self._rows.clusters
         self._n_features_out = 0
-        if embedding is not None:
+        if (embedding := self._rows.embeddings) is not None:
             self.embedding_, self._n_features_out = embedding, embedding.shape[1]
 
     def predict(self, X: Any) -> NDArray[np.int64]:
@@ -200,6 +204,8 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
     def save(self, folder: str | Path) -> None:
         """Leave a run folder, which `load`, ``cmc.predict`` and ``cmc.evaluate`` understand.
 
+        It holds the trained model, not the state of its training.
+
         Raises:
             ValueError: something is there already.
         """
@@ -207,7 +213,13 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         run = Path(folder).expanduser()
         if run.exists() and (not run.is_dir() or any(run.iterdir())):
             raise ValueError(f"{run}: something is there already; give another folder")
-        write_files(run, self._run)
+        saved = self._trained.saved()
+        write_config(run, saved.config)
+        checkpoint.write(saved.found.content, run / LAST)
+        if self._history:
+            write_history(run, list(self._history[0]), self._history)
+        write_rows(run, self._rows)
+        write_report(run, saved.report)  # last: it marks a finished run
 
     @classmethod
     def load(cls, folder: str | Path, trust: Sequence[str] = ()) -> CrossModalClustering:
@@ -231,16 +243,18 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         return model
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but the model itself, which the files of its run bring back."""
-        return {name: value for name, value in super().__getstate__().items() if name != "_trained"}
+        """All, with the state of the model in the place of the model: its weights, and nothing that trains them."""
+        state = dict(super().__getstate__())
+        if "_trained" in state:
+            state["_trained"] = state["_trained"].saved()
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Bring the model back."""
         super().__setstate__(state)
-        if "_run" in state:
-            with tempfile.TemporaryDirectory() as folder, undisturbed(verbose=False):
-                write_files(Path(folder), self._run)
-                self._trained = _load(Path(folder))
+        if "_trained" in state:
+            with undisturbed(verbose=False):
+                self._trained = revive(saved := state["_trained"], self._trust, _device(saved.config))
 
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn's checks need to know."""
@@ -249,9 +263,9 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         return tags
 
 
-def _load(run: Path, trust: Sequence[str] = ()) -> Trained:
-    """The model of a run, on a device of the kind that it was trained on."""
-    return load(run, trust, "cpu" if read_config(run).trainer.accelerator == "cpu" else "auto")
+def _device(config: DictConfig) -> str:
+    """Of the kind that a run was trained on."""
+    return "cpu" if config.trainer.accelerator == "cpu" else "auto"
 
 
 def _seed(random_state: Any) -> int:

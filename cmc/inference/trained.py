@@ -28,6 +28,22 @@ from cmc.utils.arrays import spaced
 from cmc.utils.device import pick
 
 
+class Saved(NamedTuple):
+    """A trained model as plain values and tensors: what a run folder holds of it, or a pickle.
+
+    Attributes:
+        folder: the run's.
+        config: every setting of the run.
+        report: what ``metrics.json`` holds.
+        found: a checkpoint, and where it lies; only the method's state and the scaling are read.
+    """
+
+    folder: Path
+    config: DictConfig
+    report: dict[str, Any]
+    found: StoredCheckpoint
+
+
 class Seen(NamedTuple):
     """A batch of new samples: zeros stand in the place of what a sample lacks.
 
@@ -59,6 +75,12 @@ class Trained:
     dims: dict[str, int]
     scaler: Scaler
     method: Method
+
+    def saved(self) -> Saved:
+        """What `revive` makes the same model of: its state and the scaling, nothing that only training needs."""
+        state = {name: tensor.cpu() for name, tensor in self.method.state_dict().items()}
+        checkpoint = {"state_dict": state, "data": {"scaler": self.scaler.state_dict()}}
+        return Saved(self.folder, self.config, self.report, StoredCheckpoint(self.folder / LAST, checkpoint))
 
     def batches(self, features: Mapping[str, NDArray[Any]], rows: NDArray[Any] | None = None) -> Iterator[Seen]:
         """Every sample once, in order, a few thousand at a time, read from where it lies.
@@ -132,9 +154,14 @@ def load(folder: str | Path, trust: Sequence[str] = (), device: str = "auto") ->
             checkpoint does not belong to the configuration; a class that is not trusted.
     """
     run = finished(folder)
-    config, report = read_config(run), read_report(run)
+    return revive(Saved(run, read_config(run), read_report(run), _checkpoint(run)), trust, device)
+
+
+def revive(saved: Saved, trust: Sequence[str] = (), device: str = "auto") -> Trained:
+    """The model of what was saved of it; see `load` for the other arguments and what is refused."""
+    run, config, report, found = saved
+    path, checkpoint = found
     dims: dict[str, int] = report["features"]["dims"]
-    path, checkpoint = found = _checkpoint(run)
     scaler = _scaler(path, checkpoint, dims)
     method = _method(run, config, dims, report["n_clusters"], trust)
     _check_trained(run, found, method)

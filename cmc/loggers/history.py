@@ -11,8 +11,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from cmc.runs.history import read_history
-from cmc.utils.atomic import atomic_write
+from cmc.runs.history import read_history, write_history
 
 
 class HistoryLogger(Logger):
@@ -58,10 +57,7 @@ class HistoryLogger(Logger):
         self._columns += grown
         rows.append(row)
         if grown or self._rows is None:
-            with atomic_write(self._path) as path, path.open("w", newline="") as file:
-                writer = csv.DictWriter(file, self._columns, restval="")
-                writer.writeheader()
-                writer.writerows(rows)
+            write_history(self._path.parent, self._columns, rows)
         else:
             self._append(row)
         self._rows = rows

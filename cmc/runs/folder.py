@@ -6,22 +6,13 @@ Each of its files has a room of its own that reads it: `cmc.runs.config`, `cmc.r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from cmc.errors import UserError
-from cmc.utils.atomic import atomic_write
 
 LAST = Path("checkpoints", "last.ckpt")
 PREVIOUS = Path("checkpoints", "previous.ckpt")
 PARTS = ("", "_holdout")  # in names of files: of the training samples, of those that were held out
-_FILES = (
-    "config.yaml",
-    str(LAST),
-    "history.csv",
-    *(f"{name}{part}{suffix}" for name, suffix in (("assignments", ".csv"), ("embeddings", ".npy")) for part in PARTS),
-    "metrics.json",  # last: it marks a finished run
-)
 
 
 def finished(folder: str | Path | None) -> Path:
@@ -57,15 +48,3 @@ def how_to_resume(run: Path) -> str:
 def damaged(path: Path) -> str:
     """What is said of a result that cannot be read."""
     return f"{path}: cannot be read; damaged? train again"
-
-
-def read_files(run: Path) -> dict[str, bytes]:
-    """The files of a run that say what it ended with: name -> content."""
-    return {name: (run / name).read_bytes() for name in _FILES if (run / name).is_file()}
-
-
-def write_files(run: Path, files: Mapping[str, bytes]) -> None:
-    """Make a run folder of what `read_files` gave."""
-    for name, content in files.items():
-        with atomic_write(run / name) as path:
-            path.write_bytes(content)

@@ -1,36 +1,72 @@
-"""What a run found of every sample, be it trained on or held out, in the order of the data."""
+"""What a run found of every sample, be it trained on or held out: read, and written again."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cmc.errors import UserError
-from cmc.runs.assignments import read_assignments
+from cmc.runs.assignments import Assignments, read_assignments
 from cmc.runs.embeddings import read_embeddings
 from cmc.runs.folder import PARTS
+from cmc.runs.tables import assignments, table
+from cmc.utils.atomic import atomic_write
 
 
-def read_rows(run: Path) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]:
-    """Clusters and embeddings of all samples, held-out ones included, in the order of the data.
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """All samples, held-out ones included.
 
-    Returns:
-        N clusters, and N x D; None in place of these where the run wrote none.
+    Attributes:
+        parts: those of `cmc.runs.folder.PARTS` that there are, and the assignments of their samples.
+        embeddings: N x D, in the order of the data; None where the run wrote none.
+    """
+
+    parts: dict[str, Assignments]
+    embeddings: NDArray[np.float32] | None
+
+    @property
+    def clusters(self) -> NDArray[np.int64]:
+        """Of N samples, in the order of the data."""
+        return np.concatenate([part.cluster for part in self.parts.values()])[_order(self.parts)]
+
+
+def _order(parts: dict[str, Assignments]) -> NDArray[np.intp]:
+    """Of the data, among the samples of all parts, one part after the other."""
+    return np.concatenate([part.index for part in parts.values()]).argsort()
+
+
+def read_rows(run: Path) -> Rows:
+    """Read ``assignments.csv`` and ``embeddings.npy``, and those of held-out samples.
 
     Raises:
         UserError: a file cannot be read, or they do not belong together.
     """
-    tables = {part: table for part in PARTS if (table := read_assignments(run, part)) is not None}
+    parts = {part: found for part in PARTS if (found := read_assignments(run, part)) is not None}
     blocks = {part: block for part in PARTS if (block := read_embeddings(run, part)) is not None}
-    if not tables:
+    if not parts:
         raise UserError(f"{run}: has no assignments.csv; train again")
-    order = np.concatenate([table.index for table in tables.values()]).argsort()
-    clusters = np.concatenate([table.cluster for table in tables.values()])
-    if blocks and sum(map(len, blocks.values())) != len(clusters):
-        part, other = next(iter(blocks)), next(iter(tables))
+    order = _order(parts)
+    if blocks and sum(map(len, blocks.values())) != len(order):
+        part, other = next(iter(blocks)), next(iter(parts))
         raise UserError(
             f"{run}/embeddings{part}.npy: not as many rows as in assignments{other}.csv; damaged? train again"
         )
-    return clusters[order], np.concatenate(list(blocks.values()))[order] if blocks else None
+    return Rows(parts, np.concatenate(list(blocks.values()))[order] if blocks else None)
+
+
+def write_rows(run: Path, rows: Rows) -> None:
+    """Write the files that `read_rows` reads."""
+    place = _order(rows.parts).argsort()  # of each sample in the order of the data
+    done = 0
+    for name, part in rows.parts.items():
+        label = None if part.label is None else part.label.tolist()
+        with table(run / f"assignments{name}.csv") as append:
+            append(assignments(part.index.tolist(), part.cluster.tolist(), part.confidence.tolist(), label))
+        here = place[done : (done := done + len(part.index))]
+        if rows.embeddings is not None:
+            with atomic_write(run / f"embeddings{name}.npy") as path:
+                np.save(path, rows.embeddings[here])

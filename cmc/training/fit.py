@@ -195,7 +195,9 @@ def _resumed(run: Path, overrides: list[str], given: DictConfig) -> tuple[DictCo
         raise UserError(f"resume: a run goes on as it was configured; leave out {' '.join(others)}")
     config = read_config(run)
     check_run(str(run / "config.yaml"), OmegaConf.to_container(config), given.get("trust") or ())  # type: ignore[arg-type]
-    path = find(run).path
+    path, content = find(run)
+    if "optimizer_states" not in content:
+        raise UserError(f"resume: {run} holds a trained model alone, no state of its training; train again")
     if path == run / PREVIOUS and is_rank_zero():
         restore(run)
     for moved in (o for o in overrides if o.startswith("data.root=")):

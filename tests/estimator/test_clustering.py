@@ -1,5 +1,6 @@
 """The estimator: scikit-learn's own checks, the command's labels bit for bit, and nothing left behind."""
 
+import copy
 import csv
 import json
 import pickle
@@ -19,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_clustering, check_estimator
 
+import cmc.run
 from cmc import CrossModalClustering, evaluate, predict
 from tests.conftest import compose_with
 
@@ -141,14 +143,59 @@ def test_modalities_may_be_missing_after_fitting(fitted, X):
 def test_it_pickles_and_saves_itself_whole(fitted, X, tmp_path):
     saved = tmp_path / "saved"
     fitted.save(saved)
-    for copy in (pickle.loads(pickle.dumps(fitted)), CrossModalClustering.load(saved)):
-        np.testing.assert_array_equal(copy.predict_proba(X), fitted.predict_proba(X))
-        np.testing.assert_array_equal(copy.labels_, fitted.labels_)
-        np.testing.assert_array_equal(copy.embedding_, fitted.embedding_)
-        assert copy.n_features_in_ == 11
-        assert clone(copy).fit(X).embedding_.tobytes() == fitted.embedding_.tobytes()
+    loaded = CrossModalClustering.load(saved)
+    for number, other in enumerate([pickled(fitted), copy.deepcopy(fitted), loaded, pickled(pickled(loaded))]):
+        np.testing.assert_array_equal(other.predict_proba(X), fitted.predict_proba(X))
+        np.testing.assert_array_equal(other.transform(X), fitted.transform(X))
+        np.testing.assert_array_equal(other.labels_, fitted.labels_)
+        np.testing.assert_array_equal(other.embedding_, fitted.embedding_)
+        assert other.n_features_in_ == 11
+        other.save(again := tmp_path / str(number))
+        assert content(again) == content(saved)
+    assert clone(loaded).fit(X).embedding_.tobytes() == fitted.embedding_.tobytes()
     with pytest.raises(ValueError, match="something is there already"):
         fitted.save(saved)
+
+
+def pickled(model):
+    return pickle.loads(pickle.dumps(model))
+
+
+def content(folder):
+    """The files of a run folder, but for the checkpoint, whose zip archive is written anew."""
+    assert (folder / "checkpoints" / "last.ckpt").is_file()
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_it_keeps_its_weights_and_nothing_that_trains_them(X, tmp_path):
+    model = make("cmmc", hidden=[300]).fit(X)
+    weights = sum(x.numel() * x.element_size() for x in model._trained.method.state_dict().values())
+    assert weights > 50_000
+    whole = pickle.dumps(model)
+    assert len(whole) < 2 * weights
+    assert b"exp_avg" not in whole, "Adam's moments"
+    model.save(tmp_path / "saved")
+    kept = torch.load(tmp_path / "saved" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert set(kept) == {"state_dict", "data"}
+
+
+def test_what_it_saves_is_no_run_to_go_on_with(fitted, commanded, tmp_path):
+    fitted.save(tmp_path / "saved")
+    before = content(tmp_path / "saved")
+    assert commanded(cmc.run, "resume=saved")[::2] == (
+        2,
+        "resume: saved holds a trained model alone, no state of its training; train again",
+    )
+    left = content(tmp_path / "saved")
+    assert {name: left[name] for name in before} == before
+
+
+def test_a_run_of_the_command_is_saved_again_file_by_file(finished_runs, tmp_path):
+    """With labels, and with samples held out."""
+    pickled(CrossModalClustering.load(finished_runs["dmim"])).save(tmp_path / "saved")
+    saved, run = content(tmp_path / "saved"), content(finished_runs["dmim"])
+    assert {"assignments_holdout.csv", "embeddings_holdout.npy", "history.csv"} <= saved.keys()
+    assert saved == {name: run[name] for name in saved}
 
 
 def test_what_it_saves_is_a_run_folder_of_the_commands(fitted, X, commanded, tmp_path):

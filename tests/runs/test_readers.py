@@ -10,7 +10,7 @@ from cmc.errors import UserError
 from cmc.runs import assignments
 from cmc.runs.assignments import assignment_blocks, read_assignments
 from cmc.runs.embeddings import read_embeddings
-from cmc.runs.rows import read_rows
+from cmc.runs.rows import read_rows, write_rows
 
 HEAD = "index,cluster,confidence,label\n"
 
@@ -62,13 +62,19 @@ def test_rows_of_both_parts_stand_in_the_order_of_the_data(tmp_path):
         read_rows(tmp_path)
     write(tmp_path, "", [(0, 2, "a"), (3, 1, "a")])
     write(tmp_path, "_holdout", [(1, 0, "b"), (2, 2, "b")])
-    clusters, embeddings = read_rows(tmp_path)
-    assert (clusters.tolist(), embeddings) == ([2, 0, 2, 1], None)
+    rows = read_rows(tmp_path)
+    assert (rows.clusters.tolist(), rows.embeddings) == ([2, 0, 2, 1], None)
     np.save(tmp_path / "embeddings.npy", np.array([[0], [3]], np.float32))
     with pytest.raises(UserError, match=r"embeddings\.npy: not as many rows as in assignments\.csv; damaged\? train"):
         read_rows(tmp_path)
     np.save(tmp_path / "embeddings_holdout.npy", np.array([[1], [2]], np.float32))
-    assert read_rows(tmp_path)[1].ravel().tolist() == [0, 1, 2, 3]
+    rows = read_rows(tmp_path)
+    assert rows.embeddings.ravel().tolist() == [0, 1, 2, 3]
+    (copy := tmp_path / "copy").mkdir()
+    write_rows(copy, rows)
+    assert read_rows(copy).clusters.tolist() == [2, 0, 2, 1]
+    for name in ("embeddings.npy", "embeddings_holdout.npy"):
+        assert (copy / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
 def test_what_the_command_line_reads_imports_nothing_heavy():
