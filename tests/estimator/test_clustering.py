@@ -179,6 +179,20 @@ def test_it_keeps_its_weights_and_nothing_that_trains_them(X, tmp_path):
     assert set(kept) == {"state_dict", "data"}
 
 
+def test_a_method_of_a_trusted_package_comes_back_from_its_pickle(X, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text("from cmc.methods import CMMC\n\n\nclass Mine(CMMC):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    model = make("cmmc").fit(X)
+    model.save(tmp_path / "saved")
+    settings = tmp_path / "saved" / "config.yaml"
+    settings.write_text(settings.read_text().replace("cmc.methods.CMMC", "mine.Mine"))
+    with pytest.raises(ValueError, match=r"add trust=\[mine\]"):
+        CrossModalClustering.load(tmp_path / "saved")
+    other = pickled(CrossModalClustering.load(tmp_path / "saved", trust=["mine"]))
+    assert type(other._trained.method).__name__ == "Mine"
+    np.testing.assert_array_equal(other.predict(X), model.labels_)
+
+
 def test_what_it_saves_is_no_run_to_go_on_with(fitted, commanded, tmp_path):
     fitted.save(tmp_path / "saved")
     before = content(tmp_path / "saved")
