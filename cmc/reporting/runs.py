@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from cmc.errors import UserError
 from cmc.runs.folder import LABEL_FREE, SCORES, read_yaml
-from cmc.utils.safe_read import parse_json, read_errors, text_array
+from cmc.utils.safe_read import check_text, parse_json, read_errors, text_array
 
 if TYPE_CHECKING:
     import numpy as np
@@ -241,6 +241,7 @@ def read_assignments(path: Path) -> Assignments | None:
     if not path.exists():
         return None
     with read_errors(f"{path.name} cannot be read", path):
+        check_text(path)
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.reader(file)
             columns = dict(zip(next(reader), zip(*reader, strict=True), strict=True))

@@ -12,7 +12,8 @@ from omegaconf import DictConfig
 
 from cmc.errors import UserError
 from cmc.utils.atomic import atomic_write
-from cmc.utils.safe_read import parse_json, parse_yaml, read_errors
+from cmc.utils.memory import check_size
+from cmc.utils.safe_read import check_text, parse_json, parse_yaml, read_errors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,9 +122,14 @@ def read_report(run: Path) -> dict[str, Any]:
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """The rows of a ``history.csv``; an empty list where there is none."""
+    """The rows of a ``history.csv``; an empty list where there is none.
+
+    Raises:
+        UserError: it takes more memory than reading may.
+    """
     if not path.exists():
         return []
+    check_text(path)
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
@@ -166,6 +172,7 @@ def _table(path: Path) -> NDArray[np.int64]:
     import numpy as np
 
     with read_errors(f"{path}: cannot be read; damaged? train again", path), path.open(newline="") as file:
+        check_text(path)
         rows = np.array([row[:2] for row in list(csv.reader(file))[1:]], dtype=np.int64)
         if rows.ndim != 2 or rows.shape[1] != 2 or rows.min() < 0:
             raise ValueError("an index and a cluster, both from 0, are wanted in each row")
@@ -179,4 +186,5 @@ def _embeddings(path: Path) -> NDArray[np.float32]:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if array.ndim != 2 or array.dtype != np.float32:
             raise ValueError(f"{array.ndim}-d {array.dtype} in the place of 2-d float32")
+        check_size(str(path), array.nbytes)
         return np.array(array)

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from cmc.errors import UserError
 
 SETTING = "CMC_MAX_GIB"
 _SHARE = 0.75  # of the free memory, where nothing else is set
-_SLACK = 2**29  # bytes for what libraries load when they are first used
-_turn = threading.RLock()  # the system's limit is the whole process's
 
 
 def free_memory() -> float:
@@ -62,36 +57,3 @@ def too_large(where: str, size: str = "more", most: float | None = None) -> User
         f"{where}: takes {size} in memory, and reading may take {allowed:.1f} GiB; raise that, {SETTING}=N in the "
         "environment, or save each modality as .npy, and give their folder, which is mapped"
     )
-
-
-@contextmanager
-def bounded(files: float = 0) -> Iterator[None]:
-    """Have the system refuse memory beyond `limit` while a library reads, however it came to ask for it.
-
-    A ``MemoryError`` is then raised within. It is the process's address space that is limited, for so long.
-
-    Args:
-        files: bytes of the files that may be mapped besides.
-    """
-    with _turn:
-        if not (begun := _address_space()) or math.isinf(most := limit()):
-            yield
-            return
-        import resource
-
-        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-        room = begun + int(most + files) + _SLACK
-        ceiling = min([room, *(x for x in (soft, hard) if x != resource.RLIM_INFINITY)])
-        resource.setrlimit(resource.RLIMIT_AS, (ceiling, hard))
-        try:
-            yield
-        finally:
-            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-
-
-def _address_space() -> int:
-    """Bytes of this process's address space; 0 where the system does not say (all but Linux)."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError):
-        return 0

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmc.errors import UserError
-from cmc.utils.memory import bounded, check_size, too_large
+from cmc.utils.memory import check_size, too_large
 
 if TYPE_CHECKING:
     import numpy as np
     from omegaconf import DictConfig, ListConfig
 
+_GROWN = 40  # bytes of memory that a byte of text takes at most: a row of one character is a list of one text
 AGAIN = "copy or download it again"
 _NO_ROOM = re.compile("memory allocation|[Uu]nable to allocate|[Cc]an't allocate|Cannot allocate memory")
 _OBJECTS = re.compile("Object arrays cannot be loaded|Python objects in dtype")
@@ -37,7 +38,7 @@ def reading(where: str | Path, form: str, advice: str = AGAIN) -> Iterator[None]
 
 @contextmanager
 def read_errors(what: str, where: str | Path) -> Iterator[None]:
-    """Turn whatever is raised on a damaged file into one line; with no more memory than `cmc.utils.memory.limit`.
+    """Turn whatever is raised on a damaged file into one line.
 
     Args:
         what: Opens the line; the reason follows in brackets.
@@ -47,8 +48,7 @@ def read_errors(what: str, where: str | Path) -> Iterator[None]:
         UserError: In place of anything else raised within.
     """
     try:
-        with bounded(_size(where)):
-            yield
+        yield
     except UserError:
         raise
     except MemoryError:
@@ -64,17 +64,18 @@ def read_errors(what: str, where: str | Path) -> Iterator[None]:
         raise UserError(f"{what} ({reason})") from None
 
 
-def _size(where: str | Path) -> int:
-    """Bytes of a file that may be mapped; 0 where there is none of this name."""
-    try:
-        return Path(where).stat().st_size
-    except (OSError, ValueError):
-        return 0
-
-
 def line(error: BaseException) -> str:
     """An exception in one line of a readable length."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+def check_text(path: Path) -> None:
+    """Refuse a file of json or csv, of which Python makes lists and texts, that may take too much memory.
+
+    Raises:
+        UserError: it takes more than reading may.
+    """
+    check_size(str(path), _GROWN * path.stat().st_size)
 
 
 def parse_json(path: Path) -> dict[str, Any]:
@@ -82,7 +83,9 @@ def parse_json(path: Path) -> dict[str, Any]:
 
     Raises:
         ValueError, OSError, RecursionError: it cannot be read, or holds none; to be told by `read_errors`.
+        UserError: it takes more memory than reading may.
     """
+    check_text(path)
     found = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(found, dict):
         raise ValueError("it holds no mapping")

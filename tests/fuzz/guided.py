@@ -15,7 +15,8 @@ from pathlib import Path
 
 import atheris
 
-from cmc.data.formats import apart
+from cmc.data.formats import child, hdf5, matlab
+from tests.data.formats.common import read_here
 from tests.fuzz.targets import Finding, Place, Target, name_of
 
 LIMIT_GIB = 0.25  # that the readers are given
@@ -24,6 +25,7 @@ GULP = 1024 * LIMIT_GIB + 640  # MiB that no single input may take: the limit, w
 HANG = 5  # seconds
 GRACE = 6  # times as long a child may take above its budget
 CORPUS = Path(__file__).parent / "corpus"
+_CONTAINED = ("crash", "timeout", "oom")  # what a process of a reader's own may come to
 _STATUS = re.compile(r"^#(\d+)\s.*cov: (\d+)", re.MULTILINE)
 
 
@@ -36,8 +38,8 @@ class Outcome:
         coverage: branches of our code, and of Python libraries under it, that some input reached.
         begun_with: the same, of the seeds and the corpus alone.
         growth_mib: how much the child's peak memory grew above what it was before the first input.
-        apart: deaths of the fuzzing child where readers have a process of their own, which then read or refuse the
-            same input as they may.
+        apart: ends of the fuzzing child where readers have a process of their own, which then read or refuse the same
+            input as they may.
         findings: signature -> the input that shows it first; ``crash``, ``timeout`` and ``oom`` are the child's death.
     """
 
@@ -69,7 +71,8 @@ def fuzz(name: str, target: Target, work: Path, *, seconds: float, tries: int = 
     corpus, found = work / "corpus" / name, work / "findings" / name
     for folder in (corpus, found):
         folder.mkdir(parents=True, exist_ok=True)
-    kept = (CORPUS / name).glob("*") if (CORPUS / name).is_dir() else ()
+    known = CORPUS / name  # where readers have a process of their own, each start would die of one that is known
+    kept = known.glob("*") if known.is_dir() and not target.apart else ()
     for data in (*target.beginnings(place.folder), *(path.read_bytes() for path in sorted(kept))):
         (corpus / name_of(data)).write_bytes(data)
     while (left := end - time.monotonic()) > 0 and (tries < 0 or outcome.tried < tries):
@@ -77,7 +80,7 @@ def fuzz(name: str, target: Target, work: Path, *, seconds: float, tries: int = 
         if _child(place, corpus, found, left, seed + outcome.tried, still, outcome) or outcome.tried == before:
             break
     for signature, path in list(outcome.findings.items()):
-        if target.apart and signature.startswith("crash") and _ends_well(place, path.read_bytes()):
+        if target.apart and signature.startswith(_CONTAINED) and _ends_well(place, path.read_bytes()):
             outcome.apart += 1
             del outcome.findings[signature]
     shutil.rmtree(place.folder)
@@ -116,8 +119,9 @@ def _child(place: Place, corpus: Path, found: Path, left: float, seed: int, trie
 
 
 def _ends_well(place: Place, data: bytes) -> bool:
-    """Whether the reader as users have it reads or refuses an input, in good time."""
+    """Whether the reader as users have it, but for its patience, reads or refuses an input, in good time."""
     if (pid := os.fork()) == 0:
+        child._LEAST_SECONDS = HANG
         os._exit(place.attempt(data) is not None)
     return _wait(pid, GRACE * HANG) == 0
 
@@ -141,7 +145,7 @@ def _run(place: Place, found: Path, log: Path, arguments: list[str], tries: int)
     for standard in (1, 2):
         os.dup2(descriptor, standard)
     os.environ["CMC_MAX_GIB"] = str(LIMIT_GIB)
-    apart._CAN_FORK = False
+    hdf5.read_apart = matlab.read_apart = read_here
     begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     _limit()
     seen: set[str] = set()

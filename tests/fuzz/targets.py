@@ -94,14 +94,14 @@ TARGETS: dict[str, Target] = {
     "npy-labels": Target(folders.npy, "labels.npy", readers.features),
     "csv": Target(folders.csv, "img.csv", readers.features),
     "csv-labels": Target(folders.csv, "labels.csv", readers.features, folders.csv_label_seeds),
-    "mat-4": Target(folders.mat4, "x.mat", readers.features),
-    "mat-5": Target(folders.mat5, "x.mat", readers.features, folders.mat5_seeds),
+    "mat-4": Target(folders.mat4, "x.mat", readers.features, apart=True),
+    "mat-5": Target(folders.mat5, "x.mat", readers.features, folders.mat5_seeds, apart=True),
     "mat-5-compressed": Target(
-        folders.mat5, "x.mat", readers.features, folders.mat5_element_seeds, folders.in_compressed
+        folders.mat5, "x.mat", readers.features, folders.mat5_element_seeds, folders.in_compressed, apart=True
     ),
     "mat-7.3": Target(folders.mat73, "x.mat", readers.features, apart=True),
     "hdf5": Target(folders.hdf5, "x.h5", readers.features, folders.hdf5_seeds, apart=True),
-    "released": Target(folders.released, "L.mat", readers.features),
+    "released": Target(folders.released, "L.mat", readers.features, apart=True),
     "store-meta": Target(folders.store, "meta.json", readers.features),
     "store-array": Target(folders.store, "image.npy", readers.features),
     "store-labels": Target(folders.store, "labels.npy", readers.features),

@@ -11,16 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmc.data.formats.apart import read_apart
 from cmc.data.formats.arrays import NamedArrays, dense
-from cmc.data.formats.heaps import check_heaps
+from cmc.data.formats.child import read_apart
 from cmc.data.formats.matlab import OTHER, Variable, name_variables
 from cmc.utils.memory import check_size
-from cmc.utils.safe_read import reading, text_array
+from cmc.utils.safe_read import text_array
 
 _MOST_NESTED = 32  # groups
 _CHUNK_BYTES = 2**10  # that HDF5 needs for each piece of a dataset, however small; where they run out it breaks down
-_FORM = "an HDF5 file"
 
 
 def read_hdf5(path: Path) -> NamedArrays:
@@ -31,21 +29,16 @@ def read_hdf5(path: Path) -> NamedArrays:
     its last name, or by its whole path where two share that. Links that lead elsewhere are not followed. Matrices that
     lie in one piece and uncompressed, which is how h5py writes them unless told otherwise, are memory-mapped.
 
-    HDF5 breaks on some damaged files, in more ways than can be looked for: it reads in a process of its own.
-
     Raises:
         UserError: The file is damaged.
     """
-    import h5py  # noqa: F401 - before the fork, as scipy.sparse
-    import scipy.sparse  # noqa: F401
-
-    return read_apart(_read, path, _FORM)
+    return read_apart(_read, path, "an HDF5 file")
 
 
 def _read(path: Path) -> NamedArrays:
     import h5py
 
-    with reading(path, _FORM), h5py.File(path, "r") as file:
+    with h5py.File(path, "r") as file:
         if _is_matlab(path, file):
             return name_variables(path, {name: _variable(file, item) for name, item in _items(file).items()})
         datasets = dict(_datasets(file, set()))
@@ -96,7 +89,6 @@ def _as_it_lies(dataset: Any) -> NDArray[Any]:
     where = f"{dataset.file.filename}, dataset {dataset.name!r}"
     if h5py.check_string_dtype(dataset.dtype):
         check_size(where, dataset.nbytes)
-        check_heaps(Path(dataset.file.filename), dataset.file.id.get_create_plist().get_sizes()[1])
         texts = np.asarray(dataset.asstr()[()], dtype=object)
         return text_array(where, texts.ravel().tolist()).reshape(texts.shape)
     if dataset.shape is None or dataset.dtype.kind == "O":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import os
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmc.data.formats.arrays import LABELS, SERIES, NamedArrays, dense, is_numeric
-from cmc.data.formats.mat5 import Walk
+from cmc.data.formats.child import read_apart
 from cmc.errors import UserError
-from cmc.utils.safe_read import reading
+from cmc.utils.memory import check_size
 
+_OTHERS = ("struct", "object", "function", "opaque", "unknown")  # classes of `whosmat` that hold no matrix
+_LEAST = {"char": 4, "cell": 8, "sparse": 0} | dict.fromkeys(_OTHERS, 0)  # bytes that an entry takes; of numbers 1
+_MOST_NESTED = 8  # cells
 OTHER = np.empty((1, 1), dtype=object)  # in the place of a struct, an object, a function: named as not used
 Variable = NDArray[Any] | list[NDArray[Any]]  # a list is a cell array, in MATLAB's linear order
 
@@ -24,18 +30,53 @@ def read_mat(path: Path) -> NamedArrays:
     Raises:
         UserError: The file is damaged.
     """
-    from scipy.io import loadmat
+    return read_apart(_read, path, "a MATLAB file")
+
+
+def _read(path: Path) -> NamedArrays:
+    from scipy.io import loadmat, whosmat
     from scipy.io.matlab import matfile_version
 
-    with reading(path, "a MATLAB file"):
-        walk = Walk(path) if matfile_version(path, appendmat=False)[0] == 1 else None
-        variables = loadmat(path, appendmat=False, variable_names=walk.used if walk else None)
-        read: dict[str, Variable] = {
-            name: [dense(cell) for cell in value.ravel(order="F")] if value.dtype == object else dense(value)
-            for name, value in variables.items()
-            if not name.startswith("__")
-        }
-        return name_variables(path, read | {name: OTHER for name in (walk.others if walk else ()) if name})
+    if matfile_version(path, appendmat=False)[0] == 1:
+        _check_length(path)
+    listed = [each for each in whosmat(path, appendmat=False) if not each[0].startswith("__")]
+    check_size(str(path), sum(_LEAST.get(kind, 1) * math.prod(shape) for _, shape, kind in listed))
+    used = [name for name, _, kind in listed if kind not in _OTHERS]
+    found = loadmat(path, appendmat=False, variable_names=used)
+    return name_variables(path, {name: _variable(found[name]) if name in used else OTHER for name, *_ in listed})
+
+
+def _check_length(path: Path) -> None:
+    """Refuse a MATLAB v5 file that ends within a variable: where it is not read SciPy would not notice.
+
+    Source:
+        MathWorks, MAT-File Format, Level 5: 128 bytes, then elements, each with its type and its size before it.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        order = "<" if file.read(128)[126:] == b"IM" else ">"
+        while (at := file.tell()) < size:
+            tag = file.read(8)
+            n_bytes = struct.unpack(f"{order}4xI", tag)[0] if len(tag) == 8 else 0
+            if file.seek(n_bytes, os.SEEK_CUR) > size or len(tag) < 8:
+                raise ValueError(f"a variable of {n_bytes} bytes at byte {at}, beyond the end")
+
+
+def _variable(value: Any) -> Variable:
+    """What SciPy made of a variable: a matrix, or the cells of an array of cells."""
+    if not _is_plain(value):
+        return OTHER
+    return [dense(cell) for cell in value.ravel(order="F")] if value.dtype == object else dense(value)
+
+
+def _is_plain(value: Any, depth: int = 0) -> bool:
+    """Tell numbers, text, and cells of these from a struct, an object, a function."""
+    if hasattr(value, "toarray"):
+        return True
+    if type(value) is not np.ndarray or value.dtype.names is not None:
+        return False
+    cells = value.ravel() if value.dtype == object else ()
+    return depth <= _MOST_NESTED and all(_is_plain(cell, depth + 1) for cell in cells)
 
 
 def name_variables(path: Path, variables: Mapping[str, Variable]) -> NamedArrays:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
+from numpy.lib import format as npy
 
 from cmc.data.formats.arrays import NamedArrays
 from cmc.data.formats.sniff import files_in
@@ -24,12 +27,25 @@ def read_npz(path: Path) -> NamedArrays:
     with reading(path, "a NumPy archive"), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         check_size(str(path), sum(member.file_size for member in archive.zip.infolist()))
         for name in archive.files:
-            with reading(f"{path}, array {name!r}", "a NumPy array"):
+            where = f"{path}, array {name!r}"
+            with reading(where, "a NumPy array"):
+                _check_header(where, archive.zip, name)
                 array = archive[name]
             if not isinstance(array, np.ndarray):
                 raise UserError(f"{path}: {name!r} in it is no NumPy array; unpack the archive and give what it holds")
             arrays[name] = array
     return arrays
+
+
+def _check_header(where: str, archive: ZipFile, name: str) -> None:
+    """Refuse an array whose header declares more than reading may take, for which NumPy would ask at once."""
+    with archive.open(name if name in archive.namelist() else f"{name}.npy") as file:
+        if file.read(len(npy.MAGIC_PREFIX)) != npy.MAGIC_PREFIX:
+            return
+        file.seek(0)
+        old = npy.read_magic(file) == (1, 0)  # the third version differs from the second in the letters of names alone
+        shape, _, dtype = (npy.read_array_header_1_0 if old else npy.read_array_header_2_0)(file)
+    check_size(where, math.prod(shape) * dtype.itemsize)
 
 
 def read_npy_folder(path: Path) -> NamedArrays:
@@ -41,5 +57,5 @@ def read_npy_folder(path: Path) -> NamedArrays:
     arrays: NamedArrays = {}
     for file in files_in(path, ".npy"):
         with reading(file, "a NumPy array"):
-            arrays[file.stem] = np.lib.format.open_memmap(file, mode="r")
+            arrays[file.stem] = npy.open_memmap(file, mode="r")
     return arrays

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cmc.data.formats.arrays import LABELS, NamedArrays
 from cmc.data.formats.sniff import files_in
 from cmc.errors import UserError
+from cmc.utils.memory import check_size
 from cmc.utils.safe_read import reading, text_array
 
 _HEADINGS = {*map(str.lower, LABELS), "class", "target"}  # of a column of class names, which look like a heading
@@ -52,6 +53,7 @@ def _read(file: Path) -> NDArray[Any]:
     line, first = next(rows, (0, []))
     if not first:
         raise UserError(f"{file}: the file is empty; give one row a sample")
+    check_size(str(file), 8.0 * len(first) * _count_lines(file))
     header = not any(map(_is_number, first))
     if header and len(first) == 1 and (names := _class_names(file, separator)) is not None:
         return names
@@ -78,6 +80,11 @@ def _rows(file: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
         for cells in rows:
             if len(cells) > 1 or "".join(cells).strip():
                 yield rows.line_num, [cell.strip() for cell in cells]
+
+
+def _count_lines(file: Path) -> int:
+    with file.open(encoding="utf-8-sig") as lines:
+        return sum(1 for _ in lines)
 
 
 def _class_names(file: Path, separator: str) -> NDArray[Any] | None:

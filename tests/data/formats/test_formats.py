@@ -12,8 +12,9 @@ from scipy import sparse
 from scipy.io import savemat
 
 from cmc.data import formats
+from cmc.data.formats import matlab
 from cmc.errors import UserError
-from tests.data.formats.common import CODES, IMG, RNG, TXT, cell, check, folder_of, refusal
+from tests.data.formats.common import CODES, IMG, RNG, TXT, cell, check, folder_of, read_here, refusal
 
 # .npz
 
@@ -130,6 +131,24 @@ def test_mat_of_named_matrices_beside_scalars_vectors_and_text(tmp_path: Path) -
     savemat(tmp_path / "n.mat", {"img": IMG, "txt": TXT, "L": CODES[:, None] + 1, **extra})
     held = check(tmp_path / "n.mat", ["img", "txt"])
     assert held.source.endswith("(not used: 'K', 'names', 'note', 'order')")
+
+
+def test_mat_of_what_is_no_matrix(tmp_path: Path) -> None:
+    """A cell that holds more than numbers and text is not used either, its numbers included."""
+    options = {"options": {"rate": 0.1}, "steps": cell(IMG, np.array([(1, 2.0)], [("a", int), ("b", float)]))}
+    savemat(tmp_path / "n.mat", {"img": IMG, "txt": TXT, **options})
+    held = check(tmp_path / "n.mat", ["img", "txt"], labelled=False)
+    assert held.source.endswith("(not used: 'options', 'steps')")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("compressed", [False, True])
+def test_mat_that_ends_within_what_is_not_read(tmp_path: Path, compressed: bool) -> None:
+    savemat(tmp_path / "x.mat", {"img": IMG, "txt": TXT, "zz": {"name": "a"}}, do_compression=compressed)
+    whole = (tmp_path / "x.mat").read_bytes()
+    check(tmp_path / "x.mat", ["img", "txt"], labelled=False)
+    (tmp_path / "x.mat").write_bytes(whole[:-1])
+    assert "a variable of " in refusal(tmp_path / "x.mat")
 
 
 def test_mat_v4(tmp_path: Path) -> None:
@@ -311,7 +330,8 @@ def test_truncated_npz(tmp_path: Path, compressed: bool) -> None:
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("compressed", [False, True])
-def test_truncated_mat(tmp_path: Path, compressed: bool) -> None:
+def test_truncated_mat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compressed: bool) -> None:
+    monkeypatch.setattr(matlab, "read_apart", read_here)
     savemat(tmp_path / "whole.mat", {"Y": CODES, "X": cell(IMG, TXT)}, do_compression=compressed)
     whole = (tmp_path / "whole.mat").read_bytes()
     savemat(tmp_path / "labels.mat", {"Y": CODES}, do_compression=compressed)

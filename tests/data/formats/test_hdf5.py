@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from cmc.data import formats
-from tests.data.formats.common import CODES, IMG, RNG, TXT, check, refusal
+from cmc.data.formats import hdf5
+from tests.data.formats.common import CODES, IMG, RNG, TXT, check, read_here, refusal
 
 HEADER = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Mon Jan  5 10:00:00 2026 HDF5 schema 1.00 ."
 CLASSES = {"f8": "double", "f4": "single", "u1": "uint8", "u2": "uint16", "i4": "int32", "i8": "int64"}
@@ -193,6 +194,25 @@ def test_plain_names_of_classes_and_what_is_no_array(tmp_path: Path) -> None:
     assert held.source.endswith("(not used: 'none', 'pointers')")
 
 
+RECORDS = {
+    "texts": np.dtype([("id", "i4"), ("name", h5py.string_dtype())]),
+    "many": np.dtype([(f"field {i}", "f8") for i in range(500)]),
+    "turned": np.dtype({"names": ["a", "b"], "formats": ["f8", "f8"], "offsets": [8, 0]}),
+    "plain": np.dtype([("a", "i4"), ("b", "f8")]),
+}
+
+
+def test_records_beside_features_are_told_by_their_shape_alone(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["image"], file["text"] = np.eye(4), np.eye(4)
+        for name, dtype in RECORDS.items():
+            file.create_dataset(name, (4, 1), dtype)
+    found = formats.read_arrays(tmp_path / "x.h5")
+    for name in RECORDS:
+        assert (found[name].dtype, found[name].shape) == (object, (4, 1)), name
+    np.testing.assert_array_equal(found["text"], np.eye(4))
+
+
 def test_links_that_lead_elsewhere_are_not_followed(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["secret"] = IMG
@@ -210,7 +230,8 @@ def cuts(whole: bytes) -> list[int]:
 
 
 @pytest.mark.filterwarnings("error")
-def test_truncated_matlab(tmp_path: Path) -> None:
+def test_truncated_matlab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5, "read_apart", read_here)
     whole = matlab(tmp_path / "whole.mat", X=[IMG, TXT], Y=CODES[:, None]).read_bytes()
     for length in cuts(whole):
         (tmp_path / "cut.mat").write_bytes(whole[:length])
@@ -218,7 +239,8 @@ def test_truncated_matlab(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_truncated_plain(tmp_path: Path) -> None:
+def test_truncated_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5, "read_apart", read_here)
     with h5py.File(tmp_path / "whole.h5", "w") as file:
         file.create_dataset("img", data=IMG, compression="gzip")
         file["txt"] = TXT

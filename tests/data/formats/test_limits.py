@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import resource
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ from cmc.data.preparation.feature_store import read_meta
 from cmc.errors import UserError
 from cmc.reporting.runs import read_assignments
 from cmc.reporting.runs import read_config as read_reported_config
-from cmc.runs.folder import read_config, read_report
-from cmc.utils.memory import SETTING, bounded, limit
+from cmc.runs.folder import read_config, read_history, read_report, read_rows
+from cmc.utils.memory import SETTING, limit
 from tests.data.formats.common import IMG, TXT, cell, folder_of, refusal
 from tests.fuzz.folders import in_compressed, in_npz
 
@@ -95,14 +95,14 @@ def deflated() -> bytes:
 
 
 def nested(depth: int) -> bytes:
-    inner = b""
+    inner = matrix(6, (1, 1), b"", element(9, bytes(8)))
     for _ in range(depth):
         inner = matrix(1, (1, 1), b"", inner)
     return matrix(1, (1, 1), b"X", inner)
 
 
 MOST = 2**31 - 1
-LONG_TEXT = (4, (1, MOST), b"", element(16, b""))  # blanks, where none is there
+LONG_TEXT = (4, (1, MOST), b"note", element(16, b""))  # blanks, where none is there
 NO_NUMBERS = [element(5, bytes(8))] * 2 + [element(9, b"")]
 BOMBS = {
     "npz, deflated zeros": ("x.npz", zipped(), TOO_LARGE),
@@ -127,33 +127,27 @@ BOMBS = {
     "mat, numbers that are not there": (
         "x.mat",
         mat(matrix(6, (10**9, 10**9), b"X1", element(9, bytes(80)))),
+        TOO_LARGE,
+    ),
+    "mat, numbers of which some are not there": (
+        "x.mat",
+        mat(matrix(6, (1000, 1000), b"X1", element(9, bytes(80)))),
         "cannot be read as a MATLAB file",
     ),
+    "csv, a table whose numbers take more than their digits": ("x.csv", b"0,1\n" * (2**20 + 1), TOO_LARGE),
 }
 
 
-@pytest.fixture
-def children(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Peaks of the processes in which HDF5 is read, in KiB; each begins as we are."""
-    peaks: list[int] = []
-
-    def waited(pid: int, options: int) -> tuple[int, int]:
-        pid, status, used = os.wait4(pid, options)
-        peaks.append(used.ru_maxrss)
-        return pid, status
-
-    monkeypatch.setattr(os, "waitpid", waited)
-    return peaks
-
-
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_a_bomb_is_refused_without_the_memory(tmp_path: Path, bomb: str, children: list[int]) -> None:
+def test_a_bomb_is_refused_without_the_memory(tmp_path: Path, bomb: str) -> None:
+    """By this process, nor by the one in which MATLAB's files and HDF5 are read: the largest that has ended so far."""
     name, data, says = BOMBS[bomb]
     (tmp_path / name).write_bytes(data)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert re.search(says, refusal(tmp_path / name))
-    peaks = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, *children]
-    assert max(peaks) - before < 2**20  # KiB
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    before = [resource.getrusage(each).ru_maxrss for each in who]
+    assert re.search(says, refusal(tmp_path if name.endswith(".csv") else tmp_path / name))
+    grown = [resource.getrusage(each).ru_maxrss - was for each, was in zip(who, before, strict=True)]
+    assert max(grown) < 2**20  # KiB
 
 
 def test_groups_that_nest_without_end(tmp_path: Path) -> None:
@@ -212,11 +206,26 @@ def test_without_the_setting_the_limit_follows_the_free_memory(monkeypatch: pyte
     assert limit() == pytest.approx(0.75 * 1024 * int(free.split()[1]), rel=0.2)
 
 
-def test_the_process_is_as_free_as_before_after_a_reading() -> None:
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    with bounded(), pytest.raises(MemoryError):
-        bytearray(2**30)
-    assert resource.getrlimit(resource.RLIMIT_AS) == before
+@pytest.mark.parametrize("name", ["metrics.json", "history.csv", "assignments.csv"])
+def test_a_run_s_files_that_are_too_large(tmp_path: Path, name: str) -> None:
+    """Python makes ten times a file and more of such text."""
+    (tmp_path / name).write_bytes(b"0,0,1\n" * 2**17)
+    readers: dict[str, tuple[Callable[[Path], object], ...]] = {
+        "metrics.json": (lambda path: read_report(path.parent),),
+        "history.csv": (read_history,),
+        "assignments.csv": (read_assignments, lambda path: read_rows(path.parent)),
+    }
+    for read in readers[name]:
+        with pytest.raises(UserError, match=rf"{name}: {TOO_LARGE}"):
+            read(tmp_path / name)
+
+
+def test_a_run_s_embeddings_that_are_too_large(tmp_path: Path) -> None:
+    """Of a file of holes, which takes no room on the disk."""
+    (tmp_path / "assignments.csv").write_text("index,cluster\n0,0\n")
+    np.lib.format.open_memmap(tmp_path / "embeddings.npy", mode="w+", dtype=np.float32, shape=(2**20, 2**10))
+    with pytest.raises(UserError, match=rf"embeddings.npy: {TOO_LARGE}"):
+        read_rows(tmp_path)
 
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -243,8 +252,14 @@ def test_hostile_json(tmp_path: Path, text: str) -> None:
             read(tmp_path)
 
 
-def test_a_compressed_variable_is_walked_through_as_it_is_read(tmp_path: Path) -> None:
+def test_a_type_that_there_is_not(tmp_path: Path) -> None:
     """The mangled kind that ends SciPy's reader, in a compressed element: numbers of a type that there is not."""
     for kind in (0, 8, 20, 99):
         (tmp_path / "x.mat").write_bytes(in_compressed(matrix(6, (2, 2), b"X1", element(kind, bytes(32)))))
-        assert f"an element of type {kind} " in refusal(tmp_path / "x.mat")
+        assert "cannot be read as a MATLAB file; cut short or damaged?" in refusal(tmp_path / "x.mat")
+
+
+def test_cells_within_cells_without_end(tmp_path: Path) -> None:
+    """SciPy goes down into them until there is no more room on the stack."""
+    (tmp_path / "x.mat").write_bytes(mat(nested(10_000)))
+    assert re.search(r"cannot be read as a MATLAB file.*broke down, signal 11", refusal(tmp_path / "x.mat"))
