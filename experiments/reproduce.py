@@ -5,7 +5,8 @@
 
 Runs go to ``multirun/reproduce/NAME/METHOD``; those that are finished there are not run again. ``results/NAME.csv``
 has a row a run, with its commit and precision (on CPUs with AMX both methods train in bf16-mixed), and
-``results/NAME.md`` the table; the README shows some columns of those of digits and synthetic.
+``results/NAME.md`` the table; docs/results.md shows some columns of all tables, the README the ACC of some methods on
+some data sets.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,9 +27,9 @@ from cmc.utils.progress import bars
 
 HOME = Path(__file__).resolve().parents[1]
 RESULTS = HOME / "experiments" / "results"
-README = HOME / "README.md"
-IN_README = ("digits", "synthetic")
-COLUMNS = ("data", "method", "epochs", "ACC", "NMI", "ARI", "agreement", "ARI of two seeds", "runs")
+README, PAGE = HOME / "README.md", HOME / "docs" / "results.md"
+IN_README = {"digits": "digits", "synthetic": "synthetic", "mnist_usps": "MNIST-USPS", "event": "Event"}  # its columns
+COLUMNS = ("method", "epochs", "ACC", "NMI", "ARI", "agreement", "ARI of two seeds", "runs")
 SEEDS = 5
 LEAN = ["~callbacks.figures", "callbacks.results.embeddings=false", "evaluate_every=0"]
 
@@ -86,33 +87,62 @@ def rows_of(folder: Path) -> list[Row]:
 
 
 def write(name: str, rows: list[Row]) -> None:
-    """Write the table's files and, where it is shown there, the README's part."""
+    """Write the table's files, and what the README and docs/results.md show of all tables."""
     records = run_records(rows)
     write_csv(RESULTS / f"{name}.csv", [{k: v for k, v in record.items() if k != "folder"} for record in records])
     with atomic_write(RESULTS / f"{name}.md") as path:
         path.write_text(markdown(rows), encoding="utf-8")
-    if name in IN_README:
-        with atomic_write(README) as path:
-            path.write_text(with_tables(README.read_text(encoding="utf-8"), IN_README), encoding="utf-8")
+    for shown, tables in ((PAGE, on_page()), (README, {"results": summary()})):
+        text = with_tables(shown.read_text(encoding="utf-8"), tables)
+        with atomic_write(shown) as path:
+            path.write_text(text, encoding="utf-8")
 
 
-def with_tables(text: str, names: Iterable[str]) -> str:
-    """The README with `COLUMNS` of the tables between its markers, ``<!-- NAME -->`` and ``<!-- end NAME -->``."""
-    for name in names:
+def with_tables(text: str, tables: Mapping[str, str]) -> str:
+    """A page with tables between their markers, ``<!-- NAME -->`` and ``<!-- end NAME -->``.
+
+    Raises:
+        SystemExit: a table's markers do not stand in the page once each, in this order.
+    """
+    for name, table in tables.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- end {name} -->\n"
         if not text.count(begin) == text.count(end) == 1 or text.index(begin) > text.index(end):
-            raise SystemExit(f"{README}: {begin.strip()} and {end.strip()} must stand in it, once and in this order")
-        table = RESULTS / f"{name}.md"
-        shown = narrow(table.read_text(encoding="utf-8")) if table.exists() else ""
-        text = text[: text.index(begin)] + begin + shown + text[text.index(end) :]
+            raise SystemExit(f"{begin.strip()} and {end.strip()} must stand in the page, once and in this order")
+        text = text[: text.index(begin)] + begin + table + text[text.index(end) :]
     return text
 
 
+def on_page() -> dict[str, str]:
+    """Name -> `COLUMNS` of each table, empty where it was never run."""
+    return {name: narrow(_text(name)) for name in TABLES}
+
+
+def summary() -> str:
+    """ACC of every method on the data sets of `IN_README`, a column each; k-means on one modality is left out."""
+    found = {name: {row["method"]: row["ACC"] for row in cells(_text(name))} for name in IN_README}
+    lines = [["method", *IN_README.values()], ["---"] * (1 + len(found))]
+    lines += [[method.name, *(scores.get(method.name, "") for scores in found.values())] for method in METHODS]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _text(name: str) -> str:
+    path = RESULTS / f"{name}.md"
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def cells(table: str) -> list[dict[str, str]]:
+    """Rows of a Markdown table as column -> text."""
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:1] == "|"]
+    return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
+
+
 def narrow(table: str) -> str:
-    """Some of a Markdown table's columns, in their order there."""
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:1] == "|"]
-    kept = [place for place, title in enumerate(rows[0]) if title in COLUMNS]
-    return "".join(f"| {' | '.join(row[place] for place in kept)} |\n" for row in rows)
+    """Some of a Markdown table's columns, in the order of `COLUMNS`; those that it lacks are left out."""
+    if not (rows := cells(table)):
+        return ""
+    shown = [title for title in COLUMNS if title in rows[0]]
+    lines = [shown, ["---"] * len(shown), *([row[title] for title in shown] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def main() -> None:

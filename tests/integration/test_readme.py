@@ -1,4 +1,4 @@
-"""The README's commands are the ones that continuous integration runs, and its pages and settings exist."""
+"""The README's commands are the ones that continuous integration runs; what it and the other pages name exists."""
 
 import os
 import re
@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text()
+README, START = ((ROOT / name).read_text() for name in ("README.md", "docs/getting-started.md"))
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "experiments").glob("*.md")]
 COMMANDS = [
     line.split("#")[0].strip()
-    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for block in re.findall(r"```sh\n(.*?)```", README + START, re.DOTALL)
     for line in block.splitlines()
 ]
 
@@ -26,7 +27,9 @@ def test_ci_runs_the_readmes_make_targets():
     first = targets(COMMANDS[:2])
     assert first == {"demo", "test"}
     assert first <= targets([ci])
-    assert targets([ci]) == targets([workflow])
+    assert targets([ci]) | {"pythons"} == targets([workflow])
+    tried = re.search(r"^PYTHONS \?= (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert tried[1].split() == re.findall(r'"([\d.]+)"', re.search(r"python: \[(.*)\]", workflow)[1])
 
 
 def test_ci_tells_the_tests_that_it_is_ci(tmp_path, monkeypatch):
@@ -42,7 +45,8 @@ def test_ci_tells_the_tests_that_it_is_ci(tmp_path, monkeypatch):
 def test_every_make_target_that_is_named_exists():
     makefile = (ROOT / "Makefile").read_text()
     defined = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-    assert targets(COMMANDS) <= defined
+    pages = [name for page in PAGES for name in re.findall(r"(?:^|`)make [a-z -]+", page.read_text(), re.MULTILINE)]
+    assert {"demo", "docs", "pythons", "test-slow"} <= targets(COMMANDS + pages) <= defined
     assert set(re.findall(r"entry: make ([a-z]+)", (ROOT / ".pre-commit-config.yaml").read_text())) <= defined
 
 
@@ -53,9 +57,24 @@ def test_every_run_command_composes(command, composed):
     composed(*[word for word in first if "range(" not in word])
 
 
-def test_every_linked_page_exists():
-    for target in re.findall(r"\]\(([^)#]+)", README):
-        assert target.startswith("https://") or (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_linked_page_exists(page):
+    """Those of docs/ link to nothing outside, which the site would not have."""
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        if not target.startswith("https://"):
+            path = (page.parent / target).resolve()
+            assert path.exists(), target
+            assert ROOT / "docs" not in page.parents or ROOT / "docs" in path.parents, target
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 130
+
+
+def test_pins_are_for_one_python_but_pytorchs():
+    """Others have no release of some of them: there pip chooses."""
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert [line for line in lines if not line.endswith(' ; python_version == "3.11"')] == ["torch==2.13.0"]
 
 
 def test_every_direct_dependency_is_pinned_and_says_why():

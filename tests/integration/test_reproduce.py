@@ -1,19 +1,29 @@
-"""The committed tables: means of their CSV's runs, seeds 0 to 4, and what the README shows."""
+"""The committed tables: means of their CSV's runs, seeds 0 to 4, and what the README and docs/results.md show."""
 
 import csv
-import re
 
 import numpy as np
 import pytest
 
 from experiments import reproduce
-from experiments.reproduce import IN_README, METHODS, README, RESULTS, TABLES, entries, with_tables
+from experiments.reproduce import (
+    IN_README,
+    METHODS,
+    PAGE,
+    README,
+    RESULTS,
+    TABLES,
+    cells,
+    entries,
+    on_page,
+    summary,
+    with_tables,
+)
 
 
-def cells(table):
-    """Rows of a Markdown table as column -> text."""
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:1] == "|"]
-    return [dict(zip(lines[0], row, strict=True)) for row in lines[2:]]
+def between(text, name):
+    """What stands between a table's markers."""
+    return text.partition(f"<!-- {name} -->\n")[2].partition(f"<!-- end {name} -->\n")[0]
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -31,21 +41,30 @@ def test_a_table_is_the_mean_and_deviation_of_its_runs(name):
             assert row[column.upper()] == expected, (row["method"], column)
 
 
-@pytest.mark.parametrize("name", IN_README)
-def test_the_readmes_tables_have_every_method_and_preset(name):
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_has_every_method_and_preset(name):
     shown = {row["method"].split()[0] for row in cells((RESULTS / f"{name}.md").read_text())}
     assert shown == {entry.name for entry in METHODS}
 
 
-def test_the_readme_shows_the_committed_tables():
-    text = README.read_text(encoding="utf-8")
-    assert with_tables(text, IN_README) == text
-    for name in IN_README:
-        (shown,) = re.findall(rf"<!-- {name} -->\n(.*?)<!-- end {name} -->", text, re.DOTALL)
-        rows, whole = cells(shown), cells((RESULTS / f"{name}.md").read_text(encoding="utf-8"))
+def test_the_page_shows_the_committed_tables():
+    text = PAGE.read_text(encoding="utf-8")
+    assert with_tables(text, on_page()) == text
+    for name in TABLES:
+        rows, whole = cells(between(text, name)), cells((RESULTS / f"{name}.md").read_text(encoding="utf-8"))
         assert [row["method"] for row in rows] == [row["method"] for row in whole]
         assert all(row.items() <= there.items() for row, there in zip(rows, whole, strict=True))
         assert {"ACC", "NMI", "ARI", "runs"} <= rows[0].keys()
+
+
+def test_the_readme_shows_acc_of_the_committed_tables():
+    text = README.read_text(encoding="utf-8")
+    assert with_tables(text, {"results": summary()}) == text
+    rows = cells(between(text, "results"))
+    assert [row["method"] for row in rows] == [entry.name for entry in METHODS]
+    for name, title in IN_README.items():
+        whole = {row["method"]: row["ACC"] for row in cells((RESULTS / f"{name}.md").read_text(encoding="utf-8"))}
+        assert [row[title] for row in rows] == [whole[row["method"]] for row in rows]
 
 
 def test_a_table_names_its_lines():
@@ -56,9 +75,10 @@ def test_a_table_is_run_written_and_shown(tmp_path, monkeypatch, capsys):
     """Two seeds of k-means and of its left half; a second call runs nothing again."""
     monkeypatch.setattr(reproduce, "RESULTS", tmp_path)
     monkeypatch.setattr(reproduce, "README", tmp_path / "README.md")
-    monkeypatch.setattr(reproduce, "IN_README", ("digits",))
+    monkeypatch.setattr(reproduce, "PAGE", tmp_path / "results.md")
     monkeypatch.setattr(reproduce, "SEEDS", 2)
-    (tmp_path / "README.md").write_text("above\n<!-- digits -->\nold\n<!-- end digits -->\nbelow\n")
+    (tmp_path / "README.md").write_text("above\n<!-- results -->\nold\n<!-- end results -->\nbelow\n")
+    (tmp_path / "results.md").write_text("".join(f"<!-- {name} -->\nold\n<!-- end {name} -->\n" for name in TABLES))
     words = ["reproduce", "digits", "--runs", str(tmp_path / "runs"), "--only", "kmeans", "kmeans-left", "--seeds"]
 
     monkeypatch.setattr("sys.argv", [*words, "1"])
@@ -73,10 +93,13 @@ def test_a_table_is_run_written_and_shown(tmp_path, monkeypatch, capsys):
         *(("kmeans", "0"), ("kmeans", "1"), ("kmeans (left)", "0"), ("kmeans (left)", "1"))
     ]
     assert all(run["git_commit"] and run["precision"] == "32-true" and float(run["acc"]) > 0.5 for run in runs)
-    text = (tmp_path / "README.md").read_text()
-    assert text.startswith("above\n<!-- digits -->\n| data | method |")
-    assert text.endswith("<!-- end digits -->\nbelow\n")
-    assert [row["method"] for row in cells(text)] == ["kmeans", "kmeans (left)"]
+    page, readme = (tmp_path / "results.md").read_text(), (tmp_path / "README.md").read_text()
+    assert [row["method"] for row in cells(between(page, "digits"))] == ["kmeans", "kmeans (left)"]
+    assert between(page, "event") == ""
+    assert "old" not in page + readme
+    assert readme.startswith("above\n<!-- results -->\n| method | digits |")
+    assert readme.endswith("<!-- end results -->\nbelow\n")
+    assert {row["method"]: row["digits"] for row in cells(readme)}["kmeans"].startswith("0.79")
 
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("metrics.json")}
     reproduce.main()
@@ -85,6 +108,6 @@ def test_a_table_is_run_written_and_shown(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("text", ["", "<!-- digits -->\n", "<!-- end digits -->\n<!-- digits -->\n"])
-def test_a_readme_without_its_markers_is_left_alone(text):
-    with pytest.raises(SystemExit, match="<!-- digits --> and <!-- end digits --> must stand in it"):
-        with_tables(text, ["digits"])
+def test_a_page_without_its_markers_is_left_alone(text):
+    with pytest.raises(SystemExit, match="<!-- digits --> and <!-- end digits --> must stand in the page"):
+        with_tables(text, {"digits": ""})

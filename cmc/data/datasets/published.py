@@ -28,11 +28,12 @@ log = logging.getLogger(__name__)
 class Raw(DataModule):
     """A data set that is prepared from raw files: a subclass says how they are opened.
 
+    The settings of the selection are those of `cmc.data.preparation.selection.select`.
+
     Args:
         root: where the features are, or will be.
         raw: the raw distribution, for ``cmc.prepare``.
         extract: how images and texts become vectors; see `cmc.data.preparation.extraction.Extraction`.
-        concepts, per_class, subset, subset_seed: see `cmc.data.preparation.selection.select`.
         settings: of every data set; see `cmc.data.module.DataModule`.
     """
 

@@ -26,12 +26,11 @@ DECIMALS = 4  # coarser than what tells one machine's linear algebra from anothe
 
 
 class Synthetic(DataModule):
-    """``data=synthetic``: see `load`, whose ``seed`` is ``generator_seed`` here.
+    """``data=synthetic``: see `load`, also for settings that are not below; its ``seed`` is ``generator_seed`` here.
 
     Args:
         n_clusters: generated, and looked for.
         generator_seed: of the data; ``seed`` is that of the run, and leaves the data as they are.
-        n_samples, dims, shared, private, noise, separation, imbalance: see `load`.
         settings: of every data set; see `cmc.data.module.DataModule`.
     """
 

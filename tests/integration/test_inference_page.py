@@ -1,4 +1,4 @@
-"""The README's example and the commands of docs/trained-models.md, followed word for word in an empty folder."""
+"""The README's example and the commands of docs/inference.md, followed word for word in an empty folder."""
 
 import csv
 import json
@@ -12,7 +12,7 @@ import pytest
 from cmc import evaluate, predict
 
 ROOT = Path(__file__).resolve().parents[2]
-README, DOC = ((ROOT / name).read_text() for name in ("README.md", "docs/trained-models.md"))
+README, DOC = ((ROOT / name).read_text() for name in ("README.md", "docs/inference.md"))
 (EXAMPLE,) = re.findall(r"```python file=example.py\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"^python -m cmc\.(predict|evaluate) (.*)$", DOC, re.MULTILINE)
 FIT = 'CrossModalClustering("dmim", n_clusters=10)'
