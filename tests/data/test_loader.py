@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from cmc import distributed
+from cmc.distributed import collectives
 from cmc.data.loader import Batch, Batches, InOrder, Mapped, Resident
 from cmc.data.scaling import Scaler
 from cmc.errors import UserError
@@ -74,9 +75,9 @@ def test_sources_agree(features, scaler):
 def test_shares_of_all_processes_are_the_global_batch(source, world_size, batch_size, monkeypatch):
     whole = indices(Batches(source, batch_size, seed=3, drop_last=True))
     shares = []
-    monkeypatch.setattr(distributed, "world_size", lambda: world_size)
+    monkeypatch.setattr(collectives, "world_size", lambda: world_size)
     for r in range(world_size):
-        monkeypatch.setattr(distributed, "rank", lambda r=r: r)
+        monkeypatch.setattr(collectives, "rank", lambda r=r: r)
         batches = list(Batches(source, batch_size, seed=3, drop_last=True))
         shares.append([batch.index.tolist() for batch in batches])
         for batch, all_of_it in zip(batches, whole, strict=True):
