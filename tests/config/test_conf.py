@@ -1,5 +1,7 @@
 """Every yaml under conf/ composes, is valid by its own schema, and runs."""
 
+import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,18 @@ def choices():
 
 def test_the_groups_are_known():
     assert {choice.partition("=")[0] for choice in choices()} == {*GROUPS, "experiment"}
+
+
+def test_a_class_of_ours_is_named_by_its_public_path_so_that_no_move_breaks_a_run():
+    named = {
+        target
+        for path in conf_dir().rglob("*.yaml")
+        for target in re.findall(r"_target_: (cmc\.\S+)", path.read_text())
+    }
+    assert len(named) > 20
+    for target in named:
+        package, _, name = target.rpartition(".")
+        assert name in import_module(package).__all__, target
 
 
 @pytest.fixture(scope="session")

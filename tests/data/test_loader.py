@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from cmc import distributed
-from cmc.distributed import collectives
 from cmc.data.loader import Batch, Batches, InOrder, Mapped, Resident
 from cmc.data.scaling import Scaler
+from cmc.distributed import collectives
 from cmc.errors import UserError
 
 N = 23
