@@ -115,6 +115,8 @@ class DMIM(Method):
     ) -> None:
         check_ranges(overcluster_factor, depth, power, refresh_every, beta, gamma)
         validate.number("method.restarts", restarts, least=1)
+        if width is None:
+            raise UserError("method.width: null given; the encoder needs a width")
         validate.whole("method.width", width, least=1)
         validate.whole("method.components", components, least=1, or_null=True)
         validate.number("method.input_noise", input_noise, least=0)
