@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from omegaconf import DictConfig
 
+from cmc.config.messages import make
 from cmc.errors import UserError
 
 
@@ -44,11 +45,9 @@ def rehearse(method: DictConfig) -> None:
         method: ``_target_`` and settings.
 
     Raises:
-        UserError: the constructor refuses a setting.
+        UserError: the constructor refuses a setting, or there is no such class.
     """
-    from hydra.utils import instantiate
-
-    constructor: Any = instantiate(method, _partial_=True)
+    constructor: Any = make("method", method, _partial_=True)
     try:
         constructor(dims=_Unread(), n_clusters=_Unread())
     except UserError:

@@ -22,7 +22,7 @@ def unread(monkeypatch):
 @pytest.mark.parametrize(
     ("choice", "override", "message"),
     [
-        ("method=dmim", "method.width=0", "method.width: 0 given; it must be a whole number of at least 1, or null"),
+        ("method=dmim", "method.width=0", "method.width: 0 given; it must be a whole number of at least 1"),
         ("method=dmim", "method.gamma=-1", "method.gamma: -1 given; it must be a number of at least 0"),
         ("method=dmim", "method.phases.train.epochs=-1", "method.phases.train.epochs: -1 given; it must be a whole"),
         ("method=dmim", "method.scheduler=cosine", "method.scheduler: 'cosine' given; it must be null, or a mapping"),
