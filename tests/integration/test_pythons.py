@@ -25,6 +25,8 @@ def make(tmp_path, monkeypatch):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"):  # this may itself be run by make
+        monkeypatch.delenv(name, raising=False)
 
     def call(**statuses):
         for version, status in statuses.items():
