@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import doctest
+import os
 import pickle
+import subprocess
 from itertools import pairwise, permutations
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,9 @@ from cmc.metrics import (
     NormalizedMutualInformation,
     Purity,
 )
+from tests.quick import interpreter
+
+ROOT = Path(__file__).resolve().parents[1]
 
 METRICS = {"acc": ClusteringAccuracy, "nmi": NormalizedMutualInformation, "ari": AdjustedRandIndex, "purity": Purity}
 K_PRED, K_TRUE, N = 6, 4, 157
@@ -220,7 +225,10 @@ def score_a_shard(rank: int, folder: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method of metric")
 def test_two_processes_equal_one(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(score_a_shard, args=(str(tmp_path),), nprocs=2)
+    code = f"import sys; from tests.test_metrics import score_a_shard as one; one(int(sys.argv[1]), {str(tmp_path)!r})"
+    place = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ranks = [subprocess.Popen([interpreter(), "-c", code, str(rank)], env=place) for rank in range(2)]
+    assert [process.wait(timeout=120) for process in ranks] == [0, 0]
     one = ClusteringScores(K_PRED, K_TRUE)
     one.update(*samples())
     table = torch.from_numpy(contingency_matrix(*samples()))

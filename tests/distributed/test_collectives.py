@@ -2,11 +2,12 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+
+from tests.quick import interpreter
 
 ROOT = Path(__file__).resolve().parents[2]
 N = 41  # not divisible by 2, nor is any batch of it
@@ -77,7 +78,7 @@ def processes(code, arguments, world, port):
     for rank in range(world):
         here = {"WORLD_SIZE": str(world), "LOCAL_RANK": str(rank), "NODE_RANK": "0"} if world > 1 else {}
         here |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        command = [sys.executable, "-c", code, *map(str, arguments)]
+        command = [interpreter(), "-c", code, *map(str, arguments)]
         started.append(subprocess.Popen(command, env=environment | here, stderr=subprocess.PIPE, text=True))
     for process in started:
         _, errors = process.communicate(timeout=240)

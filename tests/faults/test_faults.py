@@ -3,10 +3,11 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.quick import interpreter
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("SIGKILL", "SIGTERM", "last.ckpt cut", "a bit of last.ckpt", "disk full", "disk full in cmc.prepare", "second")
@@ -16,7 +17,7 @@ KINDS = ("SIGKILL", "SIGTERM", "last.ckpt cut", "a bit of last.ckpt", "disk full
 def counts(tmp_path_factory):
     """Of a process of its own: forking is for processes with one thread."""
     out = tmp_path_factory.mktemp("faults") / "counts.json"
-    command = [sys.executable, "-m", "tests.faults", "--quick", "--out", str(out)]
+    command = [interpreter(), "-m", "tests.faults", "--quick", "--out", str(out)]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert out.exists(), done.stderr
     return json.loads(out.read_text())

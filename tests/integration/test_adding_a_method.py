@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.quick import interpreter
+
 DOC = (Path(__file__).resolve().parents[2] / "docs" / "adding-a-method.md").read_text()
 
 
@@ -28,7 +30,7 @@ def call(project, *more, script=False):
     (line,) = re.findall(r"^ *(python -m cmc\.run .*)$", DOC, re.MULTILINE)
     words = line.split()
     assert words[:3] == ["python", "-m", "cmc.run"]
-    start = [str(Path(sys.executable).with_name("cmc"))] if script else [sys.executable, "-m", "cmc.run"]
+    start = [str(Path(sys.executable).with_name("cmc"))] if script else [interpreter(), "-m", "cmc.run"]
     command = [*start, *words[3:], "hydra.run.dir=run", "trainer.accelerator=cpu", *more]
     return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
 

@@ -4,12 +4,12 @@ import csv
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from cmc import evaluate, predict
+from tests.quick import interpreter
 
 ROOT = Path(__file__).resolve().parents[2]
 README, DOC = ((ROOT / name).read_text() for name in ("README.md", "docs/inference.md"))
@@ -20,7 +20,7 @@ FIT = 'CrossModalClustering("dmim", n_clusters=10)'
 
 def example(folder, text):
     (folder / "example.py").write_text(text)
-    done = subprocess.run([sys.executable, "example.py"], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run([interpreter(), "example.py"], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout

@@ -19,6 +19,7 @@ from experiments.reproduce import (
     summary,
     with_tables,
 )
+from tests.quick import interpreter
 
 
 def between(text, name):
@@ -77,6 +78,7 @@ def test_a_table_is_run_written_and_shown(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(reproduce, "README", tmp_path / "README.md")
     monkeypatch.setattr(reproduce, "PAGE", tmp_path / "results.md")
     monkeypatch.setattr(reproduce, "SEEDS", 2)
+    monkeypatch.setattr("sys.executable", interpreter())
     (tmp_path / "README.md").write_text("above\n<!-- results -->\nold\n<!-- end results -->\nbelow\n")
     (tmp_path / "results.md").write_text("".join(f"<!-- {name} -->\nold\n<!-- end {name} -->\n" for name in TABLES))
     words = ["reproduce", "digits", "--runs", str(tmp_path / "runs"), "--only", "kmeans", "kmeans-left", "--seeds"]

@@ -26,6 +26,7 @@ from cmc.runs.history import read_history
 from cmc.training.fit import train
 from tests.loggers.conftest import DMIM, PICTURES
 from tests.loggers.wandb_file import runs
+from tests.quick import interpreter
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = {"loss": "loss/total", "acc": "scores/acc", "nmi": "scores/nmi", "ari": "scores/ari", "purity": "scores/purity"}
@@ -228,7 +229,7 @@ def test_a_server_that_cannot_be_reached_ends_a_run_with_one_line_before_its_fir
         address = f"127.0.0.1:{closed.getsockname()[1]}"
         online = {"WANDB_BASE_URL": f"http://{address}", "WANDB_API_KEY": "a" * 40, "WANDB_INIT_TIMEOUT": "2"}
         here = {"HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc"), "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "cmc.run", *DMIM, "logger=wandb", "hydra.run.dir=out", "~callbacks.figures"]
+        command = [interpreter(), "-m", "cmc.run", *DMIM, "logger=wandb", "hydra.run.dir=out", "~callbacks.figures"]
         done = subprocess.run(
             command,
             cwd=tmp_path,
@@ -276,7 +277,7 @@ def test_csv_and_wandb_together_write_what_wandb_alone_does(composed, commanded,
 
 @pytest.mark.slow
 def test_two_processes_log_once(tmp_path):
-    command = [sys.executable, "-m", "cmc.run", *DMIM, "logger=wandb", "trainer.devices=2", "hydra.run.dir=out"]
+    command = [interpreter(), "-m", "cmc.run", *DMIM, "logger=wandb", "trainer.devices=2", "hydra.run.dir=out"]
     done = subprocess.run(
         command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300
     )

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from cmc.methods.baselines import base as baseline
 from cmc.runs.history import read_history
 from cmc.training.fit import train
 from tests.methods.toy import passes
+from tests.quick import interpreter
 
 ROOT = Path(__file__).resolve().parents[2]
 SYNTHETIC = ["data=synthetic", "data.n_samples=400", "data.dims=[12,9]", "data.n_clusters=4"]
@@ -250,7 +250,7 @@ def test_two_processes_assign_as_one(run, composed, tmp_path, method):
     report, folder = run(composed, method, *SYNTHETIC)
     small = [*SYNTHETIC, "callbacks.figures=null", "trainer.accelerator=cpu", "trainer.devices=2"]
     done = subprocess.run(
-        [sys.executable, "-m", "cmc.run", f"method={method}", *small, f"hydra.run.dir={tmp_path / 'two'}"],
+        [interpreter(), "-m", "cmc.run", f"method={method}", *small, f"hydra.run.dir={tmp_path / 'two'}"],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         cwd=tmp_path,
         capture_output=True,

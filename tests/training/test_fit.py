@@ -111,7 +111,7 @@ def test_labels_leave_every_assignment_bit_equal(files, small_run, method):
     truth = np.arange(90) % 3
     outcomes = []
     for name, labels in (("true", truth), ("permuted", np.random.default_rng(1).permutation(truth)), ("none", None)):
-        _, folder = small_run(name, *files(labels), "data.n_clusters=3", method=method)
+        _, folder = small_run(name, *files(labels), "data.n_clusters=3", "callbacks.figures=null", method=method)
         table = [(row["index"], row["cluster"], row["confidence"]) for row in rows(folder / "assignments.csv")]
         outcomes.append((table, np.load(folder / "embeddings.npy").tobytes()))
     assert outcomes[0] == outcomes[1] == outcomes[2]

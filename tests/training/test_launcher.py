@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from cmc.runs.history import read_history
 from tests.conftest import SMALL
+from tests.quick import interpreter
 
 ROOT = Path(__file__).resolve().parents[2]
 LEAN = ["experiment=smoke", "~callbacks.figures", "callbacks.results.embeddings=false"]
@@ -21,10 +22,9 @@ TINY = ["data=synthetic", "data.n_samples=151", "data.n_clusters=3", "data.dims=
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
 
 
-def cmc(*arguments, cwd, start=(sys.executable, "-m", "cmc.run"), **settings):
-    return subprocess.run(
-        [*start, *arguments], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, **settings
-    )
+def cmc(*arguments, cwd, start=(), **settings):
+    command = [*(start or (interpreter(), "-m", "cmc.run")), *arguments]
+    return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, **settings)
 
 
 def report(folder):

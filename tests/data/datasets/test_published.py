@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import SMALL
 from tests.data import trees
+from tests.quick import interpreter
 
 ROOT = Path(__file__).resolve().parents[3]
 SIZES = {"nuswide": [2500] * 8, "espgame": [1755, 1719, 1694, 1631, 1579, 1462, 1192]}
@@ -21,13 +22,13 @@ SIZES |= {"mirflickr": [2026] * 4 + [2025] * 2, "iaprtc12": [1310] + [1309] * 5}
 
 def cmc(door, *arguments, cwd, **settings):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", f"cmc.{door}", *arguments]
+    command = [interpreter(), "-m", f"cmc.{door}", *arguments]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, **settings)
 
 
 @pytest.mark.parametrize("method", ["dmim", "cmmc"])
 def test_surrogates_of_all_four_run_with_both_methods(tmp_path, method):
-    small = [*SMALL[method], *(["method.batch_size=4096"] if method == "cmmc" else [])]
+    small = [*SMALL[method], *(["method.batch_size=512"] if method == "cmmc" else [])]
     lean = ["experiment=smoke", "~callbacks.figures", "callbacks.results.embeddings=false", "trainer.accelerator=cpu"]
     sweep = ["-m", f"method={method}", f"data={','.join(SIZES)}", "++data.surrogate=true", "hydra.sweep.dir=out"]
     done = cmc("run", *sweep, *small, *lean, cwd=tmp_path)
@@ -69,7 +70,7 @@ def test_from_raw_files_to_scores(tmp_path):
 def test_prepare_stopped_by_ctrl_c_goes_on(tmp_path):
     trees.iaprtc12(tmp_path / "raw", n=300)
     arguments = ["data=iaprtc12", "data.raw=raw", "data.concepts=3", "data.per_class=null", "features.batch_size=1"]
-    command = [sys.executable, "-m", "cmc.prepare", *arguments]
+    command = [interpreter(), "-m", "cmc.prepare", *arguments]
     process = subprocess.Popen(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=-1, text=True)
     begun = tmp_path / "data/iaprtc12/image.npy.part"
     limit = time.monotonic() + 180
