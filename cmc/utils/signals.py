@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from cmc.errors import Preempted
 
 PREEMPTION = (signal.SIGTERM, signal.SIGUSR1)
+_stops: list[str] = []  # what was said of every signal that stopped something at once
 
 
 def interrupts() -> tuple[signal.Signals, ...]:
@@ -33,18 +34,23 @@ def preemptible() -> Iterator[None]:
     if not _is_main():  # no other thread may
         yield
         return
-    before = {number: signal.signal(number, _stop_at_once) for number in PREEMPTION}
+    before, first = {number: signal.signal(number, _stop_at_once) for number in PREEMPTION}, len(_stops)
     try:
         yield
-    except StoppedAtOnce as stop:
-        raise Preempted(str(stop)) from None
+    except Preempted:
+        raise
+    except (StoppedAtOnce, Exception):
+        if len(_stops) > first:  # a library may stumble over its unfinished work on the way out, and say that instead
+            raise Preempted(_stops[first]) from None
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def _stop_at_once(number: int, frame: FrameType | None) -> NoReturn:
-    raise StoppedAtOnce(f"stopped at once ({signal.Signals(number).name})")
+    _stops.append(f"stopped at once ({signal.Signals(number).name})")
+    raise StoppedAtOnce(_stops[-1])
 
 
 class Requests:

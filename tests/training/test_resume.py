@@ -125,6 +125,22 @@ def test_outside_of_training_the_run_ends_at_once(tmp_path):
         os.kill(os.getpid(), signal.SIGTERM)
 
 
+def interrupted(outcome):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        raise outcome
+
+
+def test_what_a_library_says_when_it_is_stopped_in_the_middle_is_not_what_ended_the_run():
+    with pytest.raises(Preempted, match="SIGTERM"), preemptible():
+        interrupted(KeyError("unfinished"))
+    with pytest.raises(KeyError, match="unfinished"), preemptible():
+        raise KeyError("unfinished")
+    with pytest.raises(Preempted, match="go on"), preemptible():
+        interrupted(Preempted("stopped", "go on"))
+
+
 def test_in_a_user_s_own_program_the_signals_are_the_user_s():
     before, requests = signal.getsignal(signal.SIGTERM), Requests()
     requests.listen()
