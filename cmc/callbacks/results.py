@@ -87,7 +87,7 @@ class Results(Callback):
             **({"data": f"{self._run['data']} (surrogate)"} if data.surrogate else {}),
             "scores": whole.scores(),
             **({"holdout": held.scores()} if held is not None else {}),
-            "label_free": whole.label_free(),
+            "label_free": whole.label_free(held),
             "protocol": "assignments of the last epoch; labels used for scoring alone",
             **_facts(trainer, pl_module, data),
             "seconds": {name: round(s, 3) for name, s in {**self._seconds, "total": self._total()}.items()},
@@ -158,6 +158,10 @@ def _facts(trainer: Trainer, method: Method, data: DataModule) -> dict[str, Any]
             "scaling": data.scaler.kinds,
             "surrogate": data.surrogate,
         },
+        "shared": [
+            {"modalities": list(pair.names), "held_out": pair.held_out, "by_chance": pair.by_chance}
+            for pair in data.shared
+        ],
         "n_parameters": sum(p.numel() for p in method.parameters()),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "processes": trainer.world_size,

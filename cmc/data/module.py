@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from cmc.data.loader import Batch, Batches, InOrder, Mapped, Resident, Span
 from cmc.data.modalities import Modalities
 from cmc.data.scaling import SCALINGS, Scaler
+from cmc.data.sharing import LOOKED_AT, Shared, shared
 from cmc.distributed import check_same
 from cmc.errors import UserError
 from cmc.utils import validate
@@ -121,6 +123,11 @@ class DataModule(LightningDataModule):
     def n_samples(self) -> int:
         """Training samples."""
         return self.samples.n_samples
+
+    @cached_property
+    def shared(self) -> list[Shared]:
+        """What each two modalities share, as they are scaled, by at most 2000 training samples evenly spaced."""
+        return shared(dict(zip(self.dims, self.spaced(LOOKED_AT).modalities, strict=True)))
 
     def setup(self, stage: str) -> None:
         """Load, and lay the features on the training device."""

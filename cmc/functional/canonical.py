@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -49,3 +50,60 @@ def _whiten(x: np.ndarray, regularization: float) -> tuple[np.ndarray, np.ndarra
     rank = int((values > values.max(initial=0) * max(x.shape) * np.finfo(np.float32).eps).sum())  # features are float32
     ridged = np.sqrt(values**2 + regularization * (values**2).sum() / x.shape[1])[:rank]
     return left[:, :rank] * (values[:rank] / ridged), right[:rank].T / ridged
+
+
+def held_out_correlations(
+    modalities: Sequence[Tensor], components: int = 50, permutations: int = 5
+) -> dict[tuple[int, int], tuple[Tensor, float]]:
+    """Canonical correlations of every pair of modalities, fitted to one half of the samples, on the other half.
+
+    What two modalities share carries over from samples to others; what is learned by heart does not. Each modality is
+    brought to its leading principal components first, for with as many columns as samples any two modalities correlate
+    perfectly.
+
+    Args:
+        modalities: M tensors N x d_m, of the same N samples, at least 4.
+        components: principal components of a modality, of which there are at most a tenth of the first half's samples.
+        permutations: how often samples are paired at random, to see what chance gives.
+
+    Returns:
+        Pair -> its correlations on the second half, in the order of those on the first; and the largest by chance.
+
+    Source:
+        H. Hotelling, *Relations between two sets of variates*, Biometrika 1936.
+    """
+    n = len(modalities[0])
+    generator, half = torch.Generator().manual_seed(0), n // 2
+    order = torch.randperm(n, generator=generator)
+    reduced = [_leading(x.cpu()[order].double(), half, max(1, min(components, half // 10))) for x in modalities]
+    pairings = [torch.randperm(n, generator=generator) for _ in range(permutations)]
+    found = {}
+    for a, b in combinations(range(len(modalities)), 2):
+        by_chance = max(_carried_over(reduced[a], reduced[b][other], half).abs().max().item() for other in pairings)
+        found[a, b] = _carried_over(reduced[a], reduced[b], half), by_chance
+    return found
+
+
+def _leading(x: Tensor, half: int, components: int) -> Tensor:
+    """All rows on the leading principal components of the first half, those of no spread left out."""
+    x = x - x[:half].mean(0)
+    first = x[:half]
+    wide = first.shape[1] > half
+    values, vectors = torch.linalg.eigh(first @ first.T if wide else first.T @ first)
+    kept = (values > values[-1] * 1e-10).nonzero().flatten()[-components:].flip(0)
+    basis: Tensor = first.T @ vectors[:, kept] if wide else vectors[:, kept]
+    reduced: Tensor = x @ basis
+    return reduced
+
+
+def _carried_over(a: Tensor, b: Tensor, half: int) -> Tensor:
+    """Correlations on the second half of the variates fitted to the first."""
+    components = min(a.shape[1], b.shape[1])
+    if not components:
+        return a.new_zeros(1)
+    projections = canonical_projections([a[:half], b[:half]], components)
+    first, second = (x[half:] @ weights for x, weights in zip((a, b), projections, strict=True))
+    first, second = first - first.mean(0), second - second.mean(0)
+    lengths = first.norm(dim=0) * second.norm(dim=0)
+    correlations: Tensor = (first * second).sum(0) / lengths
+    return correlations.nan_to_num(0.0)  # a variate that is constant here

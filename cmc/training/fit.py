@@ -25,6 +25,7 @@ from cmc.config.schema import shorten
 from cmc.config.trust import check_run
 from cmc.data.module import DataModule
 from cmc.data.preparation.extraction import Extraction
+from cmc.data.sharing import tell
 from cmc.distributed import is_rank_zero
 from cmc.distributed.strategy import Processes, quiet
 from cmc.errors import Diverged, Interrupted, Preempted, UserError
@@ -115,6 +116,8 @@ def fit(
             (run / "metrics.json").unlink(missing_ok=True)
             write_config(run, config)
         log.info("run folder: %s", run)
+        if first:
+            tell(data.shared)
         trainer.fit(method, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if not trainer.is_global_zero:
         return {}

@@ -62,6 +62,7 @@ def make_run(
         "n_clusters": 3,
         "phases": {"first": 4, "second": 8},
         "features": {**features, "scaling": {"x": "minmax", "y": "none"}, "surrogate": False},
+        "shared": [{"modalities": ["x", "y"], "held_out": [0.5, 0.2], "by_chance": 0.1}],
         "n_parameters": 99,
         "device": "cpu",
         "processes": 1,
