@@ -42,13 +42,17 @@ class Evaluation(Callback):
 
 
 def measures(method: Method, data: DataModule) -> dict[str, float]:
-    """Scores and label-free measures of the present assignments over all training samples."""
-    tally = Tally(method, data.n_classes, data.spaced)
+    """Scores and label-free measures of the present assignments over all training samples, and of held-out ones."""
+    tally, held = Tally(method, data.n_classes, data.spaced), None
     with method.evaluating():
         method.settle(data.pass_over())
         for batch in data.pass_over():
             tally.add(batch, *method.assignments(batch), data.labels)
-    return {**(tally.scores() or {}), **tally.label_free()}
+        if data.held_out is not None:
+            held = Tally(method, None, data.spaced)
+            for batch in data.pass_over(held_out=True):
+                held.add(batch, *method.assignments(batch), None)
+    return {**(tally.scores() or {}), **tally.label_free(held)}
 
 
 class Tally:
@@ -85,14 +89,26 @@ class Tally:
         """``acc``, ``nmi``, ``ari``, ``purity``; None without labels."""
         return None if self._scores is None else {k: float(v) for k, v in self._scores.compute().items()}
 
-    def label_free(self) -> dict[str, float]:
+    def agreed(self) -> dict[str, float]:
+        """``agreement``, ``balance`` and ``quality``; nothing where modalities have no assignments of their own."""
+        return {} if self._measures is None else self._measures.compute()
+
+    def label_free(self, held_out: Tally | None = None) -> dict[str, float]:
         """What needs no labels; every process takes part.
 
         ``agreement``, ``balance`` and ``quality`` (`cmc.metrics.LabelFree`), where modalities have assignments of their
-        own; the mean ``entropy`` of the assignments, as a share of log K; the ``silhouette`` of at most 1000
-        samples in the embedding, where there are two clusters among them.
+        own; of samples that training has not seen ``agreement_held_out``, and ``gap``, by how much it is smaller:
+        ``quality`` is then that of these samples, for on others a network can agree by learning pairs by heart. The
+        mean ``entropy`` of the assignments, as a share of log K; the ``silhouette`` of at most 1000 samples in the
+        embedding, where there are two clusters among them.
+
+        Args:
+            held_out: the same of samples that training has not seen.
         """
-        measured = {} if self._measures is None else self._measures.compute()
+        measured = self.agreed()
+        if held_out is not None and measured and (unseen := held_out.agreed()):
+            gap = measured["agreement"] - unseen["agreement"]
+            measured |= {"quality": unseen["quality"], "agreement_held_out": unseen["agreement"], "gap": gap}
         sums = self._entropy.to(self._method.device) if world_size() > 1 else self._entropy
         entropy, count = all_reduce_sum(sums).tolist()
         batch = self._spaced(_POINTS)

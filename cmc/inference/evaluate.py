@@ -40,14 +40,15 @@ def evaluate(trained: Trained, config: DictConfig, name: str) -> dict[str, Any]:
     saved = trained.config.data
     kept, held = split(data.n_samples, saved.holdout, saved.seed) if own else (None, None)
     whole = _tally(trained, data, kept)
+    unseen = None if held is None else _tally(trained, data, held)
     return {
         "run": str(trained.folder.resolve()),
         "method": trained.report["method"],
         "data": f"{name} (surrogate)" if module.surrogate and "(surrogate)" not in name else name,
         "seed": trained.report["seed"],
         "scores": whole.scores(),
-        **({"holdout": _tally(trained, data, held).scores()} if held is not None else {}),
-        "label_free": whole.label_free() if data.missing.keys().isdisjoint(trained.method.inputs) else None,
+        **({} if unseen is None else {"holdout": unseen.scores()}),
+        "label_free": whole.label_free(unseen) if data.missing.keys().isdisjoint(trained.method.inputs) else None,
         "own_data": own,
         "source": data.source,
         "fingerprint": data.fingerprint,

@@ -12,7 +12,7 @@ from cmc.utils.atomic import atomic_write
 from cmc.utils.safe_read import parse_json, read_errors
 
 SCORES = ("acc", "nmi", "ari", "purity")
-LABEL_FREE = ("agreement", "balance", "quality", "silhouette", "entropy")
+LABEL_FREE = ("agreement", "agreement_held_out", "gap", "balance", "quality", "silhouette", "entropy")
 
 
 def read_report(run: Path) -> dict[str, Any]:

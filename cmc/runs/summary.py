@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -12,11 +13,32 @@ def show(report: dict[str, Any], unlabelled: str, samples: str = "all samples") 
     """Print the scores of a report as a table; without labels, one line.
 
     Args:
-        report: ``method``, ``data``, ``seed``, ``scores``, and ``holdout`` where samples were held out.
+        report: ``method``, ``data``, ``seed``, ``scores``, ``label_free``, and ``holdout`` where samples were held out.
         unlabelled: ends the line that says that there is nothing to score.
         samples: what the first row is called, where no samples were held out.
     """
     console = Console()
+    _scores(console, report, unlabelled, samples)
+    if words := carries_over(report.get("label_free") or {}):
+        console.print(words, soft_wrap=True)
+
+
+def carries_over(measures: Mapping[str, float]) -> str:
+    """In words, how the modalities' agreement carries over to samples that training has not seen; "" if none are known.
+
+    Args:
+        measures: ``label_free`` of ``metrics.json``.
+    """
+    if "agreement_held_out" not in measures:
+        return ""
+    seen, unseen = measures["agreement"], measures["agreement_held_out"]
+    told = f"agreement of the modalities: {seen:.2f} on training samples, {unseen:.2f} on held-out ones"
+    if unseen >= seen / 2:
+        return told
+    return f"{told}: it does not carry over; pairs of samples were learned by heart"
+
+
+def _scores(console: Console, report: dict[str, Any], unlabelled: str, samples: str) -> None:
     names = [f"{key}={report[key]}" for key in ("method", "data", "seed")]
     if report["scores"] is None:
         console.print(f"{', '.join(names)}: no labels, nothing to score; {unlabelled}", soft_wrap=True)

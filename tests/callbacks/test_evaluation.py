@@ -11,6 +11,7 @@ from sklearn.metrics import normalized_mutual_info_score, silhouette_score
 from cmc.callbacks import evaluation
 from cmc.callbacks.evaluation import Tally
 from cmc.functional.separation import assignment_entropy
+from cmc.runs.summary import carries_over
 from tests.methods.toy import Toy, ToyData
 
 
@@ -56,6 +57,34 @@ def test_agreement_and_balance_need_no_labels(labelled):
     assert measured["balance"] == pytest.approx(balance, abs=1e-9)
     assert measured["quality"] == pytest.approx(agreed * balance, abs=1e-9)
     assert (tally.scores() is not None) == labelled
+
+
+def test_quality_is_that_of_samples_which_training_has_not_seen():
+    torch.manual_seed(0)
+    data = ToyData(n=60, n_clusters=3, holdout=0.4)
+    data.load()
+    method = Split(data.dims, 3, {"second": {"epochs": 1}})
+    method.refresh = lambda *_: None
+    measured, clusters = evaluation.measures(method, data), {}
+    for held in (False, True):
+        (batch,) = data.pass_over(held)
+        clusters[held] = method.assign_each(batch).argmax(2).numpy()
+    seen, unseen = (normalized_mutual_info_score(*clusters[held]) for held in (False, True))
+    balance = np.mean([entropy(np.bincount(x, minlength=3)) / math.log(3) for x in clusters[True]])
+    assert measured["agreement"] == pytest.approx(seen, abs=1e-9)
+    assert measured["agreement_held_out"] == pytest.approx(unseen, abs=1e-9)
+    assert measured["gap"] == pytest.approx(seen - unseen, abs=1e-9)
+    assert measured["quality"] == pytest.approx(unseen * balance, abs=1e-9)
+
+
+@pytest.mark.parametrize(("seen", "unseen", "says"), [(0.73, 0.015, True), (0.9, 0.8, False)])
+def test_the_closing_table_says_whether_agreement_carries_over(seen, unseen, says):
+    words = carries_over({"agreement": seen, "agreement_held_out": unseen})
+    assert words.startswith(
+        f"agreement of the modalities: {seen:.2f} on training samples, {unseen:.2f} on held-out ones"
+    )
+    assert ("it does not carry over" in words) == says
+    assert carries_over({"agreement": seen}) == carries_over({}) == ""
 
 
 def test_a_method_without_assignments_of_each_modality_has_no_agreement():
