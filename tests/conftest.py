@@ -23,6 +23,7 @@ SMALL = {
 }
 SMALL |= {name: [] for name in ("kmeans", "spectral", "cca", "agglomerative", "gmm")}
 SMALL |= {"cmmc_released": SMALL["cmmc"], "dmim_released": ["method.overcluster_factor=2"]}
+SMALL["dmim_paper"] = ["method.width=8", "method.overcluster_factor=2"]
 TINY = [
     "method.batch_size=64",
     "data=synthetic",

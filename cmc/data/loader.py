@@ -175,6 +175,11 @@ class InOrder:
         index = torch.from_numpy(spaced(self.n_samples, at_most))
         return Batch(self._source.take(index), index)
 
+    def whole(self) -> Batch:
+        """This process's share of all samples at once."""
+        first, last = distributed.shard(0, n := self.n_samples)
+        return Batch(self._source.span(first, last), torch.arange(first, last), n, first)
+
     def __iter__(self) -> Iterator[Batch]:
         """One pass."""
         n = self.n_samples

@@ -35,7 +35,7 @@ class Method(TrainingLoop):
         batch_size: the global batch, a number or ``"full"``; a phase may have its own.
         drop_last: leave the incomplete last batch of an epoch out.
         scheduler: a function of the optimiser, stepped once an epoch; None keeps the learning rate.
-        gradient_clip: a bound on the norm of the gradient of all parameters together; None leaves it as it is.
+        gradient_clip: a bound on the norm of the gradient (of each network side by side); None leaves it as it is.
         compile: train through ``torch.compile``: begins a minute later, then runs faster (docs/speed.md).
 
     Attributes:

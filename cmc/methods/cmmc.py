@@ -39,9 +39,9 @@ class CMMC(Method):
        NT-Xent between the columns of their q over all pairs, and adds log K + sum_k s_k log s_k a modality, s the
        batch mean of q: it keeps clusters from emptying.
     3. ``align``: cross-entropy of q^m against pseudo labels: k-means on h^m, min-max scaled a dimension, once at the
-       start, renamed to q's cluster numbers by the maximum matching with argmax q^m. One step an epoch on all
-       samples, its gradient summed over chunks. Of more than 100,000 samples, so many evenly spaced ones give the
-       centres, and every sample takes the nearest.
+       start, renamed before every epoch to q's cluster numbers by the maximum matching with argmax q^m. One step an
+       epoch on all samples, its gradient summed over chunks. Of more than 100,000 samples, so many evenly spaced ones
+       give the centres, and every sample takes the nearest.
 
     A sample's cluster is the argmax of the mean over modalities of q^m.
 
@@ -73,6 +73,7 @@ class CMMC(Method):
     chunkable = frozenset({"align"})
     compilable = tuple(f"_{phase}" for phase in _PHASES)
     pseudo_labels: Tensor
+    names: Tensor
 
     def __init__(
         self,
@@ -110,6 +111,7 @@ class CMMC(Method):
         self.feature_head = nn.Linear(latent_dim, feature_dim)
         self.cluster_head = nn.Linear(latent_dim, n_clusters)
         self.register_buffer("pseudo_labels", torch.empty(len(dims), 0, dtype=torch.int16))
+        self.register_buffer("names", torch.arange(n_clusters).repeat(len(dims), 1))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The terms of the present phase."""
@@ -150,25 +152,39 @@ class CMMC(Method):
 
     def _taught(self, scores: list[Tensor], batch: Batch) -> Tensor:
         """Cross-entropy of every modality's scores, taken for logits, against its pseudo labels, summed."""
-        targets = self.pseudo_labels[:, batch.index.to(self.device)].long()
-        return sum_of(F.cross_entropy(x, y) for x, y in zip(scores, targets, strict=True))
+        found = self.pseudo_labels[:, batch.index.to(self.device)].long()
+        taught = zip(scores, self.names, found, strict=True)
+        return sum_of(F.cross_entropy(x, names[own]) for x, names, own in taught)
 
     def refresh(self, phase: str, epoch: int, batches: InOrder) -> None:
-        """At the start of ``align``: pseudo labels, M x N."""
-        if phase != "align" or epoch:
+        """At the start of ``align``: pseudo labels, M x N. Before each of its epochs: their names in q, M x K."""
+        if phase != "align":
             return
-        k, found = self.n_clusters, self._kmeans(batches.spaced(_KMEANS_ROWS))
-        tables = torch.zeros(len(found), k, k, dtype=torch.long, device=self.device)
+        if epoch == 0:
+            self.pseudo_labels = self._clustered(batches)
+        k = self.n_clusters
+        tables = torch.zeros(len(self.pseudo_labels), k, k, dtype=torch.long, device=self.device)
+        for batch in batches:
+            own = self.pseudo_labels[:, batch.index.to(self.device)]
+            for m, z in enumerate(self._encode(batch)):
+                tables[m] += contingency_table(own[m], self._logits(z).argmax(1), k, k)
+        self.names = torch.stack([self._named(table) for table in distributed.all_reduce_sum(tables)])
+
+    def _named(self, table: Tensor) -> Tensor:
+        """The cluster of q for each pseudo label, K, from the K x K counts of both (pseudo label x q)."""
+        return match(table)
+
+    def _clustered(self, batches: InOrder) -> Tensor:
+        """Every sample's cluster by k-means in each modality's features, M x N."""
+        found = self._kmeans(batches.spaced(_KMEANS_ROWS))
         labels = torch.empty(len(found), batches.n_samples, dtype=torch.int16, device=self.device)
         done = 0
         for batch in batches:
             for m, (z, (low, spread, centres)) in enumerate(zip(self._encode(batch), found, strict=True)):
                 own = nearest((self._feature(z) - low) / spread, centres)
-                tables[m] += contingency_table(own, self._logits(z).argmax(1), k, k)
                 labels[m, done : done + batch.total] = distributed.all_gather_rows(own)
             done += batch.total
-        names = [match(table) for table in distributed.all_reduce_sum(tables)]
-        self.pseudo_labels = torch.stack([name.short()[own.int()] for name, own in zip(names, labels, strict=True)])
+        return labels
 
     def _kmeans(self, batch: Batch) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Of every modality: its features' least value and spread a dimension, and k-means' centres of them, scaled."""

@@ -1,4 +1,4 @@
-"""DMIM, Deep Mutual Information Maximin for Cross-Modal Clustering (Mao et al., AAAI 2021)."""
+"""DMIM, Deep Mutual Information Maximin for Cross-Modal Clustering (Mao et al., AAAI 2021), made stable."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -34,10 +34,11 @@ _TERMS = ("shared_information", "superfluous_information", "uniform_distribution
 
 
 class DMIM(Method):
-    r"""Mutual information maximin: what modalities share is kept, what only one of them has is squeezed out.
+    r"""DMIM made stable over seeds: the paper's objective on other inputs, by another schedule, the best of several.
 
-    All modalities pass through one shared encoder to p(z|x^m) = N(mu, sigma^2 I), a cluster head and an over-clustering
-    head, which read z; the loss is L1 + beta L2 + gamma L3:
+    What modalities share is kept, what only one of them has is squeezed out (mutual information maximin). They all pass
+    through one shared encoder to p(z|x^m) = N(mu, sigma^2 I), a cluster head and an over-clustering head, which read z;
+    the loss is L1 + beta L2 + gamma L3:
 
     - L1: minus the mutual information of two modalities' assignments, for both heads, summed over pairs. For M
       modalities the sum is divided by M - 1, the pairs that each takes part in, so that beta and gamma mean the same
@@ -49,14 +50,16 @@ class DMIM(Method):
 
     A sample's cluster is the argmax of the mean over modalities of p^m, whose clusters are matched first.
 
-    What the default changes against the paper (experiments/study.md): rows of unit length on at most 100 principal
-    components; noise on this input that falls to 0 over the run, without which the network learns pairs of samples by
-    heart; beta that rises from 0; 150 epochs at a learning rate of 2e-3 instead of 500 at 5e-4; gamma of 0.2 instead of
-    0.5; PyTorch's initialisation instead of N(0, 0.02^2); and several networks side by side, of which, without labels,
-    the one is kept whose modalities agree best on clusters of equal size (`cmc.functional.agreement`).
+    What it changes against the paper (experiments/study.md; `PaperDMIM` changes nothing): rows of unit length on 100
+    principal components; noise on this input that falls to 0 over the run, without which the network learns pairs
+    of samples by heart; beta that rises from 0; 150 epochs at a learning rate of 2e-3 instead of 500 at 5e-4; gamma of
+    0.2 instead of 0.5; PyTorch's initialisation instead of N(0, 0.02^2); and several networks side by side, of which,
+    without labels, the one is kept whose modalities agree best on clusters of equal size (`cmc.functional.agreement`).
 
     Source: Mao et al., AAAI 2021. What its abstract and its pipeline leave open is reconstructed: heads read z, batch
-    norm keeps statistics for each modality, projections align widths. The release's choices: `ReleasedDMIM`.
+    norm keeps statistics for each modality, projections align widths. Pseudo labels are made in evaluation mode; the
+    first ones come before any step, when batch norm's statistics are still 0 and 1: they are those of networks as they
+    were drawn, and last for ``refresh_every`` epochs. The release's choices: `ReleasedDMIM`.
 
     Args:
         dims: modality -> width.
@@ -78,7 +81,7 @@ class DMIM(Method):
         power: of the assignments that pseudo labels are made from.
         refresh_every: epochs between two sets of pseudo labels.
         restarts: networks trained side by side; a step takes them in turn, in the memory of one.
-        gradient_clip: a bound on the norm of the gradient.
+        gradient_clip: a bound on the norm of each network's gradient.
         compile: see `cmc.methods.base.Method`.
 
     Raises:
@@ -151,6 +154,10 @@ class DMIM(Method):
                     "method.drop_last=true"
                 )
 
+    def side_by_side(self) -> list[list[nn.Parameter]]:
+        """The networks' parameters: each network is trained as if it were alone."""
+        return [list(network.parameters()) for network in self.networks.each]
+
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """L1, beta L2 and gamma L3, the mean over the networks side by side."""
         terms = list(self.pieces(batch))
@@ -174,9 +181,13 @@ class DMIM(Method):
         """L1, L2 and L3 of one network, not weighted; ``targets``: pseudo labels, M x B, where L3 has a weight."""
         outputs = [network(x, m, noise[m]) for m, x in enumerate(rows)]
         with full_precision(self.device):
-            shared = shared_information(outputs, share)
+            shared = self._per_modality(shared_information(outputs, share))
             superfluous = sum_of(gaussian_kl(o.mean, o.deviation) for o in outputs)
             return -shared, superfluous, uniform_distribution([o.cluster for o in outputs], targets)
+
+    def _per_modality(self, information: Tensor) -> Tensor:
+        """The sum over pairs of modalities, for the pairs that each takes part in."""
+        return information / (len(self.modalities) - 1)
 
     def _noise(self, rows: list[Tensor], draw: Callable[[Tensor, int], Tensor]) -> list[Tensor]:
         """Standard normal noise, by which z is drawn, of every modality."""
@@ -194,10 +205,14 @@ class DMIM(Method):
         if not self.gamma or epoch % self.refresh_every:
             return
         if self.pseudo.shape[2] != batches.n_samples:
-            self.pseudo = self.pseudo.new_empty(*self.pseudo.shape[:2], batches.n_samples)
-        for r, m, log_assignments in self.networks.collected(lambda: self._passed(batches), batches.n_samples):
+            self.pseudo = self.pseudo.new_zeros(*self.pseudo.shape[:2], batches.n_samples)
+        for r, m, log_assignments in self._log_assignments(batches):
             self.require_finite("assignments", log_assignments)
             self.pseudo[r, m] = sinkhorn_labels(log_assignments, self.power)
+
+    def _log_assignments(self, batches: InOrder) -> Iterator[tuple[int, int, Tensor]]:
+        """Network, modality, and its log assignments of all samples, N x K, which pseudo labels are made from."""
+        return self.networks.collected(lambda: self._passed(batches), batches.n_samples)
 
     def settle(self, batches: InOrder) -> None:
         """Match the modalities' clusters; keep the network whose modalities agree best on clusters of equal size."""
@@ -252,13 +267,13 @@ def check_ranges(
 
 
 def shared_information(outputs: list[Bottleneck], share: float, symmetric: bool = False) -> Tensor:
-    """-L1 of a batch, of which a ``share`` is on this process; ``symmetric``: see `joint_table`."""
+    """Mutual information of the pairs, summed; a ``share`` of the batch is here; ``symmetric``: see `joint_table`."""
     information = [
         mutual_information(distributed.all_reduce_sum(joint_table(a, b, symmetric) * share))
         for logits in ([o.cluster for o in outputs], [o.overcluster for o in outputs])
         for a, b in combinations([x.softmax(1) for x in logits], 2)
     ]
-    return sum_of(information) / (len(outputs) - 1)
+    return sum_of(information)
 
 
 def uniform_distribution(logits: list[Tensor], targets: Tensor | None) -> Tensor:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from cmc.data.loader import Batch
+from cmc import distributed
+from cmc.data.loader import Batch, InOrder
 from cmc.functional.variational import softmax_kl
 from cmc.methods.base import sum_of
 from cmc.methods.dmim import DMIM, check_ranges, shared_information, uniform_distribution
-from cmc.nn.bottleneck import BottleneckNetwork, initialise_normal
+from cmc.nn.bottleneck import MOMENTUM, Bottleneck, BottleneckNetwork, initialise_normal
 from cmc.nn.precision import full_precision
+
+_KEPT = 1 - MOMENTUM
 
 
 class ReleasedDMIM(DMIM):
@@ -25,10 +29,18 @@ class ReleasedDMIM(DMIM):
       principal components. Weights start from N(0, 0.02^2), biases from 0; batch norm keeps one set of running
       statistics for all modalities.
     - The heads read the trunk, so that L2 can fall to 0 and touch no assignment.
-    - L1 averages a joint table with its transpose.
+    - L1 averages a joint table with its transpose, and is the sum over pairs.
     - L2 is the divergence of the softmax of z from that of standard normal noise, averaged over elements: nearly 0.
-    - L3 teaches the first modality alone, and its cross-entropy is fed probabilities (a second softmax).
+      All modalities are held against one sample of the noise.
+    - L3 teaches the first modality alone, and its cross-entropy is fed probabilities (a second softmax). Its pseudo
+      labels are made by batch statistics over all samples, as in a training step.
+    - Batch norm's running statistics move twice in a step, for z is drawn by a second pass, and once more for the first
+      modality where pseudo labels were made.
     - A sample's cluster is that of the first modality.
+    - Features as they are (``data.scaling=none``), in float32.
+
+    What still differs: the draws of a seed; pseudo labels are balanced in logarithms, where the release's powers of 10
+    may vanish and leave a cluster empty; the epoch, which the release chooses by accuracy and which is the last here.
 
     The symmetrised joint has false optima for different modalities (see `joint_table`): each modality may use its own
     half of the clusters, or swap pairs of them. On digits (DMIM's default with this joint, one network, seeds 0-9;
@@ -38,7 +50,7 @@ class ReleasedDMIM(DMIM):
     belong to one modality alone. The plain joint prefers no numbering at all, so that it needs the matching as much
     (.84 with it, .53 without). Without L3 (gamma of 0) either joint nearly collapses (ACC .31; symmetric .18).
 
-    Source: the release of Mao et al., AAAI 2021. It keeps the best epoch by accuracy besides, which is left out here.
+    Source: the release of Mao et al., AAAI 2021, which is for two modalities of one width.
 
     Args:
         dims: modality -> width.
@@ -114,25 +126,53 @@ class ReleasedDMIM(DMIM):
             self.n_clusters,
             n_over,
             depth,
-            project=False,
+            project_all=False,
             heads_on_trunk=True,
             own_statistics=False,
         )
         return network.apply(initialise_normal)
 
     def _noise(self, rows: list[Tensor], draw: Callable[[Tensor, int], Tensor]) -> list[Tensor]:
-        """The noise by which z is drawn, and after it the references that L2 holds z against."""
-        return [*super()._noise(rows, draw), *super()._noise(rows, draw)]
+        """The noise by which z is drawn, and after it that which L2 holds z against."""
+        return [*super()._noise(rows, draw), draw(rows[0], self.width)]
 
     def _terms(
         self, network: BottleneckNetwork, rows: list[Tensor], noise: list[Tensor], targets: Tensor | None, share: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         """L1, L2 and L3, not weighted."""
-        outputs = [network(x, m, noise[m]) for m, x in enumerate(rows)]
+        outputs = self._passed_twice(network, rows, noise)
         with full_precision(self.device):
             shared = shared_information(outputs, share, symmetric=True)
-            superfluous = sum_of(softmax_kl(o.z, e) for o, e in zip(outputs, noise[len(outputs) :], strict=True))
+            superfluous = sum_of(softmax_kl(o.z, noise[-1]) for o in outputs)
             return -shared, superfluous, uniform_distribution([outputs[0].cluster.softmax(1)], targets)
+
+    def _per_modality(self, information: Tensor) -> Tensor:
+        return information
+
+    def _passed_twice(self, network: BottleneckNetwork, rows: list[Tensor], noise: list[Tensor]) -> list[Bottleneck]:
+        """One pass of every modality; running statistics move as by a second one, and by that of a refresh."""
+        outputs, moves, statistics = [], [], list(network.buffers())
+        for m, x in enumerate(rows):
+            before = [buffer.clone() for buffer in statistics]
+            outputs.append(network(x, m, noise[m]))
+            moves.append([after - _KEPT * buffer for after, buffer in zip(statistics, before, strict=True)])
+        refreshed = bool(self.gamma) and self.current_epoch % self.refresh_every == 0
+        with torch.no_grad():
+            for move in [*moves, *moves[: int(refreshed)]]:
+                for buffer, step in zip(statistics, move, strict=True):
+                    buffer.data.mul_(_KEPT).add_(step)  # which the backward pass does not mind
+        return outputs
+
+    def _log_assignments(self, batches: InOrder) -> Iterator[tuple[int, int, Tensor]]:
+        """Those of the first modality, by batch statistics; running ones stay as they are until the step's passes."""
+        (network,), batch = self.networks.each, batches.whole()
+        before = [buffer.clone() for buffer in network.buffers()]
+        network.train()
+        own = network(self.front(batch.modalities)[0], 0).cluster.log_softmax(1)
+        network.eval()
+        for buffer, kept in zip(network.buffers(), before, strict=True):
+            buffer.copy_(kept)
+        yield 0, 0, distributed.all_gather_rows(own)
 
     def assignments(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The first modality's assignment, and the matched ones of all."""

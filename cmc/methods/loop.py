@@ -39,7 +39,7 @@ class TrainingLoop(LightningModule, ABC):
         optimizer: a function of the parameters; None where nothing is trained by gradients.
         drop_last: leave the incomplete last batch of an epoch out.
         scheduler: a function of the optimiser, stepped once an epoch; None keeps the learning rate.
-        gradient_clip: a bound on the norm of the gradient of all parameters together; None leaves it as it is.
+        gradient_clip: a bound on the norm of a network's gradient; None leaves it as it is.
         compile: train the functions that `compilable` names through ``torch.compile``.
 
     Raises:
@@ -81,6 +81,13 @@ class TrainingLoop(LightningModule, ABC):
     @abstractmethod
     def settle(self, batches: InOrder) -> None:
         """Called at the end of the last epoch."""
+
+    def side_by_side(self) -> list[list[torch.nn.Parameter]]:
+        """Parameters in groups that have nothing in common: one, or several networks whose objectives' mean is trained.
+
+        Each group's step is what it would be without the others, by any optimiser and under a bound on the gradient.
+        """
+        return [list(self.parameters())]
 
     @property
     def phase(self) -> Phase:
@@ -173,7 +180,8 @@ class TrainingLoop(LightningModule, ABC):
         optimizer.zero_grad()
         self._means.n_seen += batch.total
         averaged = getattr(self.trainer.strategy, "averages_gradients", True)
-        times = distributed.world_size() if averaged else 1
+        groups = self.side_by_side()
+        times = len(groups) * (distributed.world_size() if averaged else 1)
         n_steps = int(self.trainer.num_training_batches)
         for losses, weight in self.pieces(batch):
             objective = self._means.add(losses, weight * batch.size, batch_idx, n_steps)
@@ -181,7 +189,8 @@ class TrainingLoop(LightningModule, ABC):
         if not averaged:
             distributed.sum_gradients(self.parameters())
         if self.gradient_clip is not None:
-            clip(self.parameters(), self.gradient_clip, getattr(self.trainer.precision_plugin, "scaler", None))
+            for group in groups:
+                clip(group, self.gradient_clip, getattr(self.trainer.precision_plugin, "scaler", None))
         optimizer.step()
         if self.device.type == "cpu" and self.global_step % _TIDYING == 0:
             drop_vanishing(optimizer.optimizer)

@@ -14,6 +14,7 @@ from cmc.functional.agreement import agreement, agreement_tables, match_modaliti
 from cmc.nn.precision import to_float32
 
 _EPS = 1e-5  # batch norm's
+MOMENTUM = 0.1  # of its running statistics
 _COLLECTED_BYTES = 2**27  # of assignments that are held at once
 
 
@@ -23,16 +24,14 @@ class ModalityBatchNorm(nn.Module):
     Args:
         width: of its input.
         n_modalities: how many running statistics are kept; 1 makes the modalities share them too.
-        momentum: of the running statistics.
     """
 
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, width: int, n_modalities: int, momentum: float = 0.1) -> None:
+    def __init__(self, width: int, n_modalities: int) -> None:
         super().__init__()
         self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-        self.momentum = momentum
         self.register_buffer("running_mean", torch.zeros(n_modalities, width))
         self.register_buffer("running_var", torch.ones(n_modalities, width))
 
@@ -42,7 +41,7 @@ class ModalityBatchNorm(nn.Module):
         mean, var = self.running_mean[own], self.running_var[own]
         if self.training and distributed.world_size() > 1:
             return self._over_processes(x, mean, var)
-        return F.batch_norm(x, mean, var, self.weight, self.bias, self.training, self.momentum)
+        return F.batch_norm(x, mean, var, self.weight, self.bias, self.training, MOMENTUM)
 
     def _over_processes(self, x: Tensor, running_mean: Tensor, running_var: Tensor) -> Tensor:
         """Normalise by the mean and variance of all processes' rows; shares may differ in size."""
@@ -51,8 +50,8 @@ class ModalityBatchNorm(nn.Module):
         count, mean = sums[-1].detach(), sums[:-1] / sums[-1].detach()
         var = distributed.all_reduce_sum((rows - mean).square().sum(0)) / count
         with torch.no_grad():
-            running_mean.lerp_(mean.to(running_mean.dtype), self.momentum)
-            running_var.lerp_((var * count / (count - 1)).to(running_var.dtype), self.momentum)
+            running_mean.lerp_(mean.to(running_mean.dtype), MOMENTUM)
+            running_var.lerp_((var * count / (count - 1)).to(running_var.dtype), MOMENTUM)
         return ((rows - mean) * (var + _EPS).rsqrt() * self.weight + self.bias).to(x.dtype)
 
 
@@ -96,7 +95,7 @@ class BottleneckNetwork(nn.Module):
         n_clusters: K.
         n_over: clusters of the over-clustering head.
         depth: blocks of the encoder.
-        project: whether projections stand in front; without them all widths must be that of the encoder.
+        project_all: projections stand in front of all modalities; else where a width is not that of the encoder.
         heads_on_trunk: the heads read the trunk instead of z.
         own_statistics: batch norm keeps running statistics for each modality, instead of one set for all.
     """
@@ -108,13 +107,15 @@ class BottleneckNetwork(nn.Module):
         n_clusters: int,
         n_over: int,
         depth: int,
-        project: bool = True,
+        project_all: bool = True,
         heads_on_trunk: bool = False,
         own_statistics: bool = True,
     ) -> None:
         super().__init__()
         self.heads_on_trunk = heads_on_trunk
-        self.projections = nn.ModuleList(nn.Linear(d, width) if project else nn.Identity() for d in widths)
+        self.projections = nn.ModuleList(
+            nn.Linear(d, width) if project_all or d != width else nn.Identity() for d in widths
+        )
         self.encoder = SharedEncoder(width, depth, n_statistics=len(self.projections) if own_statistics else 1)
         self.mean, self.rho = nn.Linear(width, width), nn.Linear(width, width)
         self.cluster_head, self.overcluster_head = nn.Linear(width, n_clusters), nn.Linear(width, n_over)

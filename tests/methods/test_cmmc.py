@@ -5,6 +5,7 @@ from itertools import combinations, pairwise, permutations
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from torch.nn import functional as F
 
@@ -116,7 +117,7 @@ def test_pseudo_labels_are_kmeans_on_scaled_features_in_the_numbers_of_q():
             scaled = (h - h.min(0)) / (h.max(0) - h.min(0))
             reference = KMeans(3, n_init=20, random_state=1).fit_predict(scaled)
             q = method.cluster_head(z).argmax(1).numpy()
-            mine = method.pseudo_labels[m].numpy()
+            mine = method.names[m][method.pseudo_labels[m].long()].numpy()
             pairs = set(zip(mine.tolist(), reference.tolist(), strict=True))
             assert len(pairs) == 3, "the same partition under other numbers"
             best = max((np.array(p)[reference] == q).sum() for p in permutations(range(3)))
@@ -138,15 +139,33 @@ def test_beyond_a_number_of_samples_kmeans_sees_evenly_spaced_ones(monkeypatch):
             assert len(pairs) == 3
 
 
-def test_pseudo_labels_are_made_once():
+def test_pseudo_labels_are_made_once_and_matched_to_q_in_every_epoch():
     method, batch = build(), batch_of(n=30)
     with method.evaluating():
         method.refresh("contrast", 0, passes(batch, 100))
         assert method.pseudo_labels.shape == (2, 0)
-        method.refresh("align", 0, passes(batch, 100))
+        method.refresh("align", 0, passes(batch, 7))
         kept = method.pseudo_labels
-        method.refresh("align", 1, passes(batch, 100))
+        for epoch, order in enumerate(permutations(range(3)), start=1):
+            method.cluster_head.weight.data = method.cluster_head.weight[list(order)]
+            method.cluster_head.bias.data = method.cluster_head.bias[list(order)]
+            method.refresh("align", epoch, passes(batch, 7))
+            for m, z in enumerate(codes(method, batch)):
+                q, own = method.cluster_head(z).argmax(1), method.pseudo_labels[m].long()
+                best = max(int((torch.tensor(p)[own] == q).sum()) for p in permutations(range(3)))
+                assert int((method.names[m][own] == q).sum()) == best
     assert method.pseudo_labels is kept
+
+
+def test_of_matchings_that_are_as_good_the_released_takes_that_of_q_as_rows():
+    table = torch.tensor([[0, 2, 2], [2, 1, 1], [2, 1, 1]])  # pseudo label x q: two matchings have a sum of 5
+    assert (
+        table[[0, 1, 2], build()._named(table)].sum() == table[[0, 1, 2], build(kind=ReleasedCMMC)._named(table)].sum()
+    )
+    rows, columns = linear_sum_assignment(table.max().item() - table.T.numpy())
+    expected = dict(zip(columns.tolist(), rows.tolist(), strict=True))
+    found = build(kind=ReleasedCMMC)._named(table)
+    assert {own: int(found[own]) for own in range(3)} == expected
 
 
 def test_assign_is_the_mean_over_modalities():

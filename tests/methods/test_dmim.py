@@ -1,11 +1,8 @@
 """DMIM's objective, and its release's, against loops and closed forms; what the heads read; the kept network."""
 
-from itertools import combinations
-
 import pytest
 import torch
 from pytorch_lightning import Callback
-from torch.distributions import Normal, kl_divergence
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -13,6 +10,7 @@ from cmc.data.loader import Batch
 from cmc.errors import UserError
 from cmc.functional.sinkhorn import sinkhorn_labels
 from cmc.methods.dmim import DMIM
+from cmc.methods.dmim_paper import PaperDMIM
 from cmc.methods.dmim_released import ReleasedDMIM
 from cmc.nn import bottleneck
 from tests.methods.toy import ToyData, fit, passes
@@ -56,75 +54,6 @@ def naive_information(a, b, symmetric):
         for c in range(len(joint)):
             total = total + joint[k, c] * torch.log(joint[k, c] / (joint[k].sum() * joint[:, c].sum()))
     return total
-
-
-def naive_terms(method, batch, network, pseudo):
-    """L1, L2 and L3 of one network, drawing the same noise."""
-    outputs = []
-    for m, x in enumerate(batch.modalities):
-        trunk = network.projections[m](x)
-        for linear, norm in zip(network.encoder.linears, network.encoder.norms, strict=True):
-            trunk = linear(trunk)
-            centred = trunk - trunk.mean(0)
-            trunk = (centred / torch.sqrt((centred**2).mean(0) + 1e-5) * norm.weight + norm.bias).relu()
-        mean, deviation = network.mean(trunk), torch.log1p(torch.exp(network.rho(trunk))) + 1e-7
-        z = mean + deviation * torch.randn_like(mean)
-        read = trunk if network.heads_on_trunk else z
-        outputs.append((mean, deviation, z, network.cluster_head(read), network.overcluster_head(read)))
-    release = isinstance(method, ReleasedDMIM)
-    shared = 0.0
-    for a, b in combinations(range(len(outputs)), 2):
-        for head in (3, 4):
-            shared = shared - naive_information(outputs[a][head].softmax(1), outputs[b][head].softmax(1), release)
-    if release:
-        superfluous = 0.0
-        for output in outputs:
-            z, e = output[2].softmax(1), torch.randn_like(output[2]).softmax(1)
-            superfluous = superfluous + sum((e[i, j] * torch.log(e[i, j] / z[i, j])) for i, j in indices(z)) / z.numel()
-    else:
-        superfluous = sum(kl_divergence(Normal(o[0], o[1]), Normal(0.0, 1.0)).sum(1).mean() for o in outputs)
-    taught = outputs[:1] if release else outputs
-    uniform = 0.0
-    for m, output in enumerate(taught):
-        p = output[3].softmax(1)
-        p = p.softmax(1) if release else p
-        uniform = uniform - torch.stack([p[i, pseudo[m, i]].log() for i in range(len(p))]).mean()
-    return shared / (len(outputs) - 1), superfluous, uniform
-
-
-def indices(z):
-    return [(i, j) for i in range(z.shape[0]) for j in range(z.shape[1])]
-
-
-@pytest.mark.parametrize(
-    ("make", "dims", "settings"),
-    [
-        (build, (6, 5), {"beta_warmup": 0.0}),
-        (build, (6, 5, 4), {"beta_warmup": 0.0}),
-        (build, (6, 5), {"beta_warmup": 0.0, "restarts": 2, "depth": 1}),
-        (released, (6, 6), {}),
-        (released, (5, 5, 5), {"depth": 1}),
-    ],
-)
-def test_terms_and_gradients_equal_the_naive_ones(make, dims, settings):
-    method = labelled(make(dims, beta=0.3, gamma=0.7, **settings).double())
-    batch = batch_of(dims)
-    torch.manual_seed(7)
-    losses = method.losses(batch)
-    torch.manual_seed(7)
-    terms = [naive_terms(method, batch, net, method.pseudo[r].long()) for r, net in enumerate(method.networks)]
-    shared, superfluous, uniform = (sum(parts) / len(parts) for parts in zip(*terms, strict=True))
-    torch.testing.assert_close(losses["shared_information"], shared)
-    torch.testing.assert_close(losses["superfluous_information"], 0.3 * superfluous)
-    torch.testing.assert_close(losses["uniform_distribution"], 0.7 * uniform)
-
-    parameters = [p for p in method.parameters() if p.requires_grad]
-    ours = torch.autograd.grad(sum(losses.values()), parameters, allow_unused=True)
-    naive = torch.autograd.grad(shared + 0.3 * superfluous + 0.7 * uniform, parameters, allow_unused=True)
-    for mine, theirs in zip(ours, naive, strict=True):
-        assert (mine is None) == (theirs is None)
-        if mine is not None:
-            torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-10)
 
 
 def silent(network):
@@ -356,15 +285,31 @@ def test_no_step_makes_a_tensor_of_a_table_a_sample():
 
 
 def test_the_shipped_presets_are_what_they_say(composed):
-    ours, theirs = (composed(f"method={name}").method for name in ("dmim", "dmim_released"))
-    assert ours.scheduler is None
-    assert ours.optimizer.lr == 2e-3
-    release = {"beta": 1.0, "gamma": 0.5, "power": 10.0, "refresh_every": 5, "depth": 2, "overcluster_factor": 10}
-    release |= {"batch_size": "full", "drop_last": True, "scheduler": None}
-    assert {key: theirs[key] for key in release} == release
-    assert set(theirs) == {*release, "_target_", "gradient_clip", "compile", "optimizer", "phases"}
-    assert theirs.optimizer.lr == 5e-4
-    assert theirs.phases.train.epochs == 500
+    ours, paper, theirs = (composed(f"method={name}") for name in ("dmim", "dmim_paper", "dmim_released"))
+    assert ours.method.scheduler is None
+    assert ours.method.optimizer.lr == 2e-3
+    common = {"gamma": 0.5, "power": 10.0, "refresh_every": 5, "depth": 2, "overcluster_factor": 10}
+    common |= {"batch_size": "full", "drop_last": True, "scheduler": None, "gradient_clip": None, "compile": False}
+    release = {**common, "beta": 1.0}
+    equations = {**common, "beta": 0.01, "beta_warmup": 0.2, "width": 100}
+    for told, expected in ((theirs.method, release), (paper.method, equations)):
+        assert {key: told[key] for key in expected} == expected
+        assert set(told) == {*expected, "_target_", "optimizer", "phases"}
+        assert told.optimizer.lr == 5e-4
+        assert told.phases.train.epochs == 500
+    assert (theirs.data.scaling, theirs.trainer.precision) == ("none", "32-true")
+    assert (paper.data.scaling, paper.trainer.precision) == ("auto", "auto")
+    assert composed("method=dmim_released", "data.scaling=l2").data.scaling == "l2"
+
+
+def test_the_papers_dmim_has_projections_where_widths_differ_alone():
+    torch.manual_seed(0)
+    method = PaperDMIM({"a": 6, "b": 5}, 3, PHASES, torch.optim.Adam, width=6)
+    (network,) = method.networks
+    assert [type(x).__name__ for x in network.projections] == ["Identity", "Linear"]
+    assert network.mean.weight.std().item() == pytest.approx(0.02, rel=0.3)
+    assert network.encoder.norms[0].running_mean.shape[0] == 2
+    assert not any(front.keeps for front in method.front.fronts)
 
 
 def test_the_release_answers_with_its_first_modality():

@@ -1,0 +1,112 @@
+"""CMMC and its release against a loop written from the equations: sums over samples, one modality after the other."""
+
+import math
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment
+from sklearn.cluster import KMeans
+
+from cmc.methods import CMMC, ReleasedCMMC
+from tests.fidelity.trained import Adam, Blobs, assert_alike, gradients_of, leaves, trained
+
+N, B, K, HIDDEN = 33, 11, 3, (9, 8)  # the last of HIDDEN is the code's width
+PHASES = {"reconstruct": {"epochs": 3}, "contrast": {"epochs": 4}, "align": {"epochs": 4, "batch_size": "full"}}
+TAU_F, TAU_L = 0.5, 1.0
+
+
+def layer(p, which, i, m):
+    """Weight and bias of one layer of one modality, however they are kept."""
+    for kind in ("weight", "bias"):
+        name = f"autoencoders.{which}.layers.{i}.{kind}"
+        yield p[name][m] if name in p else p[f"{name}.{m}"]
+
+
+def network(p, which, m, x):
+    for i in range(len(HIDDEN)):
+        weight, bias = layer(p, which, i, m)
+        x = (x if i == 0 else x.clamp(min=0)) @ weight.T + bias
+    return x
+
+
+def features(p, z):
+    h = z @ p["feature_head.weight"].T + p["feature_head.bias"]
+    return h / h.norm(dim=1, keepdim=True)
+
+
+def labels(p, z):
+    e = (z @ p["cluster_head.weight"].T + p["cluster_head.bias"]).exp()
+    return e / e.sum(1, keepdim=True)
+
+
+def contrast(a, b, temperature):
+    """NT-Xent of the rows of a and b: each row's positive is its partner, all other rows but itself are negatives."""
+    rows, n, total = torch.cat([a, b]), len(a), 0.0
+    for i in range(2 * n):
+        similar = torch.stack([rows[i] @ rows[j] / rows[i].norm() / rows[j].norm() for j in range(2 * n)]) / temperature
+        others = torch.stack([similar[j].exp() for j in range(2 * n) if j != i])
+        total = total - (similar[(i + n) % (2 * n)] - others.sum().log())
+    return total / (2 * n)
+
+
+def terms_of(p, rows, phase, targets, release):
+    z = [network(p, "encoder", m, x) for m, x in enumerate(rows)]
+    if phase == "align":
+        q = [labels(p, x) for x in z]
+        shown = [x.softmax(1) for x in q] if release else q  # the release's cross-entropy softmaxes what it is fed
+        return {"alignment": sum(-s[range(len(t)), t].log().mean() for s, t in zip(shown, targets, strict=True))}
+    decoded = [network(p, "decoder", m, x) for m, x in enumerate(z)]
+    terms = {"reconstruction": sum(((x - y) ** 2).mean() for x, y in zip(rows, decoded, strict=True))}
+    if phase == "contrast":
+        h, q = [features(p, x) for x in z], [labels(p, x) for x in z]
+        terms["feature_contrast"] = sum(contrast(a, b, TAU_F) for a, b in combinations(h, 2))
+        terms["label_contrast"] = sum(contrast(a.T, b.T, TAU_L) for a, b in combinations(q, 2))
+        sizes = [x.mean(0) for x in q]
+        counted = [s for a, b in combinations(sizes, 2) for s in (a, b)] if release else sizes
+        terms["imbalance"] = sum(math.log(K) + (s * s.log()).sum() for s in counted)
+    return terms
+
+
+def clustered(p, rows):
+    """k-means on every modality's features, min-max scaled."""
+    found = []
+    for m, x in enumerate(rows):
+        h = features(p, network(p, "encoder", m, x)).detach().numpy()
+        scaled = (h - h.min(0)) / (h.max(0) - h.min(0))
+        found.append(KMeans(K, n_init=50, random_state=0).fit_predict(scaled))
+    return found
+
+
+def renamed(p, rows, found):
+    """Every modality's labels in the numbers of q, by the best matching of the present epoch."""
+    targets = []
+    for m, x in enumerate(rows):
+        q = labels(p, network(p, "encoder", m, x)).argmax(1).numpy()
+        table = np.array([[(q[found[m] == j] == i).sum() for j in range(K)] for i in range(K)])
+        names = dict(zip(*reversed(linear_sum_assignment(-table)), strict=True))
+        targets.append(torch.tensor([names[j] for j in found[m]]))
+    return targets
+
+
+@pytest.mark.parametrize("kind", [CMMC, ReleasedCMMC])
+@pytest.mark.parametrize("dims", [(6, 6), (7, 5, 4)])
+def test_every_step_of_every_phase_is_that_of_the_equations(kind, dims, tmp_path):
+    torch.manual_seed(0)
+    shape, small = {f"m{i}": d for i, d in enumerate(dims)}, {"hidden": HIDDEN[:1], "latent_dim": HIDDEN[1]}
+    optimizer = lambda p: torch.optim.Adam(p, 1e-3, eps=Adam.EPS)  # noqa: E731
+    method = kind(shape, K, PHASES, optimizer, B, feature_dim=5, kmeans_restarts=50, **small)
+    before, rows, steps = trained(method, Blobs(dims, N), tmp_path)
+    p, adam, found = leaves(method, before), Adam(), None
+    assert len(steps) == (3 + 4) * (N // B) + 4
+    for number, step in enumerate(steps):
+        batch, targets = [x[step["index"]] for x in rows], None
+        if step["phase"] == "align":
+            found = clustered(p, rows) if found is None else found
+            targets = renamed(p, rows, found)
+        terms = terms_of(p, batch, step["phase"], targets, kind is ReleasedCMMC)
+        gradients = gradients_of(sum(terms.values()), p)
+        adam.step(p, gradients)
+        one_a_batch = step["phase"] == "align" or number % (N // B) == 0  # else they are means of the epoch so far
+        assert_alike(step, terms if one_a_batch else {}, gradients, p)
