@@ -77,15 +77,18 @@ class DataModule(LightningDataModule):
         """Read the data set."""
         raise NotImplementedError
 
-    def load(self) -> None:
+    def load(self, given: Modalities | None = None) -> None:
         """Read, check, split and scale; a second call does nothing.
+
+        Args:
+            given: what was read already.
 
         Raises:
             UserError: what is wrong with the data, or with K for these data.
         """
         if self._read:
             return
-        data = self.read()
+        data = self.read() if given is None else given
         self.source, self.fingerprint, self.classes = data.source, data.fingerprint(), data.classes
         self.dims, self.n_classes = data.dims, data.n_classes
         self.n_clusters = _check_n_clusters(self._n_clusters, data)
