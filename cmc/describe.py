@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import hydra
@@ -25,9 +27,19 @@ def _describe(config: DictConfig) -> None:
     check(config, shipped("describe"))
     data: DataModule = make("data", config.data, n_clusters=config.data.n_clusters or 2)  # which nothing depends on
     held = data.read()
-    logging.getLogger("cmc.data.module").setLevel(logging.WARNING)  # the table says it all
-    data.load(held)
+    with _silent(logging.getLogger("cmc.data.module")):  # the table says it all
+        data.load(held)
     _show(held, data)
+
+
+@contextmanager
+def _silent(log: logging.Logger) -> Iterator[None]:
+    before = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def _show(held: Modalities, data: DataModule) -> None:
