@@ -13,7 +13,7 @@ from cmc.functional.canonical import held_out_correlations
 log = logging.getLogger(__name__)
 LOOKED_AT = 2000  # samples, at most
 _LEAST = 40  # of which half are to be fitted to
-_CLEARLY = 1.5  # times what chance gives
+_CLEARLY = 2  # times what chance gives: of pairs that share nothing fewer than one in 100 come so far
 _SHOWN = 4  # correlations of a pair
 _PAIRS = 3  # with a line each; more are summed up
 
