@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_NAMES = {"acc": "ACC", "nmi": "NMI", "ari": "ARI"}
+_NAMES = {"acc": "ACC", "nmi": "NMI", "ari": "ARI", "agreement_held_out": "held-out agreement"}
 _MEASURES = {
     "against labels": SCORES,
     "without labels": LABEL_FREE,

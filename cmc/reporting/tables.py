@@ -21,6 +21,7 @@ TITLES = (
     _SCORES
     | {f"holdout_{name}": f"held-out {title}" for name, title in _SCORES.items()}
     | {name: name for name in LABEL_FREE}
+    | {"agreement_held_out": "held-out agreement"}
     | {"pairs": "ARI of two seeds"}
 )
 _MEANS = f"Mean ± standard deviation (n - 1) over seeds; fewer than {ENOUGH} runs are listed one by one."
