@@ -14,7 +14,7 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
 from cmc.functional import contingency, scores
-from cmc.functional.agreement import agreement, agreement_tables
+from cmc.functional.agreement import agreement_tables, label_free
 
 
 class ContingencyMetric(Metric):
@@ -237,5 +237,4 @@ class LabelFree(Metric):
 
     def compute(self) -> dict[str, float]:
         """The measures of all samples of all processes."""
-        agreed, balance = agreement(self.tables)
-        return {"agreement": agreed, "balance": balance, "quality": agreed * balance}
+        return label_free(self.tables)

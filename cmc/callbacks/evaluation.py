@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -12,11 +13,13 @@ from torch import Tensor
 from cmc.data.loader import Batch
 from cmc.data.module import DataModule
 from cmc.distributed import all_reduce_sum, world_size
+from cmc.functional.agreement import label_free
 from cmc.functional.separation import assignment_entropy, silhouette
 from cmc.methods.base import Method
 from cmc.metrics import ClusteringScores, LabelFree
 from cmc.utils import validate
 
+NOTHING: Mapping[str, float] = MappingProxyType({})
 _POINTS = 1000  # samples of which the silhouette is taken
 
 
@@ -52,7 +55,19 @@ def measures(method: Method, data: DataModule) -> dict[str, float]:
             held = Tally(method, None, data.spaced)
             for batch in data.pass_over(held_out=True):
                 held.add(batch, *method.assignments(batch), None)
-    return {**(tally.scores() or {}), **tally.label_free(held)}
+    return {**(tally.scores() or {}), **tally.label_free(unseen(method, data, held))}
+
+
+def unseen(method: Method, data: DataModule, held: Tally | None) -> dict[str, float]:
+    """`Tally.agreed` of samples that training has not seen; nothing where there are none.
+
+    They are those held out or, without any, those that the method set aside, as it was when it had not seen them.
+    Fewer samples than clusters tell nothing.
+    """
+    if held is not None and data.held_out is not None and data.held_out.n_samples >= method.n_clusters:
+        return held.agreed()
+    tables = method.unseen()
+    return {} if tables is None else label_free(tables.cpu())
 
 
 class Tally:
@@ -93,7 +108,7 @@ class Tally:
         """``agreement``, ``balance`` and ``quality``; nothing where modalities have no assignments of their own."""
         return {} if self._measures is None else self._measures.compute()
 
-    def label_free(self, held_out: Tally | None = None) -> dict[str, float]:
+    def label_free(self, unseen: Mapping[str, float] = NOTHING) -> dict[str, float]:
         """What needs no labels; every process takes part.
 
         ``agreement``, ``balance`` and ``quality`` (`cmc.metrics.LabelFree`), where modalities have assignments of their
@@ -103,10 +118,10 @@ class Tally:
         embedding, where there are two clusters among them.
 
         Args:
-            held_out: the same of samples that training has not seen.
+            unseen: `agreed` of samples that training has not seen.
         """
         measured = self.agreed()
-        if held_out is not None and measured and (unseen := held_out.agreed()):
+        if measured and unseen:
             gap = measured["agreement"] - unseen["agreement"]
             measured |= {"quality": unseen["quality"], "agreement_held_out": unseen["agreement"], "gap": gap}
         sums = self._entropy.to(self._method.device) if world_size() > 1 else self._entropy

@@ -20,7 +20,7 @@ from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
 from cmc import distributed
-from cmc.callbacks.evaluation import Tally
+from cmc.callbacks.evaluation import Tally, unseen
 from cmc.data.module import DataModule
 from cmc.methods.base import Method
 from cmc.runs.report import write_report
@@ -87,7 +87,7 @@ class Results(Callback):
             **({"data": f"{self._run['data']} (surrogate)"} if data.surrogate else {}),
             "scores": whole.scores(),
             **({"holdout": held.scores()} if held is not None else {}),
-            "label_free": whole.label_free(held),
+            "label_free": whole.label_free(unseen(pl_module, data, held)),
             "protocol": "assignments of the last epoch; labels used for scoring alone",
             **_facts(trainer, pl_module, data),
             "seconds": {name: round(s, 3) for name, s in {**self._seconds, "total": self._total()}.items()},

@@ -203,6 +203,7 @@ class Batches:
         seed: of the order.
         epoch: of the order.
         chunked: whether a batch of all samples is processed in chunks: it then comes as a `Span`.
+        among: positions of the samples that there are, int64; None for all of the source.
 
     Raises:
         UserError: a batch, or the incomplete last one, has fewer samples than there are processes.
@@ -217,11 +218,14 @@ class Batches:
         seed: int = 0,
         epoch: int = 0,
         chunked: bool = False,
+        among: Tensor | None = None,
     ) -> None:
-        self._source, self._size, self._chunked = source, min(batch_size, source.n_samples), chunked
+        self._source, self._among, self._chunked = source, among, chunked
+        self._n = source.n_samples if among is None else len(among)
+        self._size = min(batch_size, self._n)
         self._drop_last, self._seed, self._epoch = drop_last, seed, epoch
         self._position = 0
-        last = source.n_samples - (len(self) - 1) * self._size
+        last = self._n - (len(self) - 1) * self._size
         if min(self._size, last) < distributed.world_size():
             raise UserError(
                 f"method.batch_size: {batch_size} given; a batch of {min(self._size, last)} samples cannot be shared "
@@ -230,12 +234,11 @@ class Batches:
 
     def __len__(self) -> int:
         """Batches an epoch."""
-        n = self._source.n_samples
-        return n // self._size if self._drop_last else -(-n // self._size)
+        return self._n // self._size if self._drop_last else -(-self._n // self._size)
 
     def __iter__(self) -> Iterator[Batch | Span]:
         """Yield this process's share of each global batch, from the position on."""
-        n, order = self._source.n_samples, self._order()
+        n, order = self._n, self._order()
         for number in range(self._position, len(self)):
             self._position = number + 1
             begin, end = number * self._size, min((number + 1) * self._size, n)
@@ -251,12 +254,12 @@ class Batches:
         self._position = 0
 
     def _order(self) -> Tensor | None:
-        if self._size == self._source.n_samples:
-            return None
-        n = self._source.n_samples
-        order = np.arange(n, dtype=np.int32 if n < 2**31 else np.int64)  # the same order in either
+        if self._size == self._n:
+            return self._among
+        order = np.arange(self._n, dtype=np.int32 if self._n < 2**31 else np.int64)  # the same order in either
         np.random.default_rng([self._seed, self._epoch]).shuffle(order)
-        return torch.from_numpy(order)
+        shuffled = torch.from_numpy(order)
+        return shuffled if self._among is None else self._among[shuffled.long()]
 
     def state_dict(self) -> dict[str, Any]:
         """The number of the next batch."""

@@ -47,6 +47,7 @@ class DataModule(LightningDataModule):
         seed: of the shuffling and of the holdout.
 
     Attributes:
+        fitted: positions of the training samples that are not set aside; None for all.
         surrogate: whether the data are generated and stand in for others.
 
     Raises:
@@ -70,6 +71,7 @@ class DataModule(LightningDataModule):
         self.in_memory = validate.require("data.in_memory", in_memory, is_choice, "true, false or null")
         self.seed = validate.seed("data.seed", seed)
         self.surrogate = False
+        self.fitted: Tensor | None = None
         self.scaler = Scaler()
         self._read = False
 
@@ -148,7 +150,41 @@ class DataModule(LightningDataModule):
         assert isinstance(learner, Learner)
         return learner.train_batches(self)
 
-    def batches(self, size: int | None, chunked: bool, drop_last: bool, epoch: int) -> Batches:
+    def set_aside(self, share: float, n_clusters: int) -> Tensor:
+        """Keep a share of the training samples, drawn by ``seed``, for a method to judge its networks by.
+
+        Args:
+            share: of them.
+            n_clusters: K, at least so many samples; fewer judge nothing, and none are kept.
+
+        Returns:
+            N, whether a sample is kept; empty where none is.
+
+        Raises:
+            UserError: fewer than K samples are left to train on.
+        """
+        n_aside = round(self.n_samples * share)
+        if self.n_samples - n_aside < n_clusters:
+            raise UserError(
+                f"method.validation: {share} given; of {self.n_samples} samples that leaves {self.n_samples - n_aside} "
+                f"to train on, fewer than the {n_clusters} clusters: give a smaller share"
+            )
+        if n_aside < n_clusters:
+            said = (share, self.n_samples, n_aside, n_clusters)
+            log.warning("method.validation: %s of %d samples is %d, too few to judge %d clusters: none is kept", *said)
+            return torch.empty(0, dtype=torch.bool)
+        order = torch.from_numpy(np.random.default_rng([self.seed, 1]).permutation(self.n_samples))
+        self.fitted = order[n_aside:].sort().values
+        return torch.ones(self.n_samples, dtype=torch.bool).index_fill_(0, self.fitted, False)
+
+    @property
+    def n_fitted(self) -> int:
+        """Training samples that are not set aside."""
+        return self.n_samples if self.fitted is None else len(self.fitted)
+
+    def batches(
+        self, size: int | None, chunked: bool, drop_last: bool, epoch: int, among: Tensor | None = None
+    ) -> Batches:
         """Shuffled batches of an epoch of training.
 
         Args:
@@ -156,11 +192,14 @@ class DataModule(LightningDataModule):
             chunked: whether a batch of all samples is processed in chunks.
             drop_last: leave an incomplete last batch out.
             epoch: of the run, from 0; the order depends on it.
+            among: positions of the samples that are trained on (int64); None for all.
         """
-        size = size or self.n_samples
-        if size > self.n_samples and epoch == 0:
-            log.info("method.batch_size: %d is more than the %d samples; taking all of them", size, self.n_samples)
-        return Batches(self.samples, size, drop_last=drop_last, seed=self.seed, epoch=epoch, chunked=chunked)
+        n_samples = self.n_samples if among is None else len(among)
+        size = size or n_samples
+        if size > n_samples and epoch == 0:
+            log.info("method.batch_size: %d is more than the %d samples; taking all of them", size, n_samples)
+        settings: dict[str, Any] = {"drop_last": drop_last, "seed": self.seed, "epoch": epoch, "chunked": chunked}
+        return Batches(self.samples, size, among=among, **settings)
 
     def transfer_batch_to_device(self, batch: Batch | Span, device: torch.device, dataloader_idx: int) -> Batch | Span:
         """The batch as it is: its rows lie on the device already, its index is for the CPU."""

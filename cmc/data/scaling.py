@@ -14,12 +14,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cmc.data.embeddings import is_embedding
 from cmc.errors import UserError
+from cmc.utils.arrays import spaced
 
 log = logging.getLogger(__name__)
 
 SCALINGS = ("auto", "none", "l2", "standard", "minmax")
 _BLOCK = 8192
+_LOOKED_AT = 2000  # samples, at most, that tell an embedding
 _LEAST, _MOST = 1e-12, 1e15  # of a modality's largest number, whose square float32 must hold in sums
 _FAR = 1024  # spreads that a column may lie from 0 before float32 loses too many of its digits
 _ROUNDING = 1e-12  # of a column in double precision: differences below are taken for errors of its making
@@ -28,10 +31,11 @@ _ROUNDING = 1e-12  # of a column in double precision: differences below are take
 class Scaler:
     """How each modality is scaled.
 
-    ``auto`` leaves a modality alone that already lies in [0, 1] and min-max scales the columns of any other; ``l2``
-    gives rows unit length; ``standard`` gives columns mean 0 and variance 1; ``minmax`` maps columns to [0, 1]. A
-    constant column becomes 0; a row of zeros stays so. Where float32 would lose what tells samples apart, as in a
-    column of 1e8 and small differences, columns are scaled in double precision.
+    ``auto`` leaves a modality alone that already lies in [0, 1], gives the rows of an embedding unit length
+    (`cmc.data.embeddings.is_embedding`), and min-max scales the columns of any other; ``l2`` gives rows unit length;
+    ``standard`` gives columns mean 0 and variance 1; ``minmax`` maps columns to [0, 1]. A constant column becomes 0; a
+    row of zeros stays so. Where float32 would lose what tells samples apart, as in a column of 1e8 and small
+    differences, columns are scaled in double precision.
 
     Attributes:
         kinds: modality -> what is done to it: ``none``, ``l2``, ``standard`` or ``minmax``.
@@ -59,8 +63,7 @@ class Scaler:
             constant += [name] if (low == high).all() else []
             self.kinds[name] = scaling
             if scaling == "auto":
-                within = low.min() >= 0 and high.max() <= 1 and not 0 < high.max() < _LEAST
-                self.kinds[name] = "none" if within else "minmax"
+                self.kinds[name] = _automatic(name, x, rows, low, high)
             if self.kinds[name] == "minmax":
                 self._affine[name] = _affine(low, high - low, x.dtype)
             elif self.kinds[name] == "standard":
@@ -102,6 +105,22 @@ class Scaler:
         """Take over what ``state_dict`` gave."""
         self.kinds = dict(state["kinds"])
         self._affine = {name: (shift.clone(), spread.clone()) for name, (shift, spread) in state["affine"].items()}
+
+
+def _automatic(name: str, x: np.ndarray, rows: np.ndarray | None, low: np.ndarray, high: np.ndarray) -> str:
+    """What ``auto`` does to a modality whose columns have this range."""
+    if low.min() >= 0 and high.max() <= 1 and not 0 < high.max() < _LEAST:
+        return "none"
+    seen = spaced(len(x) if rows is None else len(rows), _LOOKED_AT)
+    largest = max(-low.min(), high.max())
+    if not _LEAST <= largest <= _MOST or not is_embedding(
+        np.asarray(x[seen if rows is None else rows[seen]], np.float64)
+    ):
+        return "minmax"
+    log.info(
+        "data: modality %r looks like an embedding: rows to unit length (data.scaling=minmax: columns to [0, 1])", name
+    )
+    return "l2"
 
 
 def unit_rows(x: Tensor) -> Tensor:

@@ -63,3 +63,9 @@ def agreement(tables: Tensor) -> tuple[float, float]:
     share = sizes / sizes.sum(1, keepdim=True)
     balance = -torch.special.xlogy(share, share).sum(1).mean() / math.log(n_clusters)
     return sum(pairs) / len(pairs), balance.item()
+
+
+def label_free(tables: Tensor) -> dict[str, float]:
+    """What `agreement` measures, by name: ``agreement``, ``balance``, and their product ``quality``."""
+    agreed, balance = agreement(tables)
+    return {"agreement": agreed, "balance": balance, "quality": agreed * balance}

@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def canonical_projections(modalities: Sequence[Tensor], components: int, regularization: float = 0.0) -> list[Tensor]:
@@ -50,6 +51,52 @@ def _whiten(x: np.ndarray, regularization: float) -> tuple[np.ndarray, np.ndarra
     rank = int((values > values.max(initial=0) * max(x.shape) * np.finfo(np.float32).eps).sum())  # features are float32
     ridged = np.sqrt(values**2 + regularization * (values**2).sum() / x.shape[1])[:rank]
     return left[:, :rank] * (values[:rank] / ridged), right[:rank].T / ridged
+
+
+def shared_directions(covariances: Sequence[Sequence[Tensor]], components: int, regularization: float) -> list[Tensor]:
+    """Directions in which modalities vary together, from their covariances: MAXVAR's, weighted by correlation.
+
+    Args:
+        covariances: M x M tensors d_a x d_b, in double precision.
+        components: c, columns of what comes out; those beyond what the modalities span are 0.
+        regularization: ridge on each modality's covariance, in multiples of its mean eigenvalue.
+
+    Returns:
+        M tensors d_m x c: rows times them are canonical variates, as of `canonical_projections` but for their scale:
+        a variate's standard deviation is the mean of its correlations over pairs of modalities, at least 0, and a
+        modality's mean square over all its variates is 1.
+    """
+    whitenings = [_whitening(row[m], regularization) for m, row in enumerate(covariances)]
+    within = [
+        [a.T @ c @ b for b, c in zip(whitenings, row, strict=True)]
+        for a, row in zip(whitenings, covariances, strict=True)
+    ]
+    values, vectors = torch.linalg.eigh(torch.cat([torch.cat(row, 1) for row in within]).cpu())
+    kept = (values > values[-1] * 1e-6).nonzero().flatten()[-components:].flip(0)
+    loadings = vectors[:, kept].to(within[0][0]).split([a.shape[1] for a in whitenings])
+    products = [
+        [a.T @ c @ b for b, c in zip(loadings, row, strict=True)] for a, row in zip(loadings, within, strict=True)
+    ]
+    deviations = [products[m][m].diagonal().clamp_min(0).sqrt() for m in range(len(loadings))]
+    correlations = [
+        (products[a][b].diagonal() / (deviations[a] * deviations[b])).nan_to_num(0.0, 0.0, 0.0)
+        for a, b in combinations(range(len(loadings)), 2)
+    ]
+    weights = torch.stack(correlations).mean(0).clamp(0, 1)
+    found = []
+    for whitening, own, deviation in zip(whitenings, loadings, deviations, strict=True):
+        scale = (weights.square() * (deviation > 0)).sum().div(components).sqrt()
+        factors = (weights / (deviation * scale)).nan_to_num(0.0, 0.0, 0.0)
+        found.append(F.pad(whitening @ own * factors, (0, components - len(kept))))
+    return found
+
+
+def _whitening(covariance: Tensor, regularization: float) -> Tensor:
+    """The d x rank matrix that makes rows of this covariance white, but for the ridge."""
+    values, vectors = torch.linalg.eigh(covariance.cpu())
+    kept = values > values[-1].clamp_min(0) * 1e-10
+    ridged = values[kept] + regularization * values.sum() / len(values)
+    return (vectors[:, kept] * ridged.rsqrt()).to(covariance)
 
 
 def held_out_correlations(

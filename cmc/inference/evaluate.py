@@ -48,7 +48,9 @@ def evaluate(trained: Trained, config: DictConfig, name: str) -> dict[str, Any]:
         "seed": trained.report["seed"],
         "scores": whole.scores(),
         **({} if unseen is None else {"holdout": unseen.scores()}),
-        "label_free": whole.label_free(unseen) if data.missing.keys().isdisjoint(trained.method.inputs) else None,
+        "label_free": whole.label_free({} if unseen is None else unseen.agreed())
+        if data.missing.keys().isdisjoint(trained.method.inputs)
+        else None,
         "own_data": own,
         "source": data.source,
         "fingerprint": data.fingerprint,

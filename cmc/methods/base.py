@@ -41,6 +41,7 @@ class Method(TrainingLoop):
     Attributes:
         warmup: phases in which the assignment head is not trained yet; no scores are computed in them.
         chunkable: phases whose losses are means over samples, so that a batch may be processed chunk by chunk.
+        comparing: phases that leave out the samples which `accept` had set aside (`DataModule.set_aside`).
         compilable: names of the functions that ``compile`` is about; they use no state that changes with the epoch.
         variant: what tables add to the method's name in parentheses; empty for nothing.
         modalities: their names.
@@ -54,6 +55,7 @@ class Method(TrainingLoop):
 
     warmup: ClassVar[frozenset[str]] = frozenset()
     chunkable: ClassVar[frozenset[str]] = frozenset()
+    comparing: ClassVar[frozenset[str]] = frozenset()
     compilable: ClassVar[tuple[str, ...]] = ()
     variant: str = ""
 
@@ -104,6 +106,13 @@ class Method(TrainingLoop):
         """Every modality's own assignment, M x B x K, in common cluster numbers; None where a method has none.
 
         The assignment of a modality is a function of that modality alone.
+        """
+        return None
+
+    def unseen(self) -> Tensor | None:
+        """How modalities agree on samples that were set aside, when training had not seen them; None if none were.
+
+        M x M x K x K, int64: samples in every pair of two modalities' clusters (`cmc.functional.agreement`).
         """
         return None
 

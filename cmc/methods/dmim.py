@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import combinations
 from typing import Any, ClassVar
@@ -22,14 +22,21 @@ from cmc.functional.mutual_information import joint_table, mutual_information
 from cmc.functional.sinkhorn import sinkhorn_labels
 from cmc.functional.variational import gaussian_kl
 from cmc.methods.base import Method, sum_of
+from cmc.methods.candidates import read_candidates
 from cmc.methods.collapse import CollapseWarning
-from cmc.nn.bottleneck import Bottleneck, BottleneckNetwork, Restarts
+from cmc.nn.bottleneck import Bottleneck, BottleneckNetwork
 from cmc.nn.inputs import Inputs
 from cmc.nn.precision import full_precision
+from cmc.nn.side_by_side import Seen, SideBySide, Tables
 from cmc.utils import validate
 
 log = logging.getLogger(__name__)
 
+CANDIDATES: Mapping[str, Mapping[str, Any]] = {
+    "many": {"components": 100, "input_noise": 0.7},
+    "few": {"components": 20, "input_noise": 0.7},
+    "shared": {"components": 200, "shared": 50, "input_noise": 0.7, "final_noise": 0.7},
+}
 _TERMS = ("shared_information", "superfluous_information", "uniform_distribution")
 
 
@@ -50,11 +57,14 @@ class DMIM(Method):
 
     A sample's cluster is the argmax of the mean over modalities of p^m, whose clusters are matched first.
 
-    What it changes against the paper (experiments/study.md; `PaperDMIM` changes nothing): rows of unit length on 100
-    principal components; noise on this input that falls to 0 over the run, without which the network learns pairs
-    of samples by heart; beta that rises from 0; 150 epochs at a learning rate of 2e-3 instead of 500 at 5e-4; gamma of
-    0.2 instead of 0.5; PyTorch's initialisation instead of N(0, 0.02^2); and several networks side by side, of which,
-    without labels, the one is kept whose modalities agree best on clusters of equal size (`cmc.functional.agreement`).
+    What it changes against the paper (experiments/study.md; `PaperDMIM` changes nothing): rows of unit length; noise on
+    the networks' input, without which they learn pairs of samples by heart; beta that rises from 0; a learning rate of
+    2e-3 instead of 5e-4, gamma of 0.2 instead of 0.5, PyTorch's initialisation instead of N(0, 0.02^2); and a choice
+    among networks. Candidates, which see many principal components, few, or what the modalities share
+    (`cmc.nn.inputs.Inputs`), are trained side by side in the phase ``train``, on all samples but a share. On that
+    share, which none of them has seen, the one is kept, without labels, whose modalities agree best on clusters of
+    equal size (`cmc.functional.agreement`): what does not carry over to new samples is not a cluster. The phase
+    ``finish`` trains it on all samples, from the middle of its schedule on.
 
     Source: Mao et al., AAAI 2021. What its abstract and its pipeline leave open is reconstructed: heads read z, batch
     norm keeps statistics for each modality, projections align widths. Pseudo labels are made in evaluation mode; the
@@ -64,7 +74,7 @@ class DMIM(Method):
     Args:
         dims: modality -> width.
         n_clusters: K.
-        phases: ``train``.
+        phases: ``train`` and ``finish``.
         optimizer: a function of the parameters.
         scheduler: a function of the optimiser, stepped once an epoch; None keeps the learning rate.
         batch_size: the global batch, ``"full"`` for all samples.
@@ -73,14 +83,14 @@ class DMIM(Method):
         depth: blocks of the encoder.
         overcluster_factor: clusters of the over-clustering head, in multiples of K.
         unit_rows: scale rows to length 1 before anything else.
-        components: principal components kept of each modality; None for none of this.
-        input_noise: of the root mean square of a modality, in training, falling linearly to 0 over the run.
+        candidates: name -> the attributes of `cmc.methods.candidates.Candidate`.
+        restarts: networks of each candidate, trained side by side; a step takes them in turn, in the memory of one.
+        validation: the share of the samples by which they are judged; 0 judges them by what they were trained on.
         beta: weight of L2.
         beta_warmup: share of the run over which beta rises from 0.
         gamma: weight of L3.
         power: of the assignments that pseudo labels are made from.
         refresh_every: epochs between two sets of pseudo labels.
-        restarts: networks trained side by side; a step takes them in turn, in the memory of one.
         gradient_clip: a bound on the norm of each network's gradient.
         compile: see `cmc.methods.base.Method`.
 
@@ -90,6 +100,8 @@ class DMIM(Method):
 
     compilable = ("_terms",)
     collapsing_beta: ClassVar[float] = 1.0  # from which on a single cluster is optimal
+    comparing = frozenset({"train"})
+    aside: Tensor
     pseudo: Tensor
 
     def __init__(
@@ -105,24 +117,24 @@ class DMIM(Method):
         depth: int = 2,
         overcluster_factor: int = 10,
         unit_rows: bool = True,
-        components: int | None = 100,
-        input_noise: float = 0.7,
+        candidates: Mapping[str, Mapping[str, Any] | None] = CANDIDATES,
+        restarts: int = 2,
+        validation: float = 0.2,
         beta: float = 0.01,
         beta_warmup: float = 0.2,
         gamma: float = 0.2,
         power: float = 10.0,
         refresh_every: int = 5,
-        restarts: int = 5,
         gradient_clip: float | None = None,
         compile: bool = False,
     ) -> None:
         check_ranges(overcluster_factor, depth, power, refresh_every, beta, gamma)
         validate.number("method.restarts", restarts, least=1)
+        is_share = validate.is_number(validation) and 0 <= validation < 1
+        validate.require("method.validation", validation, is_share, "a share of at least 0 and below 1")
         if width is None:
             raise UserError("method.width: null given; the encoder needs a width")
         validate.whole("method.width", width, least=1)
-        validate.whole("method.components", components, least=1, or_null=True)
-        validate.number("method.input_noise", input_noise, least=0)
         validate.number("method.beta_warmup", beta_warmup, least=0)
         if beta_warmup > 1:
             raise UserError(f"method.beta_warmup: {beta_warmup} given; it is a share of the run, from 0 to 1")
@@ -132,31 +144,44 @@ class DMIM(Method):
             log.warning("method.beta: %s given; from 1 on the collapsed solution, a single cluster, is optimal", beta)
         self._collapse = CollapseWarning("dmim", dims)
         self.beta, self.beta_warmup, self.gamma, self.power = beta, beta_warmup, gamma, power
-        self.width, self.input_noise, self.refresh_every = width, input_noise, refresh_every
-        self.front = Inputs(dims.values(), unit_rows, components)
-        networks = (self._network(depth, overcluster_factor * n_clusters) for _ in range(restarts))
-        self.networks = Restarts(networks, len(dims), n_clusters)
-        self.register_buffer("pseudo", torch.empty(restarts, len(dims), 0, dtype=torch.int16))
+        self.width, self.refresh_every, self.validation = width, refresh_every, validation
+        self.candidates = read_candidates(candidates)
+        self.front = Inputs(dims.values(), unit_rows, [candidate.view for candidate in self.candidates])
+        self._view = [view for view in range(len(self.candidates)) for _ in range(restarts)]  # of each network
+        n_over = overcluster_factor * n_clusters
+        networks = (self._network(self.front.widths(view), depth, n_over) for view in self._view)
+        self.networks = SideBySide(networks, len(dims), n_clusters)
+        self.register_buffer("aside", torch.empty(0, dtype=torch.bool), persistent=False)
+        self.register_buffer("pseudo", torch.empty(len(self._view), len(dims), 0, dtype=torch.int16))
 
-    def _network(self, depth: int, n_over: int) -> BottleneckNetwork:
+    def _network(self, widths: list[int], depth: int, n_over: int) -> BottleneckNetwork:
         """One of the networks side by side."""
-        return BottleneckNetwork(self.front.widths, self.width, self.n_clusters, n_over, depth)
+        return BottleneckNetwork(widths, self.width, self.n_clusters, n_over, depth)
 
     def accept(self, data: DataModule) -> None:
-        """Refuse a last batch of fewer samples than clusters."""
+        """Keep samples for validation; refuse batches, and a last batch, of fewer samples than clusters."""
+        if self.validation:
+            self.aside = data.set_aside(self.validation, self.n_clusters)
         for phase in self.schedule.phases:
             if phase.batch_size is None or self.drop_last:
                 continue
-            if 0 < (left := data.n_samples % phase.batch_size) < self.n_clusters:
+            n_samples = data.n_fitted if phase.name in self.comparing else data.n_samples
+            if 0 < (left := n_samples % phase.batch_size) < self.n_clusters:
                 raise UserError(
-                    f"method.batch_size: {phase.batch_size} given; of {data.n_samples} samples that leaves {left} for "
+                    f"method.batch_size: {phase.batch_size} given; of {n_samples} samples that leaves {left} for "
                     f"the last batch, fewer than the {self.n_clusters} clusters: give another size, or "
                     "method.drop_last=true"
                 )
 
+    @property
+    def _trained(self) -> list[int]:
+        """The numbers of the networks that the present phase trains."""
+        return [int(self.networks.kept)] if self.phase.name == "finish" else list(range(len(self._view)))
+
     def side_by_side(self) -> list[list[nn.Parameter]]:
         """The networks' parameters: each network is trained as if it were alone."""
-        return [list(network.parameters()) for network in self.networks.each]
+        networks = self.networks.each
+        return [list(networks[r].parameters()) for r in self._trained]
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """L1, beta L2 and gamma L3, the mean over the networks side by side."""
@@ -165,15 +190,17 @@ class DMIM(Method):
 
     def pieces(self, batch: Batch) -> Iterator[tuple[dict[str, Tensor], float]]:  # type: ignore[override]  # no chunks
         """One piece a network."""
-        share, rows = self._share_of_run(), self.front(batch.modalities)
+        share, trained, networks = self._share_of_run(), self._trained, self.networks.each
         beta = self.beta * (min(1.0, share / self.beta_warmup) if self.beta_warmup else 1.0)
         draw = partial(distributed.normal, n=batch.total, offset=batch.offset)
-        for labels, network in zip(self.pseudo, self.networks.each, strict=True):
-            seen = self.front.noisy(rows, self.input_noise * (1 - share), draw)
-            targets = labels[:, batch.index.to(self.device)].long() if self.gamma else None
-            terms = self._terms(network, seen, self._noise(seen, draw), targets, batch.share)
+        views = {view: self.front(batch.modalities, view) for view in {self._view[r] for r in trained}}
+        for r in trained:
+            view = self._view[r]
+            seen = self.front.noisy(views[view], view, self.candidates[view].noise(share), draw)
+            targets = self.pseudo[r][:, batch.index.to(self.device)].long() if self.gamma else None
+            terms = self._terms(networks[r], seen, self._noise(seen, draw), targets, batch.share)
             weighted = (terms[0], beta * terms[1], self.gamma * terms[2])
-            yield dict(zip(_TERMS, weighted, strict=True)), 1 / len(self.networks)
+            yield dict(zip(_TERMS, weighted, strict=True)), 1 / len(trained)
 
     def _terms(
         self, network: BottleneckNetwork, rows: list[Tensor], noise: list[Tensor], targets: Tensor | None, share: float
@@ -194,35 +221,57 @@ class DMIM(Method):
         return [draw(x, self.width) for x in rows]
 
     def _share_of_run(self) -> float:
+        """From 0 to 1, by which noise and beta go; the last phase begins in the middle."""
         phase, epoch = self.schedule.at(self.current_epoch)
-        return epoch / phase.epochs
+        share = epoch / phase.epochs
+        return (1 + share) / 2 if phase.name == "finish" else share
 
     def refresh(self, phase: str, epoch: int, batches: InOrder) -> None:
-        """Before the first epoch: principal components. Every ``refresh_every`` epochs: pseudo labels, R x M x N."""
-        if epoch == 0:
-            for m in range(len(self.modalities)):
-                self.front.fit(m, (batch.modalities[m] for batch in batches))
+        """Before the first epoch what networks are given, before ``finish`` the choice; pseudo labels, R x M x N."""
+        if self.current_epoch == 0:
+            self.front.fit(lambda: self._fitted(batches))
+        if phase == "finish" and epoch == 0:
+            self._choose(batches)
         if not self.gamma or epoch % self.refresh_every:
             return
         if self.pseudo.shape[2] != batches.n_samples:
             self.pseudo = self.pseudo.new_zeros(*self.pseudo.shape[:2], batches.n_samples)
+        taught = self._taught if len(self._taught) else slice(None)
         for r, m, log_assignments in self._log_assignments(batches):
             self.require_finite("assignments", log_assignments)
-            self.pseudo[r, m] = sinkhorn_labels(log_assignments, self.power)
+            self.pseudo[r, m, taught] = sinkhorn_labels(log_assignments[taught], self.power).to(self.pseudo.dtype)
 
     def _log_assignments(self, batches: InOrder) -> Iterator[tuple[int, int, Tensor]]:
         """Network, modality, and its log assignments of all samples, N x K, which pseudo labels are made from."""
-        return self.networks.collected(lambda: self._passed(batches), batches.n_samples)
+        which = self._trained
+        return self.networks.collected(which, lambda: self._passed(batches, which), batches.n_samples)
 
     def settle(self, batches: InOrder) -> None:
-        """Match the modalities' clusters; keep the network whose modalities agree best on clusters of equal size."""
-        soft, hard = self.networks.tables(self._passed(batches))
-        self.require_finite("assignments", soft)
-        self._collapse.look(self.networks.keep_best(soft, hard), self.current_epoch + 1)
+        """Match the modalities' clusters; in ``train``, choose among the networks."""
+        if self.phase.name == "finish":
+            tables = self._settle(batches, self._trained, judged=False)
+        else:
+            tables = self._choose(batches)
+        self._collapse.look(self.networks.sizes(tables), self.current_epoch + 1)
+
+    def _choose(self, batches: InOrder) -> Tables:
+        tables = self._settle(batches, range(len(self._view)), judged=True)
+        self.networks.choose(tables)
+        return tables
+
+    def _settle(self, batches: InOrder, which: Sequence[int], judged: bool) -> Tables:
+        tables = self.networks.tables(self._passed(batches, which, judged))
+        self.require_finite("assignments", tables.soft)
+        self.networks.match(tables)
+        return tables
+
+    def unseen(self) -> Tensor | None:
+        """Counts in which the kept network's modalities agree on the samples set aside, when it was chosen."""
+        return self.networks.unseen if self.networks.unseen.any() else None
 
     def assign_each(self, batch: Batch) -> Tensor:
         """The kept network's matched p^m, M x B x K."""
-        return self.networks.assign(self.front(batch.modalities))
+        return self.networks.assign(self._kept_rows(batch))
 
     def assign(self, batch: Batch) -> Tensor:
         """The mean over modalities of the matched p^m, B x K."""
@@ -235,20 +284,42 @@ class DMIM(Method):
 
     def embed(self, batch: Batch) -> Tensor:
         """The mean over modalities of the kept network's mu, B x width."""
-        return self.networks.embed(self.front(batch.modalities))
+        return self.networks.embed(self._kept_rows(batch))
 
-    def _passed(self, batches: InOrder) -> Iterator[list[Tensor]]:
-        return (self.front(batch.modalities) for batch in batches)
+    def _kept_rows(self, batch: Batch) -> list[Tensor]:
+        return self.front(batch.modalities, self._view[int(self.networks.kept)])
+
+    def _passed(self, batches: InOrder, which: Sequence[int], judged: bool = False) -> Iterator[Seen]:
+        """All samples as networks are given them; ``judged``: those set aside are marked."""
+        for batch in batches:
+            views = {view: self.front(batch.modalities, view) for view in {self._view[r] for r in which}}
+            aside = self.aside[batch.index.to(self.device)] if judged and len(self.aside) else None
+            yield Seen({r: views[self._view[r]] for r in which}, aside)
+
+    def _fitted(self, batches: InOrder) -> Iterator[Sequence[Tensor]]:
+        """Rows of the samples that are trained on in the present phase."""
+        for batch in batches:
+            taught = self._taught[batch.index.to(self.device)] if len(self._taught) else slice(None)
+            yield [x[taught] for x in batch.modalities]
+
+    @property
+    def _taught(self) -> Tensor:
+        """N, whether a sample is trained on in the present phase; empty where all are."""
+        return ~self.aside if self.phase.name in self.comparing else self.aside[:0]
 
     def _check_batches(self) -> None:
         for phase in self.schedule.phases:
-            if phase.name != "train":
-                raise UserError(f"method.phases.{phase.name}: DMIM has one phase, train")
+            if phase.name not in ("train", "finish"):
+                raise UserError(f"method.phases.{phase.name}: DMIM's phases are train and finish")
             if phase.batch_size is not None and phase.batch_size < self.n_clusters:
                 raise UserError(
                     f"method.batch_size: {phase.batch_size} given; a batch must hold at least as many samples as there "
                     f"are clusters, {self.n_clusters}"
                 )
+        if not any(phase.name == "train" and phase.epochs for phase in self.schedule.phases):
+            raise UserError(
+                "method.phases.train.epochs: 0 given; give at least 1, for finish goes on with what it gives"
+            )
 
 
 def check_ranges(

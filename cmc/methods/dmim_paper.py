@@ -81,20 +81,20 @@ class PaperDMIM(DMIM):
             depth=depth,
             overcluster_factor=overcluster_factor,
             unit_rows=False,
-            components=None,
-            input_noise=0.0,
+            candidates={"plain": {}},
+            restarts=1,
+            validation=0.0,
             beta=beta,
             beta_warmup=beta_warmup,
             gamma=gamma,
             power=power,
             refresh_every=refresh_every,
-            restarts=1,
             gradient_clip=gradient_clip,
             compile=compile,
         )
 
-    def _network(self, depth: int, n_over: int) -> BottleneckNetwork:
-        network = BottleneckNetwork(self.front.widths, self.width, self.n_clusters, n_over, depth, project_all=False)
+    def _network(self, widths: list[int], depth: int, n_over: int) -> BottleneckNetwork:
+        network = BottleneckNetwork(widths, self.width, self.n_clusters, n_over, depth, project_all=False)
         return network.apply(initialise_normal)
 
     def _per_modality(self, information: Tensor) -> Tensor:

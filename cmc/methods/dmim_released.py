@@ -107,21 +107,21 @@ class ReleasedDMIM(DMIM):
             depth=depth,
             overcluster_factor=overcluster_factor,
             unit_rows=False,
-            components=None if set(dims.values()) == {smallest} else smallest,
-            input_noise=0.0,
+            candidates={"released": {"components": None if set(dims.values()) == {smallest} else smallest}},
+            restarts=1,
+            validation=0.0,
             beta=beta,
             beta_warmup=0.0,
             gamma=gamma,
             power=power,
             refresh_every=refresh_every,
-            restarts=1,
             gradient_clip=gradient_clip,
             compile=compile,
         )
 
-    def _network(self, depth: int, n_over: int) -> BottleneckNetwork:
+    def _network(self, widths: list[int], depth: int, n_over: int) -> BottleneckNetwork:
         network = BottleneckNetwork(
-            self.front.widths,
+            widths,
             self.width,
             self.n_clusters,
             n_over,
@@ -168,7 +168,7 @@ class ReleasedDMIM(DMIM):
         (network,), batch = self.networks.each, batches.whole()
         before = [buffer.clone() for buffer in network.buffers()]
         network.train()
-        own = network(self.front(batch.modalities)[0], 0).cluster.log_softmax(1)
+        own = network(self.front(batch.modalities, 0)[0], 0).cluster.log_softmax(1)
         network.eval()
         for buffer, kept in zip(network.buffers(), before, strict=True):
             buffer.copy_(kept)

@@ -47,6 +47,7 @@ class TrainingLoop(LightningModule, ABC):
     """
 
     compilable: ClassVar[tuple[str, ...]] = ()
+    comparing: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(
         self,
@@ -140,7 +141,8 @@ class TrainingLoop(LightningModule, ABC):
     def train_batches(self, data: DataModule) -> Batches:
         """Batches of the present epoch, as its phase asks for them."""
         phase = self.phase
-        return data.batches(phase.batch_size, phase.chunk_size is not None, self.drop_last, self.current_epoch)
+        among = data.fitted if phase.name in self.comparing else None
+        return data.batches(phase.batch_size, phase.chunk_size is not None, self.drop_last, self.current_epoch, among)
 
     def configure_optimizers(self) -> Optimizer | tuple[list[Optimizer], list[LRScheduler]] | None:
         """One optimiser for all phases, if any."""

@@ -1,8 +1,8 @@
-"""One encoder that all modalities share, with a bottleneck z and heads; several of them side by side."""
+"""One encoder that all modalities share, with a bottleneck z and heads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,12 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cmc import distributed
-from cmc.functional.agreement import agreement, agreement_tables, match_modalities
 from cmc.nn.precision import to_float32
 
 _EPS = 1e-5  # batch norm's
 MOMENTUM = 0.1  # of its running statistics
-_COLLECTED_BYTES = 2**27  # of assignments that are held at once
 
 
 class ModalityBatchNorm(nn.Module):
@@ -132,111 +130,6 @@ class BottleneckNetwork(nn.Module):
     def log_assignments(self, rows: Sequence[Tensor]) -> Tensor:
         """Logarithms of all modalities' assignments, M x B x K, from B rows of each."""
         return torch.stack([self(x, m).cluster.log_softmax(1) for m, x in enumerate(rows)])
-
-
-class Restarts(nn.ModuleList):
-    """Networks that are trained side by side, of which one is kept: that whose modalities agree best.
-
-    Args:
-        networks: R of them, alike.
-        n_modalities: M.
-        n_clusters: K.
-
-    Attributes:
-        permutations: R x M x K; entry (r, m, k) is the cluster of modality m that bears the common number k.
-        kept: the number of the one that is kept.
-    """
-
-    permutations: Tensor
-    kept: Tensor
-
-    def __init__(self, networks: Iterable[BottleneckNetwork], n_modalities: int, n_clusters: int) -> None:
-        super().__init__(networks)
-        self.register_buffer("permutations", torch.arange(n_clusters).repeat(len(self), n_modalities, 1))
-        self.register_buffer("kept", torch.tensor(0))
-
-    @property
-    def each(self) -> list[BottleneckNetwork]:
-        """All of them."""
-        return list(self)  # type: ignore[arg-type]
-
-    def tables(self, passes: Iterable[Sequence[Tensor]]) -> tuple[Tensor, Tensor]:
-        """How every network's assignments of the modalities agree, over all samples and processes.
-
-        Args:
-            passes: batches of all samples, each of M tensors of B x width.
-
-        Returns:
-            R x M x M x K x K: sums of p^a (p^b)^T, in double precision; and counts of samples in the argmax of both.
-        """
-        n, (_, m, k), device = len(self), self.permutations.shape, self.permutations.device
-        soft = torch.zeros(n, m, m, k, k, dtype=torch.float64, device=device)
-        hard = torch.zeros(n, m, m, k, k, dtype=torch.long, device=device)
-        for rows in passes:
-            for r, network in enumerate(self.each):
-                p = network.log_assignments(rows).exp().double()
-                soft[r] += torch.einsum("ank,bnl->abkl", p, p)
-                hard[r] += agreement_tables(p.argmax(2), k)
-        return distributed.all_reduce_sum(soft), distributed.all_reduce_sum(hard)
-
-    def collected(
-        self, passes: Callable[[], Iterable[Sequence[Tensor]]], n_samples: int
-    ) -> Iterator[tuple[int, int, Tensor]]:
-        """Give the log assignments of all samples and processes, N x K, of every network and modality.
-
-        Args:
-            passes: begins a pass; see `tables`. There are as many as the memory for assignments asks for.
-            n_samples: N.
-
-        Yields:
-            Network, modality, and their log assignments.
-        """
-        _, n_modalities, k = self.permutations.shape
-        pairs = [(r, m) for r in range(len(self)) for m in range(n_modalities)]
-        at_once = max(1, _COLLECTED_BYTES // (4 * n_samples * k))
-        for first in range(0, len(pairs), at_once):
-            part = pairs[first : first + at_once]
-            for (r, m), own in zip(part, self._collected(part, passes(), n_samples), strict=True):
-                yield r, m, own
-
-    def _collected(self, pairs: list[tuple[int, int]], passes: Iterable[Sequence[Tensor]], n_samples: int) -> Tensor:
-        """The log assignments of these networks and modalities, len(pairs) x N x K."""
-        networks, done = self.each, 0
-        weight = networks[0].cluster_head.weight
-        collected = weight.new_empty(len(pairs), n_samples, len(weight))
-        for rows in passes:
-            for i, (r, m) in enumerate(pairs):
-                every = distributed.all_gather_rows(networks[r](rows[m], m).cluster.log_softmax(1))
-                collected[i, done : done + len(every)] = every
-            done += len(every)
-        return collected
-
-    def keep_best(self, soft: Tensor, hard: Tensor) -> Tensor:
-        """Match the modalities' clusters; keep the network whose modalities agree best on clusters of equal size.
-
-        Args:
-            soft: of `tables`.
-            hard: of `tables`.
-
-        Returns:
-            M x K: samples in each cluster of each modality, by the network kept.
-        """
-        self.permutations = torch.stack([match_modalities(tables) for tables in soft])
-        measures = [agreement(tables) for tables in hard.cpu()]
-        chosen = max(range(len(self)), key=lambda r: measures[r][0] * measures[r][1])
-        self.kept.fill_(chosen)
-        return hard[chosen].diagonal().diagonal(dim1=0, dim2=1)
-
-    def assign(self, rows: Sequence[Tensor]) -> Tensor:
-        """The kept network's assignments of every modality, in common cluster numbers, M x B x K."""
-        kept = int(self.kept)
-        p = self.each[kept].log_assignments(rows).exp()
-        return torch.stack([x[:, order] for x, order in zip(p, self.permutations[kept], strict=True)])
-
-    def embed(self, rows: Sequence[Tensor]) -> Tensor:
-        """The mean over modalities of the kept network's mean of z, B x width."""
-        network = self.each[int(self.kept)]
-        return torch.stack([network(x, m).mean for m, x in enumerate(rows)]).mean(0)
 
 
 def initialise_normal(module: nn.Module) -> None:

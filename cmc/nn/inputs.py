@@ -1,22 +1,39 @@
-"""What stands in front of a network: rows of unit length, their principal components, noise in training."""
+"""What stands in front of networks: rows of unit length, seen by principal components or by what modalities share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cmc import distributed
+from cmc.functional.canonical import shared_directions
+
+_RIDGE = 0.1  # on the covariance of principal components, in multiples of its mean eigenvalue
+Passes = Callable[[], Iterable[Sequence[Tensor]]]  # over all samples: batches of M tensors, B x d
 
 
-class PrincipalComponents(nn.Module):
-    """Rows on the leading principal components, scaled as a whole to mean square 1 (not whitened).
+class View(NamedTuple):
+    """What of a modality's rows a network is given.
+
+    Attributes:
+        components: principal components kept of each modality; None for its rows as they are.
+        shared: canonical variates kept of these components, each weighted by its correlation; None for none of this.
+    """
+
+    components: int | None = None
+    shared: int | None = None
+
+
+class Projection(nn.Module):
+    """Rows less their mean, times a basis; as they are where there is none.
 
     Args:
         n_in: width of the rows.
-        n_out: components kept; those beyond the data's rank are 0. None keeps the rows as they are.
+        n_out: of what comes out; None keeps the rows as they are.
     """
 
     mean: Tensor
@@ -24,93 +41,144 @@ class PrincipalComponents(nn.Module):
 
     def __init__(self, n_in: int, n_out: int | None) -> None:
         super().__init__()
-        self.width = n_in if n_out is None else min(n_in, n_out)
-        self.keeps = n_out is not None
+        self.width, self.keeps = n_in if n_out is None else n_out, n_out is not None
         self.register_buffer("mean", torch.zeros(n_in if self.keeps else 0))
         self.register_buffer("basis", torch.zeros(n_in, self.width) if self.keeps else torch.zeros(0))
 
-    def fit(self, count: int, total: Tensor, products: Tensor) -> None:
-        """Take the components from sums over samples.
-
-        Args:
-            count: samples N.
-            total: their sum, n_in.
-            products: the sum of their outer products, n_in x n_in.
-        """
-        if not self.keeps:
-            return
-        mean = total.double() / count
-        covariance = products.double() / count - torch.outer(mean, mean)
-        variances, vectors = torch.linalg.eigh(covariance.cpu())
-        variances, vectors = variances.flip(0)[: self.width], vectors.flip(1)[:, : self.width]
-        kept = variances > variances[0] * 1e-10
-        scale = (variances[kept].sum() / self.width).sqrt()
-        signs = vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
+    def take(self, mean: Tensor, basis: Tensor) -> None:
+        """Take over a mean (n_in) and a basis (n_in x at most n_out); columns that are not there are 0."""
         self.mean.copy_(mean)
-        self.basis.copy_(torch.where(kept, vectors * signs / scale, torch.zeros_like(vectors)))
+        self.basis.zero_()
+        self.basis[:, : basis.shape[1]] = basis
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map x (B x n_in) to its components (B x width)."""
+        """Map x (B x n_in) to B x width."""
         return (x - self.mean) @ self.basis if self.keeps else x
 
 
 class Inputs(nn.Module):
-    """Rows of all modalities as the networks are given them.
+    """Rows of all modalities as the networks are given them, in several views.
+
+    Of principal components the leading ones are kept, scaled as a whole to mean square 1 (not whitened). Canonical
+    variates (MAXVAR, with a ridge of a tenth of the mean variance, on the leading components) have unit variance times
+    the mean of their correlations between two modalities, then mean square 1 as a whole: what modalities share counts
+    more than what varies most. The ridge keeps directions out that hardly vary and correlate by chance.
 
     Args:
         widths: of the modalities.
         unit_rows: scale rows to length 1 first.
-        components: principal components kept of each modality; None for none of this.
+        views: one a kind of networks.
 
     Attributes:
-        widths: what comes out.
-        scale: M: the root mean square of a modality that comes out, about its mean.
+        scale: V x M: the root mean square of a modality in a view, about its mean.
     """
 
     scale: Tensor
 
-    def __init__(self, widths: Iterable[int], unit_rows: bool, components: int | None) -> None:
+    def __init__(self, widths: Iterable[int], unit_rows: bool, views: Sequence[View]) -> None:
         super().__init__()
-        self.unit_rows = unit_rows
-        fronts = [PrincipalComponents(d, components) for d in widths]
-        self.fronts = nn.ModuleList(fronts)
-        self.widths = [front.width for front in fronts]
-        self.register_buffer("scale", torch.zeros(len(fronts)))
+        self.unit_rows, self.views, self._n_in = unit_rows, tuple(views), list(widths)
+        self.projections = nn.ModuleList(
+            nn.ModuleList(Projection(width, self._width(view, width)) for width in self._n_in) for view in views
+        )
+        self.register_buffer("scale", torch.ones(len(views), len(self._n_in)))
 
-    def fit(self, m: int, passes: Iterable[Tensor]) -> None:
-        """Take components and scale of modality m from sums over all samples, in double precision.
+    def _width(self, view: View, n_in: int) -> int | None:
+        if view.components is None:
+            return None
+        return min(view.components, n_in) if view.shared is None else view.shared
+
+    def widths(self, view: int) -> list[int]:
+        """Of the modalities in a view."""
+        return [self.projection(view, m).width for m in range(len(self._n_in))]
+
+    def fit(self, passes: Passes) -> None:
+        """Take bases and scales from all samples of all processes, in double precision.
 
         Args:
-            m: its number.
-            passes: all its rows, B x d at a time, of which this process sees its share.
+            passes: begins a pass over this process's share of the samples.
         """
-        front = self.fronts[m]
-        assert isinstance(front, PrincipalComponents)
+        kept = max(view.components or 0 for view in self.views)
+        means, bases = [], []
+        for m in range(len(self._n_in)):
+            mean, covariance = self._moments(passes, m, with_products=kept > 0)
+            variances, vectors = _leading(covariance, kept)
+            means, bases = [*means, mean], [*bases, vectors]
+            for v, view in enumerate(self.views):
+                if view.components is None:
+                    self.scale[v, m] = (covariance.diagonal() if kept else covariance).mean().sqrt()
+                elif view.shared is None:
+                    projection = self.projection(v, m)
+                    scale = (variances[: view.components].sum() / projection.width).sqrt()
+                    projection.take(mean, vectors[:, : view.components] / torch.where(scale > 0, scale, 1.0))
+        if any(view.shared is not None for view in self.views):
+            self._fit_shared(passes, means, bases)
+
+    def _moments(self, passes: Passes, m: int, with_products: bool) -> tuple[Tensor, Tensor]:
+        """Mean, d, of the rows of modality m, and their covariance, d x d, or its diagonal alone."""
         count, total, products = 0, torch.zeros(()), torch.zeros(())
-        for rows in passes:
-            x = self._unit(rows.double())
-            count, total, products = count + len(x), total + x.sum(0), products + x.T @ x
+        for rows in passes():
+            x = self._unit(rows[m].double())
+            count, total = count + len(x), total + x.sum(0)
+            products = products + (x.T @ x if with_products else x.square().sum(0))
         count = int(distributed.all_reduce_sum(torch.tensor(count, device=total.device)))
-        total, products = distributed.all_reduce_sum(total), distributed.all_reduce_sum(products)
-        front.fit(count, total, products)
-        variance = products.diagonal() / count - (total / count).square()
-        self.scale[m] = 1.0 if front.keeps else variance.mean().sqrt()
+        mean = distributed.all_reduce_sum(total) / count
+        products = distributed.all_reduce_sum(products) / count
+        return mean, products - (torch.outer(mean, mean) if with_products else mean.square())
 
-    def forward(self, modalities: Sequence[Tensor]) -> list[Tensor]:
-        """Map each modality (B x d) to what the networks are given of it (B x its width)."""
-        return [front(self._unit(x)) for front, x in zip(self.fronts, modalities, strict=True)]
+    def _fit_shared(self, passes: Passes, means: list[Tensor], bases: list[Tensor]) -> None:
+        """Take canonical variates from the covariance of all modalities' leading components."""
+        count, products = 0, torch.zeros(())
+        for rows in passes():
+            centred = [self._unit(x.double()) - mean for x, mean in zip(rows, means, strict=True)]
+            x = torch.cat([own @ basis for own, basis in zip(centred, bases, strict=True)], 1)
+            count, products = count + len(x), products + x.T @ x
+        count = int(distributed.all_reduce_sum(torch.tensor(count, device=products.device)))
+        covariance = distributed.all_reduce_sum(products) / count
+        widths = [basis.shape[1] for basis in bases]
+        blocks = [rows.split(widths, 1) for rows in covariance.split(widths)]
+        for v, view in enumerate(self.views):
+            if view.shared is None:
+                continue
+            used = [[block[: view.components, : view.components] for block in row] for row in blocks]
+            for m, directions in enumerate(shared_directions(used, view.shared, _RIDGE)):
+                self.projection(v, m).take(means[m], bases[m][:, : view.components] @ directions)
 
-    def noisy(self, rows: list[Tensor], noise: float, draw: Callable[[Tensor, int], Tensor]) -> list[Tensor]:
+    def projection(self, view: int, m: int) -> Projection:
+        """Of modality m in a view."""
+        return self.projections[view][m]  # type: ignore[index, return-value]
+
+    def forward(self, modalities: Sequence[Tensor], view: int) -> list[Tensor]:
+        """Map each modality (B x d) to what the networks of a view are given of it (B x its width)."""
+        projections = self.projections[view]
+        return [seen(self._unit(x)) for seen, x in zip(projections, modalities, strict=True)]  # type: ignore[arg-type]
+
+    def noisy(self, rows: list[Tensor], view: int, noise: float, draw: Callable[[Tensor, int], Tensor]) -> list[Tensor]:
         """Add normal noise.
 
         Args:
             rows: of `forward`.
+            view: theirs.
             noise: its deviation, relative to `scale`.
             draw: gives standard normal numbers for rows and a width.
         """
         if not noise:
             return rows
-        return [x + noise * scale * draw(x, x.shape[1]) for x, scale in zip(rows, self.scale, strict=True)]
+        return [x + noise * scale * draw(x, x.shape[1]) for x, scale in zip(rows, self.scale[view], strict=True)]
 
     def _unit(self, x: Tensor) -> Tensor:
         return F.normalize(x, dim=1) if self.unit_rows else x
+
+
+def _leading(covariance: Tensor, components: int) -> tuple[Tensor, Tensor]:
+    """Variances of the leading principal components, and their directions, d x components; those of no variance are 0.
+
+    Signs are those by which a direction's largest entry is positive.
+    """
+    if not components:
+        return covariance, covariance[:, None][:, :0]
+    variances, vectors = torch.linalg.eigh(covariance.cpu())
+    variances, vectors = variances.flip(0)[:components], vectors.flip(1)[:, :components]
+    kept = variances > variances[0].clamp_min(0) * 1e-10
+    signs = vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
+    return (variances * kept).to(covariance), (vectors * signs * kept).to(covariance)

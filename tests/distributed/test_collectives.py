@@ -48,9 +48,13 @@ if case.startswith("cmmc"):
     kind = ReleasedCMMC if case.endswith("released") else CMMC
     method = kind(shape, 3, phases, adam, batch_size, **small)
 else:
-    kind, options = (DMIM, dict(width=6, restarts=2, components=3)) if case == "dmim" else (ReleasedDMIM, {{}})
-    method = kind(shape, 3, {{"train": {{"epochs": 6}}}}, adam, batch_size=batch_size, drop_last=False,
+    candidates = {{"few": {{"components": 3, "input_noise": 0.3}}, "shared": {{"components": 3, "shared": 2}}}}
+    ours = dict(width=6, restarts=1, candidates=candidates, validation=0.3)
+    kind, options = (DMIM, ours) if case == "dmim" else (ReleasedDMIM, {{}})
+    phases = {{"train": {{"epochs": 4}}, "finish": {{"epochs": 2}}}}
+    method = kind(shape, 3, phases, adam, batch_size=batch_size, drop_last=False,
                   overcluster_factor=2, refresh_every=2, **options)
+method.accept(data)
 method.double()
 
 class Record(Callback):

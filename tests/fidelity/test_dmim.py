@@ -102,10 +102,13 @@ def pseudo_labels(network, rows, release):
     return [balanced(network.heads(network.trunk(x, m, training=False))[3].softmax(1)) for m, x in enumerate(rows)]
 
 
+PLAIN = {"unit_rows": False, "restarts": 2, "validation": 0.0}
+
+
 def settings_of(kind):
     common = {"overcluster_factor": 2, "refresh_every": EVERY}
     if kind is DMIM:
-        return {**common, "width": D, "components": None, "unit_rows": False, "restarts": 2, "input_noise": 0.5}
+        return {**common, "width": D, "candidates": {"plain": {"input_noise": 0.5}}, **PLAIN}
     return {**common, "width": D} if kind is PaperDMIM else common
 
 

@@ -12,11 +12,12 @@ from cmc.functional.sinkhorn import sinkhorn_labels
 from cmc.methods.dmim import DMIM
 from cmc.methods.dmim_paper import PaperDMIM
 from cmc.methods.dmim_released import ReleasedDMIM
-from cmc.nn import bottleneck
+from cmc.nn import side_by_side
 from tests.methods.toy import ToyData, fit, passes
 
 PHASES = {"train": {"epochs": 10}}
-PLAIN = {"width": 6, "components": None, "unit_rows": False, "input_noise": 0.0, "restarts": 1, "overcluster_factor": 2}
+PLAIN = {"width": 6, "candidates": {"plain": {}}, "restarts": 1, "validation": 0.0, "unit_rows": False}
+PLAIN["overcluster_factor"] = 2
 
 
 def build(dims=(6, 5), n_clusters=3, phases=PHASES, optimizer=torch.optim.Adam, **settings):
@@ -99,7 +100,7 @@ def test_pseudo_labels_are_balanced_ones_of_each_modality_however_many_are_made_
     batch = batch_of((6, 5), n=50)
     made = []
     for memory in (2**28, 1):
-        monkeypatch.setattr(bottleneck, "_COLLECTED_BYTES", memory)
+        monkeypatch.setattr(side_by_side, "_COLLECTED_BYTES", memory)
         method = build((6, 5), restarts=3, gamma=0.5).double()
         with method.evaluating():
             method.refresh("train", 0, passes(batch, 15))
@@ -107,7 +108,7 @@ def test_pseudo_labels_are_balanced_ones_of_each_modality_however_many_are_made_
     assert made[0].shape == (3, 2, 50)
     assert torch.equal(*made)
     with method.evaluating():
-        rows = method.front(batch.modalities)
+        rows = method.front(batch.modalities, 0)
         logs = [network.log_assignments(rows) for network in method.networks]
     expected = [[sinkhorn_labels(x, 10.0).short() for x in log] for log in logs]
     assert torch.equal(made[0], torch.stack([torch.stack(labels) for labels in expected]))
@@ -140,10 +141,10 @@ def noisy_rows(method):
     return given
 
 
-def test_input_noise_is_relative_and_falls_to_zero():
-    method = build(input_noise=0.5, gamma=0.0)
-    method.front.scale = torch.tensor([2.0, 0.1])
-    for share, factor in ((0.0, 1.0), (0.5, 0.5), (1.0, 0.0)):
+def test_input_noise_is_relative_and_falls_to_its_final_value():
+    method = build(candidates={"plain": {"input_noise": 0.5, "final_noise": 0.1}}, gamma=0.0)
+    method.front.scale = torch.tensor([[2.0, 0.1]])
+    for share, factor in ((0.0, 1.0), (0.5, 0.6), (1.0, 0.2)):
         method._share_of_run = lambda share=share: share
         noisy = noisy_rows(method)
         assert noisy[0].std().item() == pytest.approx(0.5 * 2.0 * factor, rel=0.05)
@@ -257,8 +258,8 @@ def test_the_release_starts_small_and_shares_batch_norms_statistics():
 @pytest.mark.parametrize(("dims", "kept"), [((6, 6), 6), ((6, 5), 5), ((9, 4, 7), 4)])
 def test_the_release_maps_to_the_smallest_width_and_leaves_equal_widths_alone(dims, kept):
     method = released(dims)
-    assert method.front.widths == [kept] * len(dims)
-    assert [front.keeps for front in method.front.fronts] == [len(set(dims)) > 1] * len(dims)
+    assert method.front.widths(0) == [kept] * len(dims)
+    assert [front.keeps for front in method.front.projections[0]] == [len(set(dims)) > 1] * len(dims)
     assert method.networks[0].mean.in_features == kept
 
 
@@ -309,7 +310,7 @@ def test_the_papers_dmim_has_projections_where_widths_differ_alone():
     assert [type(x).__name__ for x in network.projections] == ["Identity", "Linear"]
     assert network.mean.weight.std().item() == pytest.approx(0.02, rel=0.3)
     assert network.encoder.norms[0].running_mean.shape[0] == 2
-    assert not any(front.keeps for front in method.front.fronts)
+    assert not any(front.keeps for front in method.front.projections[0])
 
 
 def test_the_release_answers_with_its_first_modality():
@@ -336,7 +337,9 @@ def test_the_release_answers_with_its_first_modality():
         ({"beta": -0.1}, r"method\.beta: -0\.1 given"),
         ({"batch_size": 2}, r"method\.batch_size: 2 given; a batch must hold at least as many samples"),
         ({"width": None}, r"method\.width: null given"),
-        ({"phases": {"align": {"epochs": 1}}}, r"method\.phases\.align: DMIM has one phase, train"),
+        ({"phases": {"align": {"epochs": 1}}}, r"method\.phases\.align: DMIM's phases are train and finish"),
+        ({"phases": {"finish": {"epochs": 1}}}, r"method\.phases\.train\.epochs: 0 given; give at least 1"),
+        ({"validation": 1.0}, r"method\.validation: 1\.0 given"),
     ],
 )
 def test_impossible_settings_name_their_key(settings, message):

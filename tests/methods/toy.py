@@ -88,5 +88,6 @@ def fit(method, data, folder, callbacks=(), **settings):
         **LOOP,
     )
     data.load()
+    method.accept(data)
     trainer.fit(method, datamodule=data, weights_only=True, **settings)
     return trainer

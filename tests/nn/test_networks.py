@@ -1,15 +1,12 @@
-"""Networks against torch's and scikit-learn's own."""
+"""Networks against torch's own."""
 
-import numpy as np
 import pytest
 import torch
-from sklearn.decomposition import PCA
 from torch import nn
 
 from cmc.nn import autoencoder as networks
 from cmc.nn.autoencoder import AutoEncoders, mlp
 from cmc.nn.bottleneck import ModalityBatchNorm, SharedEncoder
-from cmc.nn.inputs import PrincipalComponents
 
 
 def test_mlp_has_relu_between_layers_and_nothing_at_the_end():
@@ -102,34 +99,3 @@ def test_the_shared_encoder_is_the_same_for_all_modalities_in_training():
     x = torch.randn(8, 4)
     torch.testing.assert_close(net(x, 0), net(x, 1))
     assert sum(p.numel() for p in net.parameters()) == 2 * (4 * 4 + 4 + 4 + 4)
-
-
-def fitted(x, n_out):
-    front = PrincipalComponents(x.shape[1], n_out)
-    rows = torch.from_numpy(x).double()
-    front.fit(len(rows), rows.sum(0), rows.T @ rows)
-    return front
-
-
-@pytest.mark.parametrize("n_out", [2, 5, 9])
-def test_principal_components_are_scikit_learns_up_to_sign_and_one_scale(n_out):
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(60, 5)) @ rng.normal(size=(5, 5)) + 3
-    ours = fitted(x, n_out)(torch.from_numpy(x).float()).numpy()
-    theirs = PCA(min(n_out, 5)).fit_transform(x)
-    scale = np.sqrt((theirs**2).mean())
-    np.testing.assert_allclose(np.abs(ours), np.abs(theirs) / scale, rtol=1e-3, atol=1e-4)
-    assert (ours**2).mean() == pytest.approx(1, rel=1e-4)
-
-
-def test_directions_without_variance_become_zero():
-    rng = np.random.default_rng(0)
-    x = np.hstack([rng.normal(size=(30, 2)), np.ones((30, 3))])
-    result = fitted(x, 4)(torch.from_numpy(x).float())
-    assert torch.isfinite(result).all()
-    assert (result[:, 2:].abs() < 1e-4).all()
-
-
-def test_without_components_rows_stay_as_they_are():
-    x = torch.randn(3, 4)
-    assert fitted(x.numpy(), None)(x) is x

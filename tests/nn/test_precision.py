@@ -52,7 +52,7 @@ def cmmc():
 
 def dmim():
     method = DMIM(
-        {"a": 12, "b": 9}, 5, {"train": {"epochs": 1}}, torch.optim.Adam, width=8, restarts=1, components=None
+        {"a": 12, "b": 9}, 5, {"train": {"epochs": 1}}, torch.optim.Adam, width=8, restarts=1, candidates={"plain": {}}
     )
     method.pseudo = torch.randint(0, 5, (1, 2, 64)).short()
     return method

@@ -1,0 +1,156 @@
+"""Networks that are trained side by side, and the choice among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cmc import distributed
+from cmc.functional.agreement import agreement_tables, label_free, match_modalities
+from cmc.nn.bottleneck import BottleneckNetwork
+
+_COLLECTED_BYTES = 2**27  # of assignments that are held at once
+
+
+class Seen(NamedTuple):
+    """A batch as the networks are given it.
+
+    Attributes:
+        rows: number of a network -> M tensors of B x width.
+        unseen: B, whether a sample was kept out of training; None where none is.
+    """
+
+    rows: Mapping[int, Sequence[Tensor]]
+    unseen: Tensor | None = None
+
+
+class Tables(NamedTuple):
+    """How networks' assignments of the modalities agree, over all samples and processes; 0 for networks not looked at.
+
+    Attributes:
+        soft: R x M x M x K x K: sums of p^a (p^b)^T over samples that were trained on, in double precision.
+        hard: of the same: counts of samples in the argmax of both, int64.
+        unseen: these counts, of samples that were kept out of training.
+    """
+
+    soft: Tensor
+    hard: Tensor
+    unseen: Tensor
+
+
+class SideBySide(nn.ModuleList):
+    """Networks that are trained side by side, of which one is kept: that whose modalities agree best.
+
+    Args:
+        networks: R of them.
+        n_modalities: M.
+        n_clusters: K.
+
+    Attributes:
+        permutations: R x M x K; entry (r, m, k) is the cluster of modality m that bears the common number k.
+        kept: the number of the one that is kept.
+        unseen: M x M x K x K: its `Tables.unseen` when it was chosen.
+    """
+
+    permutations: Tensor
+    kept: Tensor
+    unseen: Tensor
+
+    def __init__(self, networks: Iterable[BottleneckNetwork], n_modalities: int, n_clusters: int) -> None:
+        super().__init__(networks)
+        self.register_buffer("permutations", torch.arange(n_clusters).repeat(len(self), n_modalities, 1))
+        self.register_buffer("kept", torch.tensor(0))
+        shape = (n_modalities, n_modalities, n_clusters, n_clusters)
+        self.register_buffer("unseen", torch.zeros(shape, dtype=torch.long))
+
+    @property
+    def each(self) -> list[BottleneckNetwork]:
+        """All of them."""
+        return list(self)  # type: ignore[arg-type]
+
+    def tables(self, passes: Iterable[Seen]) -> Tables:
+        """Count how assignments agree.
+
+        Args:
+            passes: batches of all samples.
+        """
+        n, (_, m, k), device = len(self), self.permutations.shape, self.permutations.device
+        soft = torch.zeros(n, m, m, k, k, dtype=torch.float64, device=device)
+        hard, unseen = (torch.zeros(n, m, m, k, k, dtype=torch.long, device=device) for _ in range(2))
+        for batch in passes:
+            for r, rows in batch.rows.items():
+                p = self.each[r].log_assignments(rows).exp().double()
+                if batch.unseen is not None:
+                    unseen[r] += agreement_tables(p[:, batch.unseen].argmax(2), k)
+                    p = p[:, ~batch.unseen]
+                soft[r] += torch.einsum("ank,bnl->abkl", p, p)
+                hard[r] += agreement_tables(p.argmax(2), k)
+        return Tables(*map(distributed.all_reduce_sum, (soft, hard, unseen)))
+
+    def collected(
+        self, which: Sequence[int], passes: Callable[[], Iterable[Seen]], n_samples: int
+    ) -> Iterator[tuple[int, int, Tensor]]:
+        """Give the log assignments of all samples and processes, N x K, of networks and modalities.
+
+        Args:
+            which: the networks' numbers.
+            passes: begins a pass over all samples. There are as many as the memory for assignments asks for.
+            n_samples: N.
+
+        Yields:
+            Network, modality, and their log assignments.
+        """
+        _, n_modalities, k = self.permutations.shape
+        pairs = [(r, m) for r in which for m in range(n_modalities)]
+        at_once = max(1, _COLLECTED_BYTES // (4 * n_samples * k))
+        for first in range(0, len(pairs), at_once):
+            part = pairs[first : first + at_once]
+            for (r, m), own in zip(part, self._collected(part, passes(), n_samples), strict=True):
+                yield r, m, own
+
+    def _collected(self, pairs: list[tuple[int, int]], passes: Iterable[Seen], n_samples: int) -> Tensor:
+        """The log assignments of these networks and modalities, len(pairs) x N x K."""
+        networks, done = self.each, 0
+        weight = networks[0].cluster_head.weight
+        collected = weight.new_empty(len(pairs), n_samples, len(weight))
+        for batch in passes:
+            for i, (r, m) in enumerate(pairs):
+                every = distributed.all_gather_rows(networks[r](batch.rows[r][m], m).cluster.log_softmax(1))
+                collected[i, done : done + len(every)] = every
+            done += len(every)
+        return collected
+
+    def match(self, tables: Tables) -> None:
+        """Give the modalities' clusters common numbers, in every network that was looked at."""
+        for r, table in enumerate(tables.soft):
+            if table.any():
+                self.permutations[r] = match_modalities(table)
+
+    def choose(self, tables: Tables) -> None:
+        """Keep the network whose modalities agree best on clusters of equal size, on samples that none has seen.
+
+        Where there are no such samples, those that were trained on must do.
+        """
+        judged = tables.unseen if tables.unseen.any() else tables.hard
+        qualities = [label_free(table)["quality"] for table in judged.cpu()]
+        chosen = qualities.index(max(qualities))
+        self.kept.fill_(chosen)
+        self.unseen = tables.unseen[chosen].clone()
+
+    def sizes(self, tables: Tables) -> Tensor:
+        """M x K: samples in each cluster of each modality, by the network kept."""
+        return tables.hard[int(self.kept)].diagonal().diagonal(dim1=0, dim2=1)
+
+    def assign(self, rows: Sequence[Tensor]) -> Tensor:
+        """The kept network's assignments of every modality (B x width each), in common cluster numbers, M x B x K."""
+        kept = int(self.kept)
+        p = self.each[kept].log_assignments(rows).exp()
+        return torch.stack([x[:, order] for x, order in zip(p, self.permutations[kept], strict=True)])
+
+    def embed(self, rows: Sequence[Tensor]) -> Tensor:
+        """The mean over modalities of the kept network's mean of z, B x width."""
+        network = self.each[int(self.kept)]
+        return torch.stack([network(x, m).mean for m, x in enumerate(rows)]).mean(0)
