@@ -76,8 +76,8 @@ CASES = {
     "DMIM, 20,000 x (100 + 100), K = 8, full batch": Case(
         "dmim",
         {"data__n_samples": 20_000, "data__dims": [100, 100], "data__n_clusters": 8},
-        {"restarts": 1, "unit_rows": False, "components": None, "input_noise": 0.0, "gamma": 0.5}
-        | {"phases__train__epochs": 11},
+        {"candidates": {"plain": {}}, "restarts": 1, "validation": 0.0, "unit_rows": False, "gamma": 0.5}
+        | {"phases__train__epochs": 11, "phases__finish__epochs": 0},
         {"train": 1.0},
         2 * products(20_000, [100] * 5 + [188]),
         lambda: naive.NaiveDMIM((100, 100), 8),

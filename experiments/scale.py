@@ -34,7 +34,10 @@ METHODS = {
         *("method.phases.reconstruct.epochs=1", "method.phases.contrast.epochs=1", "method.phases.align.epochs=1"),
         "+method.phases.contrast.batch_size=1024",
     ],
-    "dmim": ["method.width=32", "method.restarts=1", "method.phases.train.epochs=1"],
+    "dmim": [
+        *("method.width=32", "~method.candidates.few", "~method.candidates.shared", "method.restarts=1"),
+        *("method.validation=0", "method.phases.train.epochs=1", "method.phases.finish.epochs=0"),
+    ],
 }
 LEAN = ["~callbacks.figures", "evaluate_every=0", "callbacks.results.embeddings=false", "trainer.accelerator=cpu"]
 

@@ -28,9 +28,10 @@ _FORMATS = ("png", "pdf", "svg")
 class Figures(Callback):
     """After the results: pictures under ``figures/``.
 
-    ``losses``, ``measures``, ``confusion``, ``sizes``, ``confidence``, ``embedding``, and ``phases``: the embedding at
-    the end of each phase, for which a small array is kept under ``figures/phases/`` when a phase ends. A picture that
-    would show nothing (no labels, no confidences, one epoch, one phase) is left out.
+    ``losses``, ``measures``, ``confusion``, ``sizes``, ``confidence``, ``sharing`` (what modalities share),
+    ``embedding``, and ``phases``: the embedding at the end of each phase, for which a small array is kept under
+    ``figures/phases/`` when a phase ends. A picture that would show nothing (no labels, no confidences, one epoch, one
+    phase) is left out.
 
     Args:
         max_points: samples drawn in the embedding, evenly spaced; t-SNE takes seconds for each thousand.
@@ -104,6 +105,7 @@ def draw(
         "sizes": figures.sizes(clusters, labels, n_clusters),
         "confidence": figures.confidence(confidence, clusters, labels, n_clusters),
     }
+    drawn["sharing"] = figures.sharing(read_report(folder).get("shared") or ())
     if (embeddings := read_embeddings(folder)) is not None:
         chosen = spaced(len(clusters), max_points)
         shown = None if labels is None else labels[chosen]

@@ -3,6 +3,7 @@
 from cmc.figures.clusters import confidence, confusion, sizes
 from cmc.figures.curves import losses, measures
 from cmc.figures.embedding import Points, embedding, phases, project, project_each
+from cmc.figures.sharing import sharing
 from cmc.figures.style import save
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "project",
     "project_each",
     "save",
+    "sharing",
     "sizes",
 ]

@@ -57,7 +57,7 @@ def shared_directions(covariances: Sequence[Sequence[Tensor]], components: int, 
     """Directions in which modalities vary together, from their covariances: MAXVAR's, weighted by correlation.
 
     Args:
-        covariances: M x M tensors d_a x d_b, in double precision.
+        covariances: M x M tensors d_a x d_b, in double precision, on the CPU.
         components: c, columns of what comes out; those beyond what the modalities span are 0.
         regularization: ridge on each modality's covariance, in multiples of its mean eigenvalue.
 
@@ -67,36 +67,42 @@ def shared_directions(covariances: Sequence[Sequence[Tensor]], components: int, 
         modality's mean square over all its variates is 1.
     """
     whitenings = [_whitening(row[m], regularization) for m, row in enumerate(covariances)]
-    within = [
-        [a.T @ c @ b for b, c in zip(whitenings, row, strict=True)]
-        for a, row in zip(whitenings, covariances, strict=True)
-    ]
-    values, vectors = torch.linalg.eigh(torch.cat([torch.cat(row, 1) for row in within]).cpu())
+    values, vectors = torch.linalg.eigh(torch.cat([torch.cat(row, 1) for row in _projected(covariances, whitenings)]))
     kept = (values > values[-1] * 1e-6).nonzero().flatten()[-components:].flip(0)
-    loadings = vectors[:, kept].to(within[0][0]).split([a.shape[1] for a in whitenings])
-    products = [
-        [a.T @ c @ b for b, c in zip(loadings, row, strict=True)] for a, row in zip(loadings, within, strict=True)
-    ]
-    deviations = [products[m][m].diagonal().clamp_min(0).sqrt() for m in range(len(loadings))]
+    parts = torch.split(vectors[:, kept], [whitening.shape[1] for whitening in whitenings])
+    directions = torch.cat([whitening @ part for whitening, part in zip(whitenings, parts, strict=True)])
+    signs = directions.gather(0, directions.abs().argmax(0, keepdim=True)).sign()
+    split = torch.split(directions * signs, [len(row[0]) for row in covariances])
+    products = _projected(covariances, split)
+    deviations = [products[m][m].diagonal().clamp_min(0).sqrt() for m in range(len(split))]
     correlations = [
         (products[a][b].diagonal() / (deviations[a] * deviations[b])).nan_to_num(0.0, 0.0, 0.0)
-        for a, b in combinations(range(len(loadings)), 2)
+        for a, b in combinations(range(len(split)), 2)
     ]
     weights = torch.stack(correlations).mean(0).clamp(0, 1)
     found = []
-    for whitening, own, deviation in zip(whitenings, loadings, deviations, strict=True):
+    for own, deviation in zip(split, deviations, strict=True):
         scale = (weights.square() * (deviation > 0)).sum().div(components).sqrt()
         factors = (weights / (deviation * scale)).nan_to_num(0.0, 0.0, 0.0)
-        found.append(F.pad(whitening @ own * factors, (0, components - len(kept))))
+        found.append(F.pad(own * factors, (0, components - len(kept))))
     return found
+
+
+def _projected(covariances: Sequence[Sequence[Tensor]], directions: Sequence[Tensor]) -> list[list[Tensor]]:
+    """Covariances, M x M, of rows times their directions."""
+    return [
+        [a.T @ covariance @ b for b, covariance in zip(directions, row, strict=True)]
+        for a, row in zip(directions, covariances, strict=True)
+    ]
 
 
 def _whitening(covariance: Tensor, regularization: float) -> Tensor:
     """The d x rank matrix that makes rows of this covariance white, but for the ridge."""
-    values, vectors = torch.linalg.eigh(covariance.cpu())
+    values, vectors = torch.linalg.eigh(covariance)
     kept = values > values[-1].clamp_min(0) * 1e-10
     ridged = values[kept] + regularization * values.sum() / len(values)
-    return (vectors[:, kept] * ridged.rsqrt()).to(covariance)
+    whitening: Tensor = vectors[:, kept] * ridged.rsqrt()
+    return whitening
 
 
 def held_out_correlations(

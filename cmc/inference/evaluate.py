@@ -41,6 +41,7 @@ def evaluate(trained: Trained, config: DictConfig, name: str) -> dict[str, Any]:
     kept, held = split(data.n_samples, saved.holdout, saved.seed) if own else (None, None)
     whole = _tally(trained, data, kept)
     unseen = None if held is None else _tally(trained, data, held)
+    agreed = {} if held is None or unseen is None or len(held) < trained.method.n_clusters else unseen.agreed()
     return {
         "run": str(trained.folder.resolve()),
         "method": trained.report["method"],
@@ -48,9 +49,7 @@ def evaluate(trained: Trained, config: DictConfig, name: str) -> dict[str, Any]:
         "seed": trained.report["seed"],
         "scores": whole.scores(),
         **({} if unseen is None else {"holdout": unseen.scores()}),
-        "label_free": whole.label_free({} if unseen is None else unseen.agreed())
-        if data.missing.keys().isdisjoint(trained.method.inputs)
-        else None,
+        "label_free": whole.label_free(agreed) if data.missing.keys().isdisjoint(trained.method.inputs) else None,
         "own_data": own,
         "source": data.source,
         "fingerprint": data.fingerprint,

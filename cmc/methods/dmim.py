@@ -287,7 +287,8 @@ class DMIM(Method):
         return self.networks.embed(self._kept_rows(batch))
 
     def _kept_rows(self, batch: Batch) -> list[Tensor]:
-        return self.front(batch.modalities, self._view[int(self.networks.kept)])
+        rows: list[Tensor] = self.front(batch.modalities, self._view[int(self.networks.kept)])
+        return rows
 
     def _passed(self, batches: InOrder, which: Sequence[int], judged: bool = False) -> Iterator[Seen]:
         """All samples as networks are given them; ``judged``: those set aside are marked."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -99,7 +99,8 @@ class Inputs(nn.Module):
             passes: begins a pass over this process's share of the samples.
         """
         kept = max(view.components or 0 for view in self.views)
-        means, bases = [], []
+        means: list[Tensor] = []
+        bases: list[Tensor] = []
         for m in range(len(self._n_in)):
             mean, covariance = self._moments(passes, m, with_products=kept > 0)
             variances, vectors = _leading(covariance, kept)
@@ -136,22 +137,22 @@ class Inputs(nn.Module):
         count = int(distributed.all_reduce_sum(torch.tensor(count, device=products.device)))
         covariance = distributed.all_reduce_sum(products) / count
         widths = [basis.shape[1] for basis in bases]
-        blocks = [rows.split(widths, 1) for rows in covariance.split(widths)]
+        blocks = [torch.split(rows, widths, 1) for rows in torch.split(covariance.cpu(), widths)]
         for v, view in enumerate(self.views):
             if view.shared is None:
                 continue
             used = [[block[: view.components, : view.components] for block in row] for row in blocks]
             for m, directions in enumerate(shared_directions(used, view.shared, _RIDGE)):
-                self.projection(v, m).take(means[m], bases[m][:, : view.components] @ directions)
+                leading = bases[m][:, : view.components]
+                self.projection(v, m).take(means[m], leading @ directions.to(leading))
 
     def projection(self, view: int, m: int) -> Projection:
         """Of modality m in a view."""
-        return self.projections[view][m]  # type: ignore[index, return-value]
+        return cast(Projection, cast(nn.ModuleList, self.projections[view])[m])
 
     def forward(self, modalities: Sequence[Tensor], view: int) -> list[Tensor]:
         """Map each modality (B x d) to what the networks of a view are given of it (B x its width)."""
-        projections = self.projections[view]
-        return [seen(self._unit(x)) for seen, x in zip(projections, modalities, strict=True)]  # type: ignore[arg-type]
+        return [self.projection(view, m)(self._unit(x)) for m, x in enumerate(modalities)]
 
     def noisy(self, rows: list[Tensor], view: int, noise: float, draw: Callable[[Tensor, int], Tensor]) -> list[Tensor]:
         """Add normal noise.

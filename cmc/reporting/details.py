@@ -14,6 +14,7 @@ from cmc.reporting.runs import Run
 from cmc.runs.embeddings import read_embeddings
 from cmc.runs.history import read_history
 from cmc.runs.report import LABEL_FREE, SCORES
+from cmc.runs.summary import agreement_in_words
 from cmc.utils.safe_read import read_errors
 
 Projection = Literal["tsne", "pca"]
@@ -27,6 +28,7 @@ def facts(run: Run) -> dict[str, str]:
     """What traces a run, name by name."""
     told: dict[str, Any] = {"seed": run.seed, "epochs": run.epochs, "folder": str(run.folder)}
     told |= {f"data {key}": value for key, value in run.facts.items()}
+    told |= {"agreement": words} if (words := agreement_in_words(run.figures)) else {}
     told |= {key.replace("_", " "): run.report[key] for key in _FACTS if key in run.report}
     for key, title in (("seconds", "seconds,"), ("versions", "version of")):
         if isinstance(several := run.report.get(key), Mapping):

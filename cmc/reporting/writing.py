@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cmc.errors import UserError
+from cmc.reporting.carried import carried
 from cmc.reporting.details import Projection
 from cmc.reporting.rows import gather
 from cmc.reporting.runs import Run, noting, read_run
@@ -36,6 +37,7 @@ def write(folders: Sequence[Path], out: Path, projection: Projection) -> None:
         raise UserError("no finished run that can be read")
     with bars() as (advance, begin):
         rows, lines = gather(runs, advance, begin)
+    lines += carried(rows)
     _tell(lines)
     write_tables(rows, out)
     with bars() as (advance, begin):

@@ -50,3 +50,12 @@ def write_report(run: Path, report: Mapping[str, Any]) -> None:
     """Write ``metrics.json``, which marks a finished run: after all other files."""
     with atomic_write(run / "metrics.json") as path:
         path.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def carries_over(measures: Mapping[str, float]) -> bool:
+    """Whether modalities agree at least half as much on samples that training has not seen.
+
+    Args:
+        measures: ``label_free`` of ``metrics.json``; without ``agreement_held_out`` nothing is known, and it is true.
+    """
+    return "agreement_held_out" not in measures or measures["agreement_held_out"] >= measures["agreement"] / 2

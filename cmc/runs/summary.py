@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from cmc.runs.report import carries_over
+
 
 def show(report: dict[str, Any], unlabelled: str, samples: str = "all samples") -> None:
     """Print the scores of a report as a table; without labels, one line.
@@ -19,11 +21,11 @@ def show(report: dict[str, Any], unlabelled: str, samples: str = "all samples") 
     """
     console = Console()
     _scores(console, report, unlabelled, samples)
-    if words := carries_over(report.get("label_free") or {}):
+    if words := agreement_in_words(report.get("label_free") or {}):
         console.print(words, soft_wrap=True)
 
 
-def carries_over(measures: Mapping[str, float]) -> str:
+def agreement_in_words(measures: Mapping[str, float]) -> str:
     """In words, how the modalities' agreement carries over to samples that training has not seen; "" if none are known.
 
     Args:
@@ -33,7 +35,7 @@ def carries_over(measures: Mapping[str, float]) -> str:
         return ""
     seen, unseen = measures["agreement"], measures["agreement_held_out"]
     told = f"agreement of the modalities: {seen:.2f} on training samples, {unseen:.2f} on held-out ones"
-    if unseen >= seen / 2:
+    if carries_over(measures):
         return told
     return f"{told}: it does not carry over; pairs of samples were learned by heart"
 

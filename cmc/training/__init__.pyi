@@ -1,1 +1,2 @@
+from .sweep import OneMeasure as OneMeasure
 from .sweep import ReleaseMemory as ReleaseMemory

@@ -11,7 +11,7 @@ from sklearn.metrics import normalized_mutual_info_score, silhouette_score
 from cmc.callbacks import evaluation
 from cmc.callbacks.evaluation import Tally
 from cmc.functional.separation import assignment_entropy
-from cmc.runs.summary import carries_over
+from cmc.runs.summary import agreement_in_words
 from tests.methods.toy import Toy, ToyData
 
 
@@ -79,12 +79,12 @@ def test_quality_is_that_of_samples_which_training_has_not_seen():
 
 @pytest.mark.parametrize(("seen", "unseen", "says"), [(0.73, 0.015, True), (0.9, 0.8, False)])
 def test_the_closing_table_says_whether_agreement_carries_over(seen, unseen, says):
-    words = carries_over({"agreement": seen, "agreement_held_out": unseen})
+    words = agreement_in_words({"agreement": seen, "agreement_held_out": unseen})
     assert words.startswith(
         f"agreement of the modalities: {seen:.2f} on training samples, {unseen:.2f} on held-out ones"
     )
     assert ("it does not carry over" in words) == says
-    assert carries_over({"agreement": seen}) == carries_over({}) == ""
+    assert agreement_in_words({"agreement": seen}) == agreement_in_words({}) == ""
 
 
 def test_a_method_without_assignments_of_each_modality_has_no_agreement():

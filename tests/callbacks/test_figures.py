@@ -34,7 +34,7 @@ def pictures(folder):
 def test_a_run_of_three_phases_has_every_picture_in_every_format(tiny_run, tmp_path, drawn):
     tiny_run("callbacks.figures.max_points=20", "callbacks.figures.formats=[pdf,png,svg]", figures=True)
     folder = tmp_path / "run"
-    names = ("confidence", "confusion", "embedding", "losses", "measures", "phases", "sizes")
+    names = ("confidence", "confusion", "embedding", "losses", "measures", "phases", "sharing", "sizes")
     assert pictures(folder) == [f"{name}.{ending}" for name in names for ending in ("pdf", "png", "svg")]
     starts = {"pdf": b"%PDF", "png": b"\x89PNG", "svg": b"<?xm"}
     for ending, start in starts.items():
@@ -78,9 +78,9 @@ def test_phases_survive_an_interruption(tiny_run, composed, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("method", "overrides", "names"),
     [
-        ("dmim", [], ["confidence", "confusion", "embedding", "losses", "measures", "sizes"]),
-        ("kmeans", [], ["confusion", "embedding", "sizes"]),
-        ("gmm", ["callbacks.results.embeddings=false"], ["confidence", "confusion", "sizes"]),
+        ("dmim", [], ["confidence", "confusion", "embedding", "losses", "measures", "phases", "sharing", "sizes"]),
+        ("kmeans", [], ["confusion", "embedding", "sharing", "sizes"]),
+        ("gmm", ["callbacks.results.embeddings=false"], ["confidence", "confusion", "sharing", "sizes"]),
     ],
 )
 def test_pictures_that_would_show_nothing_are_left_out(composed, tmp_path, method, overrides, names):
@@ -97,6 +97,6 @@ def test_a_run_without_labels_has_its_pictures(composed, tmp_path):
     data = ["data=files", f"data.root={tmp_path / 'x.npz'}", "data.n_clusters=3", "trainer.accelerator=cpu"]
     (folder := tmp_path / "run").mkdir()
     report = train(composed("method=gmm", *data, "callbacks.figures.projection=pca"), str(folder))
-    assert pictures(folder) == ["confidence.png", "embedding.png", "sizes.png"]
+    assert pictures(folder) == ["confidence.png", "embedding.png", "sharing.png", "sizes.png"]
     assert report["label_free"].keys() == {"entropy", "silhouette"}
     assert json.loads((folder / "metrics.json").read_text())["scores"] is None

@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from cmc.reporting.carried import carried
 from cmc.reporting.rows import gather, swept
 from cmc.reporting.runs import find, read_run
 from cmc.reporting.tables import latex, markdown, write_tables
@@ -229,3 +230,17 @@ def test_surrogates_are_named_in_every_table(folder, tmp_path):
         assert "birds (surrogate)" in (tmp_path / name).read_text()
     for name in ("table.md", "table.tex"):
         assert "generated data of the same shape stand in" in (tmp_path / name).read_text()
+
+
+def test_agreement_that_does_not_carry_over_is_told_and_so_are_qualities_that_do_not_compare(tmp_path):
+    for seed, unseen in ((0, 0.1), (1, 0.2), (2, 0.3)):
+        measures = {"agreement": 0.6, "agreement_held_out": unseen, "gap": 0.6 - unseen, "quality": unseen}
+        make_run(tmp_path / f"held{seed}", seed, "dmim", label_free=measures)
+    rows, _ = gathered(tmp_path)
+    said = "agreement does not carry over in 2 of 3 runs: 0.60 on training samples, 0.15 on held-out ones"
+    assert carried(rows) == [f"digits, dmim: {said}"]
+    make_run(tmp_path / "seen", 0, "cmmc")
+    rows, _ = gathered(tmp_path)
+    assert carried(rows)[1:] == [
+        "digits: quality is that of held-out samples in 3 runs and of training samples in 1; the two do not compare"
+    ]
