@@ -64,8 +64,7 @@ class DataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         self.scaling = validate.one_of("data.scaling", scaling, SCALINGS)
-        is_share = validate.is_number(holdout) and 0 <= holdout < 1
-        self.holdout = validate.require("data.holdout", holdout, is_share, "a share of at least 0 and below 1")
+        self.holdout = validate.share("data.holdout", holdout)
         self._n_clusters = validate.whole("data.n_clusters", n_clusters, least=2, or_null=True)
         is_choice = in_memory is None or isinstance(in_memory, bool)
         self.in_memory = validate.require("data.in_memory", in_memory, is_choice, "true, false or null")

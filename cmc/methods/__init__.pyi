@@ -6,6 +6,7 @@ from .baselines.sklearn import KMeans as KMeans
 from .baselines.sklearn import Spectral as Spectral
 from .cmmc import CMMC as CMMC
 from .cmmc_released import ReleasedCMMC as ReleasedCMMC
+from .cmmc_stable import StableCMMC as StableCMMC
 from .dmim import DMIM as DMIM
 from .dmim_paper import PaperDMIM as PaperDMIM
 from .dmim_released import ReleasedDMIM as ReleasedDMIM

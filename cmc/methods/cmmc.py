@@ -125,19 +125,24 @@ class CMMC(Method):
     def _contrast(self, batch: Batch) -> dict[str, Tensor]:
         codes, error = self._autoencode(batch)
         h = [self._feature(z) for z in codes]
-        q = [self._logits(z).softmax(1) for z in codes]
+        q = [[to_float32(head(z)).softmax(1) for z in codes] for head in self._heads]
         with full_precision(self.device):
-            contrasts = [
-                cluster_contrast(distributed.all_reduce_sum(cluster_products(a, b)), self.label_temperature)
-                for a, b in combinations(q, 2)
-            ]
-            sizes = [distributed.all_reduce_sum(x.sum(0, True)) / batch.total for x in q]
+            contrasts, imbalances = zip(*(self._label_contrast(each, batch.total) for each in q), strict=True)
             return {
                 "reconstruction": error,
                 "feature_contrast": self._feature_contrast(h, batch.offset),
-                "label_contrast": sum_of(contrasts),
-                "imbalance": sum_of(cluster_imbalance(size) for size in sizes),
+                "label_contrast": sum_of(contrasts) / len(q),
+                "imbalance": sum_of(imbalances) / len(q),
             }
+
+    def _label_contrast(self, q: list[Tensor], total: int) -> tuple[Tensor, Tensor]:
+        """Both terms of L_Q for one head's assignments of every modality."""
+        contrasts = [
+            cluster_contrast(distributed.all_reduce_sum(cluster_products(a, b)), self.label_temperature)
+            for a, b in combinations(q, 2)
+        ]
+        sizes = [distributed.all_reduce_sum(x.sum(0, True)) / total for x in q]
+        return sum_of(contrasts), sum_of(cluster_imbalance(size) for size in sizes)
 
     def _feature_contrast(self, h: list[Tensor], offset: int) -> Tensor:
         """Over pairs, this process's rows among those of the global batch."""
@@ -229,6 +234,11 @@ class CMMC(Method):
 
     def _feature(self, z: Tensor) -> Tensor:
         return F.normalize(to_float32(self.feature_head(z)), dim=1)
+
+    @property
+    def _heads(self) -> list[nn.Linear]:
+        """The heads that L_Q trains, of which `_logits` reads one."""
+        return [self.cluster_head]
 
     def _logits(self, z: Tensor) -> Tensor:
         return to_float32(self.cluster_head(z))

@@ -130,8 +130,7 @@ class DMIM(Method):
     ) -> None:
         check_ranges(overcluster_factor, depth, power, refresh_every, beta, gamma)
         validate.number("method.restarts", restarts, least=1)
-        is_share = validate.is_number(validation) and 0 <= validation < 1
-        validate.require("method.validation", validation, is_share, "a share of at least 0 and below 1")
+        validate.share("method.validation", validation)
         if width is None:
             raise UserError("method.width: null given; the encoder needs a width")
         validate.whole("method.width", width, least=1)

@@ -51,6 +51,11 @@ def number(key: str, value: _T, least: float | None = None, above: float | None 
     return require(key, value, accepted, f"a number{bounds}{', or null' * or_null}")
 
 
+def share(key: str, value: _T) -> _T:
+    """A number of at least 0 and below 1."""
+    return require(key, value, is_number(value) and 0 <= value < 1, "a share of at least 0 and below 1")
+
+
 def seed(key: str, value: _T) -> _T:
     """What NumPy, PyTorch and scikit-learn all take as a seed."""
     return whole(key, value, 0, 2**32 - 1)
