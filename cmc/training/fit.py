@@ -7,7 +7,6 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +110,7 @@ def fit(
         default_root_dir=str(run),
         **LOOP,
     )
-    with _way_on(run, method), keep_freed_memory():
+    with _way_on(run, method, "gradient_clip" in config.method), keep_freed_memory():
         if first:
             (run / "metrics.json").unlink(missing_ok=True)
             write_config(run, config)
@@ -125,8 +124,8 @@ def fit(
 
 
 @contextmanager
-def _way_on(run: Path, method: Method) -> Iterator[None]:
-    """Where a run ends early, say how to go on with it.
+def _way_on(run: Path, method: Method, clips: bool) -> Iterator[None]:
+    """Where a run ends early, say how to go on with it; ``clips``: whether its gradients can be bounded.
 
     Raises:
         Interrupted: it was asked to stop.
@@ -145,7 +144,7 @@ def _way_on(run: Path, method: Method) -> Iterator[None]:
         stop.way_on = how_to_resume(run)
         raise
     except Diverged as error:
-        error.way_on = _after_divergence(run, method)
+        error.way_on = _after_divergence(run, method, clips)
         raise
     except OSError as error:
         if error.errno not in FULL:
@@ -176,9 +175,8 @@ def _trainer(config: DictConfig, **settings: Any) -> Trainer:
     return trainer
 
 
-def _after_divergence(run: Path, method: Method) -> str:
+def _after_divergence(run: Path, method: Method, clips: bool) -> str:
     """What is left of a run whose numbers are none, and what its user may do."""
-    clips = "gradient_clip" in signature(type(method)).parameters
     clip = f"{CLIP}={1 if method.gradient_clip is None else method.gradient_clip / 10:g}"
     anew = "start again with another data.scaling"
     if method.is_trained:

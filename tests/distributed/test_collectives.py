@@ -14,6 +14,7 @@ N = 41  # not divisible by 2, nor is any batch of it
 
 STEPS = f"""
 import os, sys
+from functools import partial
 import numpy as np, torch
 import torch.distributed as dist
 from pytorch_lightning import Callback, Trainer
@@ -21,7 +22,7 @@ from cmc.distributed.strategy import Processes
 from cmc.data.modalities import Modalities
 from cmc.data.module import DataModule
 from cmc.callbacks import Results
-from cmc.methods import CMMC, DMIM, ReleasedCMMC, ReleasedDMIM
+from cmc.methods import CMMC, DMIM, ReleasedCMMC, ReleasedDMIM, StableCMMC
 from cmc.training.fit import LOOP
 
 case, batch_size, dims, folder, out = sys.argv[1], sys.argv[2], [int(d) for d in sys.argv[3].split(",")], *sys.argv[4:6]
@@ -45,7 +46,8 @@ if case.startswith("cmmc"):
     small = dict(hidden=[8], latent_dim=6, feature_dim=4, kmeans_restarts=3)
     phases = {{"reconstruct": {{"epochs": 2}}, "contrast": {{"epochs": 3}}}}
     phases["align"] = {{"epochs": 3, "batch_size": "full", "chunk_size": 9}}
-    kind = ReleasedCMMC if case.endswith("released") else CMMC
+    stable = partial(StableCMMC, heads=2, validation=0.3)
+    kind = {{"cmmc": CMMC, "cmmc-released": ReleasedCMMC, "cmmc-stable": stable}}[case]
     method = kind(shape, 3, phases, adam, batch_size, **small)
 else:
     candidates = {{"few": {{"components": 3, "input_noise": 0.3}}, "shared": {{"components": 3, "shared": 2}}}}
@@ -103,6 +105,7 @@ def port():
     [
         ("cmmc", "10", "7,5"),
         ("cmmc-released", "full", "7,5,4"),
+        ("cmmc-stable", "10", "7,5"),
         ("dmim", "full", "7,5"),
         ("dmim", "11", "7,5,4"),
         ("dmim-released", "full", "7,5"),
