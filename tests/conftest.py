@@ -19,7 +19,7 @@ register_resolvers()
 COSINE = "method.scheduler={_target_: torch.optim.lr_scheduler.CosineAnnealingLR, _partial_: true, T_max: 8}"
 SMALL = {
     "cmmc": ["method.hidden=[16]", "method.latent_dim=8", "method.feature_dim=4", "method.kmeans_restarts=2"],
-    "dmim": ["method.width=8", "method.restarts=2", "method.overcluster_factor=2", "method.refresh_every=1", COSINE],
+    "dmim": ["method.width=8", "method.restarts=1", "method.overcluster_factor=2", "method.refresh_every=1", COSINE],
 }
 SMALL |= {name: [] for name in ("kmeans", "spectral", "cca", "agglomerative", "gmm")}
 SMALL |= {"cmmc_released": SMALL["cmmc"], "cmmc_stable": [*SMALL["cmmc"], "method.heads=2"]}
