@@ -136,8 +136,8 @@ def _flattened(held: Contents, arrays: NamedArrays, n_labels: int | None) -> Nam
     """Pictures, N x H x W or N x H x W x C, as vectors, where they have as many samples as all else."""
     flat = dict(arrays)
     pictures = {name: array for name, array in arrays.items() if array.ndim in (3, 4) and is_numeric(array)}
-    lengths = {len(array) for array in arrays.values() if array.ndim > 1 and is_numeric(array)}
-    n = n_labels if n_labels is not None or len(arrays) < 2 or len(lengths) > 1 else lengths.pop()
+    lengths = [len(array) for array in arrays.values() if array.ndim > 1 and is_numeric(array)]
+    n = lengths[0] if n_labels is None and len(lengths) > 1 and len({*lengths}) == 1 else n_labels
     for name, array in pictures.items():
         if array.ndim == 3 and array.shape[0] == array.shape[1] and _is_symmetric(array):
             raise UserError(
@@ -169,7 +169,7 @@ def doubt_triplets(features: NamedArrays, n_labels: int | None) -> None:
         return
     name, array = next(iter(features.items()))
     raise UserError(
-        f"{name!r} is {shape_text(array)} of row, column and value: a sparse matrix as triplets, it seems; save the matrix "
+        f"{name!r} is {shape_text(array)} of row, column and value: a sparse matrix as triplets, it seems; save it "
         f"itself: in MATLAB {name} = full(spconvert({name})), in Python t = {name}; "
         "scipy.sparse.coo_array((t[:, 2], (t[:, 0] - 1, t[:, 1] - 1))).toarray()"
     )
@@ -221,7 +221,7 @@ def doubt_shared(held: Contents, features: NamedArrays, labels: NDArray[Any] | N
             name = next(iter(features))
             number = arrays[0].shape[1] if place else 1
             raise UserError(
-                f"the {side} column is the same {n_values} whole numbers in all of {', '.join(map(repr, features))}: if "
+                f"the {side} column is the same {n_values} whole numbers in {', '.join(map(repr, features))}: if "
                 f"it is the labels, say data.labels={name}:{number}; if a feature, data.features=[{','.join(features)}]"
             )
 

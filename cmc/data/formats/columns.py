@@ -42,12 +42,13 @@ def read_table_folder(path: Path, ids: str | None = None) -> Contents:
     held = Contents({})
     tables = _settled(tables, held)
     columns = _ids(path, tables, ids)
-    all_plain = all(each.plain for each in columns.values())
-    if all_plain:
-        for name, each in columns.items():
+    known = {each for found in columns.values() if not found.plain for each in found.values.tolist()}
+    counts = {name for name, each in columns.items() if each.plain and known.isdisjoint(each.values.tolist())}
+    for name, each in columns.items():
+        if name in counts:
             held.remarks.append(f"{name}: {_column(tables[name], each.place)} counts the rows, and is left out")
     for name, table in tables.items():
-        _take(held, name, table, columns.get(name), all_plain)
+        _take(held, name, table, columns.get(name), name in counts)
     return held
 
 
@@ -142,7 +143,9 @@ def _whole(values: NDArray[np.float64]) -> bool:
 
 def _values(table: Table, place: int) -> NDArray[np.str_]:
     if place in table.texts:
-        cells = [str(int(c)) if "." in c and is_number(c) and float(c).is_integer() else c for c in table.texts[place]]
+        cells = [
+            str(int(float(c))) if "." in c and is_number(c) and float(c).is_integer() else c for c in table.texts[place]
+        ]
         return text_array(table.file, cells)
     return as_ids(table.numbers[:, table.places.index(place)])
 
@@ -163,7 +166,7 @@ def _checked(table: Table, ids: _Ids) -> _Ids:
     return ids
 
 
-def _take(held: Contents, name: str, table: Table, ids: _Ids | None, all_plain: bool) -> None:
+def _take(held: Contents, name: str, table: Table, ids: _Ids | None, is_count: bool) -> None:
     """Put a table's columns where they belong."""
     of_labels = is_label_name(name)
     taken = {ids.place} if ids else set()
@@ -182,7 +185,7 @@ def _take(held: Contents, name: str, table: Table, ids: _Ids | None, all_plain: 
         if table.headings:
             held.headings[name] = text_array(table.file, [table.heading(table.places[i]) for i in kept])
     held.arrays |= arrays
-    if ids and not all_plain:
+    if ids and not is_count:
         for array in arrays:
             held.ids[array] = ids.values
             held.corners[array] = table.heading(ids.place)

@@ -53,7 +53,7 @@ def join(ids: Mapping[str, NDArray[np.str_] | None], incomplete: str = "refuse",
     common = set(places[first]).intersection(*(places[name] for name, _ in others))
     told = ", ".join(f"{name!r} {len(each)}" for name, each in known.items())
     if not common:
-        shown = ", ".join(f"{name!r} begins with {each[0]!r}" for name, each in known.items())
+        shown = ", ".join(f"{name!r} begins with {str(each[0])!r}" for name, each in known.items())
         raise UserError(f"no id is in all of {', '.join(map(repr, known))}: {shown}; give all of them the same ids")
     fewer = any(len(common) < len(each) for each in known.values())
     if fewer and incomplete == "refuse":
@@ -90,7 +90,9 @@ def align(ids: NDArray[np.str_], to: NDArray[np.str_], name: str) -> Rows:
     """
     rows = _rows(_places(name, ids), to, len(ids))
     if (-1 if rows is None else rows.max(initial=-1)) < 0 and rows is not None:
-        raise UserError(f"{name!r} has none of the modalities' ids: it begins with {ids[0]!r}, they with {to[0]!r}")
+        raise UserError(
+            f"{name!r} has none of the modalities' ids: it begins with {str(ids[0])!r}, they with {str(to[0])!r}"
+        )
     return np.arange(len(ids)) if rows is None else rows
 
 

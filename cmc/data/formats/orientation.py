@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cmc.data.formats.arrays import Contents, NamedArrays, is_id_name
+from cmc.data.formats.arrays import Contents, NamedArrays
 from cmc.data.modalities import shape_text
 from cmc.errors import UserError
 
 ORIENTATIONS = ("auto", "rows", "columns")
 _OF_FEATURES = {"gene", "genes", "feature", "features", "probe", "symbol", "protein", "mirna", "cpg", "variable"}
+_COUNTED = {"", "f", "v", "x", "c", "d", "col", "column", "dim", "feat", "feature", "var", "pc", "component", "attr"}
 _ALIKE = 0.5  # of two sets of names, the share that both have of all
 
 Ids = dict[str, NDArray[np.str_] | None]
@@ -73,15 +75,22 @@ class Sides:
             if max(fits) > 0:
                 return fits[1] > fits[0]
         rows, columns = (_share([*map(_set, side.values())]) for side in (self.rows, self.columns))
-        corners = {self.corners.get(name, "").lower() for name in self.features}
-        if corners <= _OF_FEATURES and columns >= _ALIKE:
+        lengths = [{array.shape[side] for array in self.features.values()} for side in (0, 1)]
+        if columns < _ALIKE or (rows < _ALIKE and len(lengths[0]) == 1 < len(lengths[1])):
+            return False
+        if rows < _ALIKE or len(lengths[1]) == 1 < len(lengths[0]):
             return True
-        if (columns >= _ALIKE) == (rows >= _ALIKE):
-            lengths = [{array.shape[side] for array in self.features.values()} for side in (0, 1)]
-            if len(lengths[1]) == 1 < len(lengths[0]) and columns >= _ALIKE:
-                return True
-            return None if rows < _ALIKE and not all(map(is_id_name, corners)) else False
-        return columns >= _ALIKE
+        if rows != columns and max(rows, columns) == 1:
+            return columns == 1
+        corners = {self.corners.get(name, "").lower() for name in self.features}
+        if corners <= _OF_FEATURES:
+            return True
+        if "" not in corners or all(map(_only_count, self.columns.values())):
+            return False
+        raise UserError(
+            "rows and columns both have the same names in every table, so that samples could be either; say "
+            "data.orientation=rows or data.orientation=columns"
+        )
 
     def ids(self, transposed: bool) -> Ids:
         """Of the samples, in the order of each modality's."""
@@ -96,6 +105,12 @@ class Sides:
 
 def _set(ids: NDArray[np.str_] | None) -> set[str]:
     return set() if ids is None else {*ids.tolist()}
+
+
+def _only_count(names: NDArray[np.str_] | None) -> bool:
+    """Whether names are those of columns that have none of their own: ``f0, f1, ...``, ``V1``, ``dim_3``."""
+    found = [re.fullmatch(r"([A-Za-z]*)[_. -]?\d+", name) for name in ([] if names is None else names.tolist())]
+    return all(match is not None and match[1].lower() in _COUNTED for match in found)
 
 
 def _share(sets: list[set[str]]) -> float:

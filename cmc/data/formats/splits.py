@@ -1,4 +1,4 @@
-"""Training and test parts of the same modalities, told by their names: ``I_tr``, ``I_te``, ``X_train``, ``test_img``."""
+"""Training and test parts of the same modalities, told by their names: ``I_tr``, ``I_te``, ``test_img``."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def _read(file: Path) -> Table:
     n = len(next(iter(texts.values()))) if texts else None
     if numbers is None or n not in (None, len(numbers)) or not np.isfinite(numbers).all():
         raise UserError(f"{file}{_fault(file, layout, set(places))}")
-    doubtful = layout.width == 1 and layout.headings is None and 0 in texts
+    doubtful = layout.width == 1 and layout.headings is None and 0 in texts and not layout.counted
     return Table(file, layout.headings, numbers, places, texts, layout.counted, doubtful)
 
 
