@@ -21,8 +21,8 @@ _NUMBERS = 2**23  # looked at together
 _TIGHT = 0.02  # of the gap between two classes, the most that the values of one may differ
 _CHANCE = math.log(1e-6)  # that a column tells by chance
 _WIDEST = 1024  # columns of which sums are looked at
-_EXACT = 1e-6  # that a correlation of sums of columns with classes may lack of 1
-_FLAT = 1e-10  # of the largest variance, what counts as none
+_EXACT = 2e-6  # that the square of a correlation of sums of columns with classes may lack of 1
+_FLAT = 1e-12  # of the variance of all columns, what counts as none
 _NAMED = 4  # columns in a line
 
 
@@ -184,13 +184,12 @@ def _sums(rows: NDArray[np.float64], codes: NDArray[np.intp], n_classes: int) ->
         return False
     one_hot = np.eye(n_classes)[codes]
     one_hot -= one_hot.mean(0)
-    sizes, axes = np.linalg.eigh(rows.T @ rows)
-    kept = sizes > _FLAT * sizes[-1]
-    basis = rows @ (axes[:, kept] / np.sqrt(sizes[kept]))
     classes, sizes, _ = np.linalg.svd(one_hot, full_matrices=False)
     classes = classes[:, sizes > 1e-9 * sizes[0]]
-    _, correlations, turned = np.linalg.svd(basis.T @ classes, full_matrices=False)
-    exact = turned[np.flatnonzero(correlations > 1 - _EXACT)]
+    products, crossed = rows.T @ rows, rows.T @ classes
+    products[np.diag_indices_from(products)] += _FLAT * np.trace(products)
+    squares, turned = np.linalg.eigh(crossed.T @ np.linalg.solve(products, crossed))  # of canonical correlations
+    exact = turned[:, squares > 1 - _EXACT].T
     if not len(exact):
         return False
     told = classes @ exact.T  # one row a sample, the same throughout a class
