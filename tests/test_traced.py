@@ -1,4 +1,4 @@
-"""Every row can be traced: ids and captions in what runs, predictions and the estimator leave; what was scored is said."""
+"""Every row can be traced: ids and captions in what runs, predictions and the estimator leave; how many are scored."""
 
 import csv
 import json

@@ -15,6 +15,8 @@ from cmc.data.formats.tables import Table, is_missing, is_number, read_table
 from cmc.errors import UserError
 from cmc.utils.safe_read import text_array
 
+_FEW = 2  # columns over which numbers may count up by chance
+
 
 class _Ids(NamedTuple):
     """A column that may be ids: its position, its values, and whether it only counts the rows from 0 or 1."""
@@ -53,19 +55,24 @@ def read_table_folder(path: Path, ids: str | None = None) -> Contents:
 
 
 def _settled(tables: dict[str, Table], held: Contents) -> dict[str, Table]:
-    """Tell whether a first line in doubt is a heading: by the number of rows that the other tables have."""
-    sure = Counter(table.n_rows for table in tables.values() if not (table.counted or table.doubtful))
-    counts = sure or Counter(table.n_rows for table in tables.values() if not table.doubtful)
+    """Tell whether a first line in doubt is a heading: by the number of rows that the other tables have.
+
+    Where no table is free of doubt, numbers that count up over three columns or more are a heading.
+    """
+    sure = {table.n_rows for table in tables.values() if not (table.counted or table.doubtful)}
+    wide = {name for name, table in tables.items() if table.counted and len(table.places) + len(table.texts) > _FEW}
+    if not sure:
+        sure = {tables[name].n_rows - 1 for name in wide}
     settled = dict(tables)
     for name, table in tables.items():
-        one_more = table.n_rows - 1 in counts and table.n_rows not in counts
+        fits, one_more = table.n_rows in sure, table.n_rows - 1 in sure
+        told = "of numbers that count up"
         if table.doubtful:
-            first, *others = table.texts[0]
-            one_more = one_more and first not in others
-        if one_more and (table.counted or table.doubtful):
+            told, *others = table.texts[0]
+            one_more = one_more and told not in others
+        if (table.counted or table.doubtful) and not fits and (one_more or name in wide):
             settled[name] = table.without_first()
-            first_line = table.texts[0][0] if table.doubtful else "of numbers that count up"
-            held.remarks.append(f"{name}: the first line, {first_line}, is taken for a heading")
+            held.remarks.append(f"{name}: the first line, {told}, is taken for a heading")
     return settled
 
 

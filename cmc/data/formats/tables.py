@@ -32,7 +32,7 @@ class Table(NamedTuple):
         numbers: N x d float64, the columns of numbers.
         places: d, their positions among all columns.
         texts: position -> N cells of a column that is not all numbers, or whose heading is one of ids or labels.
-        counted: whether the first line, of one or two numbers that count up, may be a heading or a row.
+        counted: whether the first line, of numbers that count up, may be a heading or a row.
         doubtful: whether the only column's first text may be a heading or a class.
     """
 
@@ -55,10 +55,11 @@ class Table(NamedTuple):
 
     def without_first(self) -> Table:
         """The first row was a heading."""
+        first = {place: cells[0] for place, cells in self.texts.items()}
+        first |= {place: f"{self.numbers[0, i]:g}" for i, place in enumerate(self.places)}
         texts = {place: cells[1:] for place, cells in self.texts.items()}
-        numbers = self.numbers[1:]
-        first = [texts_of[0] for texts_of in self.texts.values()] if self.doubtful else None
-        return self._replace(headings=first, numbers=numbers, texts=texts, counted=False, doubtful=False)
+        headings = [first[place] for place in sorted(first)]
+        return self._replace(headings=headings, numbers=self.numbers[1:], texts=texts, counted=False, doubtful=False)
 
 
 class _Layout(NamedTuple):
@@ -141,11 +142,7 @@ def _layout(file: Path) -> _Layout:
         names = [float(cell) for cell in first[1:]]
         if all(name.is_integer() for name in names) and len(set(names)) == len(names):
             return _Layout(separator, first, 1, len(first), False, line)
-    if _counts(first):
-        if len(first) > 2:
-            return _Layout(separator, first, 1, len(first), False, line)
-        return _Layout(separator, None, 0, len(first), True, line)
-    return _Layout(separator, None, 0, len(first), False, line)
+    return _Layout(separator, None, 0, len(first), _counts(first), line)
 
 
 def _is_heading(cell: str, second: list[str], known: tuple[str, ...]) -> bool:

@@ -71,6 +71,12 @@ def test_numbers_that_count_up_are_a_heading(tmp_path: Path) -> None:
     assert "labels: the first line, of numbers that count up, is taken for a heading" in held.remarks
 
 
+def test_a_first_row_that_happens_to_count_up_is_a_row_where_the_other_tables_have_as_many(tmp_path: Path) -> None:
+    counting = np.vstack([[1, 2, 3, 4], TXT[1:]])
+    csv_folder(tmp_path, img=text(IMG), txt=text(counting), labels=text(CODES[:, None]))
+    np.testing.assert_array_equal(formats.read(tmp_path).features["txt"], counting)
+
+
 def test_a_class_at_the_end_of_every_table_is_asked_about_and_taken_where_told(tmp_path: Path) -> None:
     csv_folder(
         tmp_path,
