@@ -111,6 +111,13 @@ def _sort_out(path: Path, held: Contents, told: Told) -> Found:
     train = _part(parts["train"], told) if told.split != "test" else None
     test = _part(parts["test"], told) if told.split != "train" or _is_whole(parts) else None
     shown = ", ".join(parts["train"].arrays)
+    for part in filter(None, (train, test)):
+        if len(part.features) == 1:
+            (only,) = part.features
+            raise UserError(
+                f"of {only!r} there are a training and a test part, and no other modality; give at least 2 of each, "
+                "such as I_tr, T_tr, L_tr, I_te, T_te, L_te"
+            )
     if train is None or test is None:
         one = train or test
         assert one is not None

@@ -50,36 +50,40 @@ def join(ids: Mapping[str, NDArray[np.str_] | None], incomplete: str = "refuse",
     places = {name: _places(name, each) for name, each in known.items()}
     if all(np.array_equal(begun, each) for _, each in others):
         return Joined(dict.fromkeys(ids), begun, [], False)
-    common = set(places[first]).intersection(*(places[name] for name, _ in others))
+    found = {name: _rows(places[name], begun) for name, _ in others}
+    there = np.logical_and.reduce([rows >= 0 for rows in found.values()])
     told = ", ".join(f"{name!r} {len(each)}" for name, each in known.items())
-    if not common:
+    if not there.any():
         shown = ", ".join(f"{name!r} begins with {str(each[0])!r}" for name, each in known.items())
         raise UserError(f"no id is in all of {', '.join(map(repr, known))}: {shown}; give all of them the same ids")
-    fewer = any(len(common) < len(each) for each in known.values())
+    n_common = int(there.sum())
+    fewer = any(n_common < len(each) for each in known.values())
     if fewer and incomplete == "refuse":
-        lacking, gone = next(
-            (name, each)
-            for name in known
-            for each in [next((x for other in known.values() for x in other.tolist() if x not in places[name]), None)]
-            if each is not None
-        )
-        way = how or f"data.incomplete=drop keeps these {len(common)}"
-        raise UserError(
-            f"{len(common)} ids are in all of {told} (such as {gone!r}, which is not in {lacking!r}); {way}"
-        )
+        way = how or f"data.incomplete=drop keeps these {n_common}"
+        raise UserError(f"{n_common} ids are in all of {told} (such as {_lacking(known, places)}); {way}")
     if without := [name for name, each in ids.items() if each is None]:
         raise UserError(
             f"{first!r} and {others[0][0]!r} list their ids in different orders, and {without[0]!r} has no ids: give "
             "it the column of ids, too, or bring all into one order"
         )
-    kept = np.array([each for each in begun.tolist() if each in common], dtype=str)
-    rows = {name: _rows(places[name], kept, len(each)) for name, each in known.items()}
-    remarks = [
-        f"{name}: its rows are brought into the order of {first}, by id" for name, _ in others if _turned(rows[name])
-    ]
+    rows = {first: np.flatnonzero(there)} | {name: each[there] for name, each in found.items()}
+    moved = {name: None if np.array_equal(each, np.arange(len(known[name]))) else each for name, each in rows.items()}
+    turned = [name for name, _ in others if (np.diff(rows[name]) < 0).any()]
+    remarks = [f"{name}: its rows are brought into the order of {first}, by id" for name in turned]
     if fewer:
-        remarks.append(f"{len(kept)} ids are in all of {told}; the others are left out")
-    return Joined(rows, kept, remarks, True)
+        remarks.append(f"{n_common} ids are in all of {told}; the others are left out")
+    return Joined(moved, begun[there], remarks, True)
+
+
+def _lacking(known: Mapping[str, NDArray[np.str_]], places: Mapping[str, Mapping[str, int]]) -> str:
+    """An id that one part has and another has not."""
+    return next(
+        f"{each!r}, which is not in {other!r}"
+        for ids in known.values()
+        for each in ids.tolist()
+        for other in known
+        if each not in places[other]
+    )
 
 
 def align(ids: NDArray[np.str_], to: NDArray[np.str_], name: str) -> Rows:
@@ -88,12 +92,12 @@ def align(ids: NDArray[np.str_], to: NDArray[np.str_], name: str) -> Rows:
     Raises:
         UserError: an id that is blank or twice there; none in common.
     """
-    rows = _rows(_places(name, ids), to, len(ids))
-    if (-1 if rows is None else rows.max(initial=-1)) < 0 and rows is not None:
+    rows = _rows(_places(name, ids), to)
+    if rows.max(initial=-1) < 0:
         raise UserError(
             f"{name!r} has none of the modalities' ids: it begins with {str(ids[0])!r}, they with {str(to[0])!r}"
         )
-    return np.arange(len(ids)) if rows is None else rows
+    return rows
 
 
 def _places(name: str, ids: NDArray[np.str_]) -> dict[str, int]:
@@ -107,14 +111,9 @@ def _places(name: str, ids: NDArray[np.str_]) -> dict[str, int]:
     return places
 
 
-def _rows(places: Mapping[str, int], kept: NDArray[np.str_], n: int) -> Rows | None:
-    rows = np.array([places.get(each, -1) for each in kept.tolist()], dtype=np.intp)
-    return None if np.array_equal(rows, np.arange(n)) else rows
-
-
-def _turned(rows: Rows | None) -> bool:
-    """Whether rows change their order."""
-    return rows is not None and bool((np.diff(rows) < 0).any())
+def _rows(places: Mapping[str, int], ids: NDArray[np.str_]) -> Rows:
+    """The row of each id, -1 of one that is not there."""
+    return np.fromiter((places.get(each, -1) for each in ids.tolist()), dtype=np.intp, count=len(ids))
 
 
 def taken(array: NDArray[Any], rows: Rows | None) -> NDArray[Any]:

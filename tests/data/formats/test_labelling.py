@@ -135,7 +135,7 @@ def test_train_is_what_is_trained_on_and_the_other_is_held_out(tmp_path: Path) -
 
 def test_parts_of_one_modality_are_not_two(tmp_path: Path) -> None:
     np.savez(tmp_path / "w.npz", X_train=IMG, X_test=IMG + 1, y_train=CODES, y_test=CODES)
-    assert "number of modalities is 1 ('X')" in refusal(tmp_path / "w.npz")
+    assert "of 'X' there are a training and a test part, and no other modality" in refusal(tmp_path / "w.npz")
 
 
 def test_a_test_part_without_labels_is_held_out_and_not_scored(tmp_path: Path) -> None:
