@@ -67,7 +67,12 @@ def _show(held: Modalities, data: DataModule) -> None:
     for pair in data.shared:
         console.print(str(pair), soft_wrap=True, highlight=False)
     sizes = ", ".join(f"{name}: {size}" for name, size in class_sizes(held).items())
+    without = held.n_samples - held.n_labelled
     said = f"{held.n_classes} classes: {sizes}" if sizes else "no labels: a run needs data.n_clusters"
+    said += f"; without a label: {without}" if sizes and without else ""
+    said += f"; labels? {' or '.join(held.offered)}" if held.offered else ""
+    for line in (*held.remarks, *data.doubts):
+        console.print(line, soft_wrap=True, highlight=False)
     console.print(said, soft_wrap=True, highlight=False)
 
 

@@ -31,6 +31,7 @@ def _evaluate(config: DictConfig) -> None:
 
     from cmc.inference.evaluate import evaluate
     from cmc.inference.trained import load
+    from cmc.runs.report import scored_text
     from cmc.runs.summary import show
 
     trained = load(run, config.trust, config.device)
@@ -41,6 +42,8 @@ def _evaluate(config: DictConfig) -> None:
         path.write_text(json.dumps(report, indent=2) + "\n")
     without = f" without {', '.join(config.missing)}" if config.missing else ""
     show(report, f"see {out / NAME}", ("all samples" if report["own_data"] else "other samples") + without)
+    if told := scored_text(report):
+        print(told)
     print(f"written: {out / NAME}")
 
 

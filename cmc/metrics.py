@@ -16,6 +16,8 @@ from torchmetrics import Metric, MetricCollection
 from cmc.functional import contingency, scores
 from cmc.functional.agreement import agreement_tables, label_free
 
+UNLABELLED = -1  # in the place of a label that is not known
+
 
 class ContingencyMetric(Metric):
     """A score of one contingency table; a subclass says which, by `score`.
@@ -54,7 +56,7 @@ class ContingencyMetric(Metric):
         Args:
             clusters: (B,) integer labels in 0..K_pred-1, or (B, K_pred) assignment probabilities or scores, of which
                 the largest is taken.
-            classes: (B,) integer labels in 0..K_true-1.
+            classes: (B,) integer labels in 0..K_true-1; -1 of a sample without a label, which is not counted.
 
         Raises:
             ValueError: if the shapes or the number of samples disagree, labels are not integers, or one is out of
@@ -65,6 +67,8 @@ class ContingencyMetric(Metric):
             if clusters.shape[1] != n_clusters:
                 raise ValueError(f"clusters must have {n_clusters} columns, got the shape {tuple(clusters.shape)}")
             clusters = clusters.argmax(dim=1)
+        if classes.ndim == 1 and classes.shape == clusters.shape and (gone := classes == UNLABELLED).any():
+            clusters, classes = clusters[~gone], classes[~gone]
         # Not in place: Lightning makes the table under inference_mode, which forbids changing it outside later.
         self.table = self.table + contingency.contingency_table(clusters, classes, n_clusters, n_classes)
 

@@ -21,8 +21,10 @@ from torch import Tensor
 
 from cmc import distributed
 from cmc.callbacks.evaluation import Tally, unseen
+from cmc.data.modalities import UNLABELLED
 from cmc.data.module import DataModule
 from cmc.methods.base import Method
+from cmc.runs.embeddings import write_ids
 from cmc.runs.report import write_report
 from cmc.runs.tables import assignments, table
 from cmc.utils import validate
@@ -37,7 +39,8 @@ class Results(Callback):
     ``metrics.json`` holds ``scores`` (and ``holdout``, where samples were held out; None without labels),
     ``label_free`` (see `Tally.label_free`), the protocol, and what traces the run: seed, data fingerprint,
     versions, commit, device, seconds, memory.
-    ``assignments.csv`` has a row a sample: index, cluster, confidence, label if known. ``embeddings.npy`` is N x D.
+    ``assignments.csv`` has a row a sample: index, cluster, confidence, and label, id and caption if known.
+    ``embeddings.npy`` is N x D; where samples have ids, ``ids.txt`` beside it has one a line.
 
     Args:
         run: what tables call this run: ``method``, ``data``, ``seed``.
@@ -86,6 +89,7 @@ class Results(Callback):
             **({"method": f"{self._run['method']} ({pl_module.variant})"} if pl_module.variant else {}),
             **({"data": f"{self._run['data']} (surrogate)"} if data.surrogate else {}),
             "scores": whole.scores(),
+            **_scored(data),
             **({"holdout": held.scores()} if held is not None else {}),
             "label_free": whole.label_free(unseen(pl_module, data, held)),
             "protocol": "assignments of the last epoch; labels used for scoring alone",
@@ -104,6 +108,8 @@ class Results(Callback):
         first, done = distributed.is_rank_zero(), 0
         written = table(folder / f"assignments{suffix}.csv") if first else nullcontext(_nowhere)
         drawn = _array(folder / f"embeddings{suffix}.npy") if first and self._embeddings else nullcontext(_nowhere)
+        if first and self._embeddings and data.ids is not None:
+            write_ids(folder, data.ids if rows is None else data.ids[rows], suffix)
         with written as append, drawn as append_block, method.evaluating():
             for batch in data.pass_over(held):
                 assignment, each = method.assignments(batch)
@@ -115,9 +121,12 @@ class Results(Callback):
                     append_block(block, n)
                 index = torch.arange(done, done := done + batch.total)
                 if first:
-                    shown = index if rows is None else torch.from_numpy(rows)[index]
+                    shown = (index if rows is None else torch.from_numpy(rows)[index]).tolist()
                     named = None if labels is None else _names(labels[index], data)
-                    append(assignments(shown.tolist(), cluster.tolist(), confidence.tolist(), named))
+                    texts = (
+                        None if of is None else [str(of[row]) for row in shown] for of in (data.ids, data.captions)
+                    )
+                    append(assignments(shown, cluster.tolist(), confidence.tolist(), named, *texts))
         return tally
 
 
@@ -141,7 +150,18 @@ def _array(path: Path) -> Iterator[Callable[[Tensor, int], None]]:
 
 def _names(labels: Tensor, data: DataModule) -> list[str]:
     assert data.classes is not None
-    return [data.classes[label] for label in labels.tolist()]
+    return ["" if label == UNLABELLED else data.classes[label] for label in labels.tolist()]
+
+
+def _scored(data: DataModule) -> dict[str, Any]:
+    """How many samples the scores are of, where some have no label."""
+    parts = {"scores": data.labels, "holdout": data.held_labels}
+    counts = {
+        part: {"labelled": int((labels != UNLABELLED).sum()), "samples": len(labels)}
+        for part, labels in parts.items()
+        if labels is not None
+    }
+    return {"scored": counts} if any(each["labelled"] < each["samples"] for each in counts.values()) else {}
 
 
 def _facts(trainer: Trainer, method: Method, data: DataModule) -> dict[str, Any]:
@@ -157,6 +177,8 @@ def _facts(trainer: Trainer, method: Method, data: DataModule) -> dict[str, Any]
             "dims": data.dims,
             "scaling": data.scaler.kinds,
             "surrogate": data.surrogate,
+            "remarks": list(data.remarks),
+            "doubts": data.doubts,
         },
         "shared": [
             {"modalities": list(pair.names), "held_out": pair.held_out, "by_chance": pair.by_chance}

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cmc.data.modalities import Modalities
+from cmc.data.modalities import UNLABELLED, Modalities
 from cmc.data.scaling import blocks
 
 
@@ -48,4 +48,5 @@ def class_sizes(data: Modalities) -> dict[str, int]:
     """Class -> samples; nothing without labels."""
     if data.labels is None or data.classes is None:
         return {}
-    return dict(zip(data.classes, np.bincount(data.labels, minlength=len(data.classes)).tolist(), strict=True))
+    known = data.labels[data.labels != UNLABELLED]
+    return dict(zip(data.classes, np.bincount(known, minlength=len(data.classes)).tolist(), strict=True))

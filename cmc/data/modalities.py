@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -15,6 +15,7 @@ from cmc.errors import UserError
 CHECKED_AT_ONCE = 2**24  # bytes of a modality in memory while its numbers are checked or hashed
 HASHED_AT_MOST = 2**28  # bytes of one array that enter the fingerprint
 HASHED_PIECE = 2**20  # bytes of one row block where an array is hashed in part
+UNLABELLED = -1  # in the place of a label that is not known
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,30 +25,44 @@ class Modalities:
     Every check happens on construction, so that whoever holds an instance may trust it. Afterwards ``labels`` are
     recoded to 0..n_classes-1 in the sorted order of the original values, whose names are kept in ``classes``. Where
     ``classes`` is given, it names the sorted label values; labels that take fewer values than there are names must be
-    positions in ``classes`` already, and stay as they are.
+    positions in ``classes`` already, and stay as they are. A sample without a label has NaN, or -1 where all other
+    values are at least 0 and there are two of them or classes are given: -1 afterwards, which is no class.
 
     Attributes:
         features: name -> N x d array of any real dtype; an ``np.memmap`` is checked in blocks and never copied.
         labels: N whole numbers of any real dtype (also N x 1 or 1 x N), int64 after construction; None if unknown.
         classes: one name a class; by default the original label values, as text.
         source: one phrase on where the data came from; it opens every message about them.
+        ids: one text a sample, by which it is known where it came from: an id, a file's name; None without.
+        captions: one text a sample, for people to read; None without.
+        held_out: rows that the data themselves set apart, to be scored and not trained on; None without.
+        remarks: what was taken for what while reading, a phrase each; they are logged.
+        offered: what could be labels, as the options that would take them.
 
     Raises:
         UserError: Fewer than 2 modalities; one that is no 2-d real array, has no columns or another number of rows;
             fewer than 2 samples; a number that is not finite as float32; labels that are not N whole numbers;
-            classes that do not fit the labels.
+            classes that do not fit the labels; not one id or caption a sample.
     """
 
     features: dict[str, NDArray[Any]]
     labels: NDArray[Any] | None = None
     classes: tuple[str, ...] | None = None
     source: str = ""
+    ids: NDArray[np.str_] | None = None
+    captions: Sequence[str] | None = None
+    held_out: NDArray[np.int64] | None = None
+    remarks: tuple[str, ...] = ()
+    offered: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check everything; recode the labels."""
         try:
             _check_features(self.features)
             labels, classes = recode(self.labels, self.classes, self.n_samples)
+            for what, texts in (("ids", self.ids), ("captions", self.captions)):
+                if texts is not None and len(texts) != self.n_samples:
+                    raise UserError(f"{len(texts)} {what} for {self.n_samples} samples: give one a sample")
         except UserError as mistake:
             raise UserError(f"{self.source}: {mistake}" if self.source else str(mistake)) from None
         object.__setattr__(self, "features", dict(self.features))
@@ -68,6 +83,11 @@ class Modalities:
     def n_classes(self) -> int | None:
         """Number of classes, those without a sample in this subset included; None without labels."""
         return None if self.classes is None else len(self.classes)
+
+    @property
+    def n_labelled(self) -> int:
+        """Number of samples whose label is known."""
+        return 0 if self.labels is None else int((self.labels != UNLABELLED).sum())
 
     @property
     def nbytes(self) -> int:
@@ -104,7 +124,9 @@ def shape_text(array: NDArray[Any]) -> str:
 def _check_features(features: dict[str, NDArray[Any]]) -> None:
     if len(features) < 2:
         found = ", ".join(map(repr, features)) or "none"
-        raise UserError(f"number of modalities is {len(features)} ({found}): give at least 2")
+        raise UserError(
+            f"number of modalities is {len(features)} ({found}): give at least 2, each N x d, of the same samples"
+        )
     for name, array in features.items():
         _check_array(name, array)
     first, *others = features
@@ -124,6 +146,11 @@ def _check_array(name: str, array: object) -> None:
     if type(array) not in (np.ndarray, np.memmap):
         raise UserError(f"modality {name!r} is a {type(array).__name__}: give a plain NumPy array, N x d")
     assert isinstance(array, np.ndarray)
+    if array.dtype.names:
+        raise UserError(
+            f"modality {name!r} is an array of records of {len(array.dtype.names)} fields: save plain numbers, "
+            "numpy.lib.recfunctions.structured_to_unstructured(x)"
+        )
     if array.ndim != 2:
         raise UserError(f"modality {name!r} is {array.ndim}-d ({shape_text(array)}): give a 2-d array, N x d")
     if array.dtype.kind not in "buif":
@@ -142,6 +169,11 @@ def _check_finite(name: str, array: NDArray[Any]) -> None:
             finite = np.isfinite(block.astype(np.float32, copy=False))
         if not finite.all():
             row, column = np.argwhere(~finite)[0]
+            if array.shape[1] > 1 and np.isnan(block[row]).all():
+                raise UserError(
+                    f"modality {name!r}, row {start + row} is NaN throughout: that sample lacks it; train on those "
+                    "that lack none, data.incomplete=drop (of data=files), then label all with cmc.predict"
+                )
             raise UserError(
                 f"modality {name!r}, row {start + row}, column {column} is {block[row, column]}: give finite numbers "
                 "within float32's range, or drop that sample from every modality (rows and columns counted from 0)"
@@ -156,17 +188,32 @@ def recode(
         if classes is not None:
             raise UserError(f"{len(classes)} classes are named, but there are no labels: give both or neither")
         return None, None
-    values, codes = np.unique(_check_labels(np.asarray(labels), n_samples), return_inverse=True)
+    given = _check_labels(np.asarray(labels), n_samples)
+    there = _labelled(given, classes is not None)
+    values, found = np.unique(given[there], return_inverse=True)
+    if not len(values):
+        return None, None
     if classes is None:
         classes = tuple(str(int(value)) for value in values)
-    if len(values) == len(classes):
-        return codes.astype(np.int64), tuple(classes)
-    if values[0] < 0 or values[-1] >= len(classes):
-        raise UserError(
-            f"labels take {len(values)} values from {values[0]} to {values[-1]}, but {len(classes)} classes are named: "
-            "give one name a value"
-        )
-    return values.astype(np.int64)[codes], tuple(classes)
+    elif len(values) != len(classes):
+        if values[0] < 0 or values[-1] >= len(classes):
+            raise UserError(
+                f"labels take {len(values)} values from {values[0]} to {values[-1]}, but {len(classes)} classes are "
+                "named: give one name a value"
+            )
+        found = values.astype(np.int64)[found]
+    codes = np.full(n_samples, UNLABELLED, dtype=np.int64)
+    codes[there] = found
+    return codes, tuple(classes)
+
+
+def _labelled(labels: NDArray[Any], are_codes: bool) -> NDArray[np.bool_]:
+    """Which samples have a label."""
+    there = ~np.isnan(labels) if labels.dtype.kind == "f" else np.ones(len(labels), bool)
+    others = np.unique(labels[there & (labels != UNLABELLED)])
+    if are_codes or not len(others) or (len(others) > 1 and others[0] >= 0):
+        there &= labels != UNLABELLED
+    return there
 
 
 def _check_labels(labels: NDArray[Any], n_samples: int) -> NDArray[Any]:
@@ -179,7 +226,7 @@ def _check_labels(labels: NDArray[Any], n_samples: int) -> NDArray[Any]:
         raise UserError(f"{len(labels)} labels for {n_samples} samples: give one whole number a sample")
     whole = np.full(n_samples, labels.dtype.kind in "bui")
     if labels.dtype.kind == "f":
-        whole = np.isfinite(labels) & (labels == np.rint(labels))
+        whole = np.isnan(labels) | (np.isfinite(labels) & (labels == np.rint(labels)))
     if not whole.all():
         row = int(np.argmin(whole))
         value = " ".join(str(labels[row]).split())[:40]  # one line, whatever the object

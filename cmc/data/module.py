@@ -11,6 +11,7 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
+from cmc.data.giveaways import doubts
 from cmc.data.loader import Batch, Batches, InOrder, Mapped, Resident, Span
 from cmc.data.modalities import Modalities
 from cmc.data.scaling import SCALINGS, Scaler
@@ -92,8 +93,11 @@ class DataModule(LightningDataModule):
         data = self.read() if given is None else given
         self.source, self.fingerprint, self.classes = data.source, data.fingerprint(), data.classes
         self.dims, self.n_classes = data.dims, data.n_classes
+        self.ids, self.captions, self.remarks = data.ids, data.captions, data.remarks
+        for remark in data.remarks:
+            log.info("data: %s", remark)
         self.n_clusters = _check_n_clusters(self._n_clusters, data)
-        train, held = split(data.n_samples, self.holdout, self.seed)
+        train, held = split_of(data.n_samples, data.held_out, self.holdout, self.seed)
         if self.n_clusters > (n_train := data.n_samples if train is None else len(train)):
             raise UserError(
                 f"data.n_clusters: {self.n_clusters} clusters for {n_train} training samples; "
@@ -106,6 +110,9 @@ class DataModule(LightningDataModule):
         self.rows, self.held_rows = train, held
         self.labels, self.held_labels = _labels(data, train), _labels(data, held) if held is not None else None
         self._read = True
+        self.doubts = doubts(data.features, data.labels)
+        for doubt in self.doubts:
+            log.warning("data: %s", doubt)
         log.info(
             "data: %s: %d samples%s %s, %s, K = %d, scaling %s%s",
             self.source,
@@ -115,7 +122,7 @@ class DataModule(LightningDataModule):
             " + ".join(f"{name} {d}" for name, d in self.dims.items()),
             self.n_clusters,
             ", ".join(f"{name} {scaling}" for name, scaling in self.scaler.kinds.items()),
-            "" if self.labels is not None else "; no labels: there is nothing to score",
+            labels_text(data),
         )
 
     def _fits(self, nbytes: int) -> bool:
@@ -230,14 +237,27 @@ class DataModule(LightningDataModule):
             )
 
 
+def labels_text(data: Modalities) -> str:
+    """What the labels leave to score, where it is not all samples."""
+    if data.labels is None:
+        could = f" (labels? {' or '.join(data.offered)})" if data.offered else ""
+        return f"; no labels: there is nothing to score{could}"
+    if data.n_labelled < data.n_samples:
+        return f"; labels of {data.n_labelled}: the others are clustered, and not scored"
+    return ""
+
+
 def _check_n_clusters(given: int | None, data: Modalities) -> int:
     n_clusters = given if given is not None else data.n_classes
     if n_clusters is None:
-        raise UserError("data.n_clusters: not given, and the data have no labels to count; give data.n_clusters=K")
-    if given is None and n_clusters > data.n_samples / 2:
+        could = f", or what could be the labels: {' or '.join(data.offered)}" if data.offered else ""
         raise UserError(
-            f"data.n_clusters: the labels take {n_clusters} values for {data.n_samples} samples; if these are classes, "
-            "give data.n_clusters=K, and if they are names of samples, take them out"
+            f"data.n_clusters: not given, and the data have no labels to count; give data.n_clusters=K{could}"
+        )
+    if given is None and n_clusters > data.n_labelled / 2:
+        raise UserError(
+            f"data.n_clusters: the labels take {n_clusters} values for {data.n_labelled} samples; if these are "
+            "classes, give data.n_clusters=K, and if they are names of samples, take them out"
         )
     if n_clusters < 2:
         raise UserError(f"data.n_clusters: {n_clusters} class in the labels; there must be at least 2 clusters")
@@ -253,6 +273,26 @@ def split(n: int, holdout: float, seed: int) -> tuple[np.ndarray | None, np.ndar
         return None, None
     order = np.random.default_rng(seed).permutation(n)
     return np.sort(order[kept_out:]), np.sort(order[:kept_out])
+
+
+def split_of(
+    n: int, held_out: np.ndarray | None, holdout: float, seed: int
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Rows to train on and rows kept out: as the data set them apart, else as `split`.
+
+    Raises:
+        UserError: both are asked for.
+    """
+    if held_out is None:
+        return split(n, holdout, seed)
+    if holdout:
+        raise UserError(
+            f"data.holdout: {holdout} given, but the data have a test part, which is held out already; leave it out, "
+            "or data.split=all"
+        )
+    apart = np.zeros(n, dtype=bool)
+    apart[held_out] = True
+    return np.flatnonzero(~apart), np.flatnonzero(apart)
 
 
 def _labels(data: Modalities, rows: np.ndarray | None) -> Tensor | None:

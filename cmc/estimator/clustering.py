@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from cmc.data.modalities import Modalities
 from cmc.errors import UserError
 from cmc.estimator.compose import changed_settings, compose_config
 from cmc.estimator.isolation import as_value_errors, undisturbed
-from cmc.estimator.validation import to_assign, to_fit
+from cmc.estimator.validation import aligned, to_assign, to_fit
 from cmc.functional.contingency import contingency_table
 from cmc.functional.scores import accuracy
 from cmc.inference import inputs
@@ -47,8 +48,9 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
 
     Wherever X is asked for, it is a list of M matrices, N x d_m each, or a mapping of names to them: PyTorch tensors,
     or whatever scikit-learn takes as a dense matrix. With ``widths`` it may be one N x d matrix besides, as pipelines
-    have it. After fitting, modalities may be missing: ``None`` in the list or no entry in the mapping where one is
-    missing for all samples, a row of NaN for one sample.
+    have it. Rows of data frames are joined by their index, those of AnnData by ``obs_names``, and come out in the order
+    of the first; a MuData is its modalities. After fitting, modalities may be missing: ``None`` in the list or no entry
+    in the mapping where one is missing for all samples, a row of NaN for one sample.
 
     Args:
         method: ``dmim``, ``cmmc``, or another yaml of ``conf/method``.
@@ -64,6 +66,7 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
 
     Attributes:
         labels_: N clusters, from 0 to K - 1.
+        ids_: N texts, the samples' ids in the order of ``labels_``, where X has any; else None.
         embedding_: N x D, the common representation of the samples.
         report_: what ``metrics.json`` of a run holds.
         n_features_in_: columns of all modalities together.
@@ -127,10 +130,12 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
             y: unused, but for the number of its classes where ``n_clusters`` is None.
         """
         with as_value_errors(), undisturbed(self.verbose), tempfile.TemporaryDirectory() as folder:
-            features = to_fit(self, X)
+            given = to_fit(self, X)
+            for remark in given.remarks:
+                warnings.warn(f"X: {remark}", stacklevel=2)
             config = self._configuration(y)
             settings = {str(key): value for key, value in config.data.items() if key != "_target_"}
-            data = Arrays(Modalities(features, source="X"), **settings)
+            data = Arrays(Modalities(given.features, source="X", ids=given.ids), **settings)
             report = fit(config, folder, data=data)
             if self.verbose:
                 show(report, "see labels_")
@@ -160,6 +165,7 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         self._trained = load(run, trust, _device(read_config(run)))
         self._history, self._rows = read_history(run), read_rows(run)
         self.report_, self.labels_ = self._trained.report, self._rows.clusters
+        self.ids_ = self._rows.ids
         self._n_features_out = 0
         if (embedding := self._rows.embeddings) is not None:
             self.embedding_, self._n_features_out = embedding, embedding.shape[1]
@@ -183,9 +189,13 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
 
         Args:
             X: see the class.
-            y: N classes: numbers or names.
+            y: N classes: numbers or names; a series whose index is that of X's data frames is brought into their order.
         """
-        classes, codes = np.unique(np.asarray(y), return_inverse=True)
+        check_is_fitted(self)
+        with as_value_errors():
+            given = to_assign(self, X, self._trained.dims)
+            labels = aligned(y, given.ids)
+        classes, codes = np.unique(labels, return_inverse=True)
         clusters, n_clusters = self.predict(X), self._trained.method.n_clusters
         return accuracy(
             contingency_table(torch.from_numpy(clusters), torch.from_numpy(codes), n_clusters, len(classes))
@@ -198,7 +208,7 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
 
     def _incoming(self, X: Any) -> Mapping[str, NDArray[Any]]:
         """X as the trained model takes it, checked."""
-        features = to_assign(self, X, self._trained.dims)
+        features = to_assign(self, X, self._trained.dims).features
         return inputs.arrange(Found(features, None, None, "X"), self._trained.dims).features
 
     def save(self, folder: str | Path) -> None:

@@ -11,7 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from cmc.callbacks.evaluation import Tally
 from cmc.config.messages import make
 from cmc.config.trust import check_classes
-from cmc.data.module import DataModule, split
+from cmc.data.modalities import UNLABELLED
+from cmc.data.module import DataModule, split_of
 from cmc.inference import inputs
 from cmc.inference.inputs import Incoming
 from cmc.inference.trained import Trained
@@ -38,7 +39,7 @@ def evaluate(trained: Trained, config: DictConfig, name: str) -> dict[str, Any]:
     data = inputs.read(module, trained.dims, config.missing)
     own = data.fingerprint == trained.report["features"]["fingerprint"]
     saved = trained.config.data
-    kept, held = split(data.n_samples, saved.holdout, saved.seed) if own else (None, None)
+    kept, held = split_of(data.n_samples, data.held_out, saved.holdout, saved.seed) if own else (None, None)
     whole = _tally(trained, data, kept)
     unseen = None if held is None else _tally(trained, data, held)
     agreed = {} if held is None or unseen is None or len(held) < trained.method.n_clusters else unseen.agreed()
@@ -48,6 +49,7 @@ def evaluate(trained: Trained, config: DictConfig, name: str) -> dict[str, Any]:
         "data": f"{name} (surrogate)" if module.surrogate and "(surrogate)" not in name else name,
         "seed": trained.report["seed"],
         "scores": whole.scores(),
+        **_scored(data, kept, held),
         **({} if unseen is None else {"holdout": unseen.scores()}),
         "label_free": whole.label_free(agreed) if data.missing.keys().isdisjoint(trained.method.inputs) else None,
         "own_data": own,
@@ -56,6 +58,16 @@ def evaluate(trained: Trained, config: DictConfig, name: str) -> dict[str, Any]:
         "n_samples": data.n_samples if kept is None else len(kept),
         "missing": data.missing,
     }
+
+
+def _scored(data: Incoming, kept: Any, held: Any) -> dict[str, Any]:
+    """How many samples the scores are of, where some have no label."""
+    if data.labels is None or (data.labels != UNLABELLED).all():
+        return {}
+    parts = {"scores": data.labels if kept is None else data.labels[kept]}
+    parts |= {} if held is None else {"holdout": data.labels[held]}
+    counts = {part: {"labelled": int((x != UNLABELLED).sum()), "samples": len(x)} for part, x in parts.items()}
+    return {"scored": counts}
 
 
 def _tally(trained: Trained, data: Incoming, rows: Any) -> Tally:

@@ -6,8 +6,9 @@ N x d, with a row of NaN where a sample lacks it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ from numpy.typing import NDArray
 
 from cmc.data import formats
 from cmc.data.datasets.files import Files, located, read_folder
-from cmc.data.formats.arrays import LABELS, SERIES, NamedArrays
+from cmc.data.formats.arrays import SERIES, NamedArrays, is_label_name
+from cmc.data.formats.choosing import without_counts
 from cmc.data.modalities import CHECKED_AT_ONCE, Modalities, fingerprint, recode, shape_text
 from cmc.data.module import DataModule
 from cmc.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +37,9 @@ class Incoming:
         classes: one name a class.
         fingerprint: of the data as they came; see `cmc.data.modalities.fingerprint`.
         source: one phrase on where the data came from.
+        ids: one a sample; None without.
+        captions: one a sample; None without.
+        held_out: rows that the data themselves set apart; None without.
     """
 
     features: dict[str, NDArray[Any]]
@@ -41,6 +48,9 @@ class Incoming:
     classes: tuple[str, ...] | None
     fingerprint: str
     source: str
+    ids: NDArray[np.str_] | None = None
+    captions: Sequence[str] | None = None
+    held_out: NDArray[np.int64] | None = None
 
     @property
     def n_samples(self) -> int:
@@ -65,7 +75,7 @@ def read(module: DataModule, dims: Mapping[str, int], missing: Sequence[str] = (
         UserError: the data cannot be read, or do not fit the model.
     """
     if isinstance(module, Files):
-        found, told = _found(module, dims, missing), list(map(str, module.told["features"] or ()))
+        found, told = _found(module, dims, missing), list(map(str, module.told.features or ()))
     else:
         found, told = _unchecked(module.read()), []
     return arrange(found, dims, missing, told)
@@ -98,29 +108,49 @@ def arrange(
         labels, classes = recode(found.labels, found.classes, n)
     except UserError as mistake:
         raise UserError(f"{found.source}: {mistake}" if found.source else str(mistake)) from None
+    for remark in found.remarks:
+        log.info("data: %s", remark)
     absent = {name: n for name in dims if name not in features}
     whole = {name: features[name] if name in features else _nowhere(n, dims[name]) for name in dims}
     mark = fingerprint(found.features, labels, classes)
-    return Incoming(whole, {**lacking, **absent}, labels, classes, mark, found.source)
+    ids = found.ids if found.ids is not None and len(found.ids) == n else None
+    captions = found.captions if found.captions is not None and len(found.captions) == n else None
+    lack = {**lacking, **absent}
+    return Incoming(whole, lack, labels, classes, mark, found.source, ids, captions, found.held_out)
 
 
 def _unchecked(data: Modalities) -> formats.Found:
-    return formats.Found(data.features, data.labels, data.classes, data.source)
+    return formats.Found(
+        data.features, data.labels, data.classes, data.source, data.ids, data.captions, data.held_out, data.remarks
+    )
 
 
 def _found(module: Files, dims: Mapping[str, int], missing: Sequence[str]) -> formats.Found:
     """What files hold, with the names and widths of the model as a help in telling what is what."""
-    path, told = located(module.root), dict(module.told)
-    if (strict := read_folder(path, **told)) is not None:
+    path, told = located(module.root), module.told
+    if (strict := read_folder(path, told)) is not None:
         return _unchecked(strict)
-    arrays = formats.read_arrays(path)
-    known = [name for name in dims if name in arrays and name not in missing and name != told["labels"]]
-    if not told["features"] and known:
-        _check_unknown(path, arrays, known, dims, missing, told["labels"])
-        told["features"] = known
-    if told["orientation"] == "auto" and known == told["features"]:
-        told["orientation"] = _orientation({name: arrays[name] for name in known}, dims)
-    return formats.sort_out(path, arrays, **told)
+    held = formats.read_contents(path, told.ids)
+    known = [name for name in dims if name in held.arrays and name not in missing and name != told.labels]
+    if not told.features and known:
+        _check_unknown(path, held.arrays, known, dims, missing, told.labels)
+        held = _like_training(held, known, dims)
+        told = replace(told, features=known)
+    if told.orientation == "auto" and known == told.features and not held.ids:
+        told = replace(told, orientation=_orientation({name: held.arrays[name] for name in known}, dims))
+    return formats.sort_out(path, held, told)
+
+
+def _like_training(held: formats.Contents, known: list[str], dims: Mapping[str, int]) -> formats.Contents:
+    """Without the columns that count rows, and pictures flattened, as training read them, where widths say so."""
+    named = {name: held.arrays[name] for name in known}
+    for name, array in named.items():
+        if array.ndim > 2 and array[0].size == dims[name]:
+            held.arrays[name] = array.reshape(len(array), -1)
+    for name, array in without_counts(held, {name: held.arrays[name] for name in known}).items():
+        if array.shape[1:] == (dims[name],):
+            held.arrays[name] = array
+    return held
 
 
 def _check_unknown(
@@ -133,7 +163,11 @@ def _check_unknown(
 ) -> None:
     """Where a modality is not there, a matrix of a name that the model does not know might be it."""
     absent = [name for name in dims if name not in known and name not in missing]
-    other = [name for name, array in arrays.items() if array.ndim == 2 and name not in (*dims, *LABELS, labels)]
+    other = [
+        name
+        for name, array in arrays.items()
+        if array.ndim == 2 and name not in (*dims, labels) and not is_label_name(name.rpartition(":")[2])
+    ]
     if absent and other:
         raise UserError(
             f"{path}: {other[0]!r} is no modality of the run, and {absent[0]!r} is not there; say which is which, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from cmc.data.modalities import UNLABELLED
 from cmc.inference.inputs import Incoming
 from cmc.inference.trained import Trained
 from cmc.runs.tables import assignments, table
@@ -13,7 +14,7 @@ from cmc.runs.tables import assignments, table
 def predict(
     trained: Trained, data: Incoming, out: Path, probabilities: bool, advance: Callable[[int], None] = lambda rows: None
 ) -> None:
-    """Write a row a sample: index, cluster, confidence, label if known, a probability a cluster if asked for.
+    """Write a row a sample: index, cluster, confidence; label, id, caption if known; probabilities if asked for.
 
     Args:
         trained: the model.
@@ -28,8 +29,10 @@ def predict(
             confidence, cluster = assignment.max(1)
             names = None
             if data.labels is not None and data.classes is not None:
-                names = [data.classes[label] for label in data.labels[batch.index.numpy()]]
-            columns = assignments(batch.index.tolist(), cluster.tolist(), confidence.tolist(), names)
+                names = ["" if k == UNLABELLED else data.classes[k] for k in data.labels[batch.index.numpy()]]
+            index = batch.index.tolist()
+            texts = (None if of is None else [str(of[row]) for row in index] for of in (data.ids, data.captions))
+            columns = dict(assignments(index, cluster.tolist(), confidence.tolist(), names, *texts))
             if probabilities:
                 columns |= {f"probability_{k}": p.tolist() for k, p in enumerate(assignment.unbind(1))}
             append(columns)

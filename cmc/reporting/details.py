@@ -13,13 +13,14 @@ from cmc.reporting.rows import shown
 from cmc.reporting.runs import Run
 from cmc.runs.embeddings import read_embeddings
 from cmc.runs.history import read_history
-from cmc.runs.report import LABEL_FREE, SCORES
+from cmc.runs.report import LABEL_FREE, SCORES, scored_text
 from cmc.runs.summary import agreement_in_words
 from cmc.utils.safe_read import read_errors
 
 Projection = Literal["tsne", "pca"]
 _POINTS = 300  # of a curve
 _SAMPLES = 1000  # of an embedding
+_LETTERS = 120  # of an id or a caption
 _CELLS = 40_000  # of a confusion matrix
 _FACTS = ("protocol", "n_clusters", "n_parameters", "device", "processes", "precision", "peak_memory_mib", "git_commit")
 
@@ -30,6 +31,8 @@ def facts(run: Run) -> dict[str, str]:
     told |= {f"data {key}": value for key, value in run.facts.items()}
     told |= {"agreement": words} if (words := agreement_in_words(run.figures)) else {}
     told |= {key.replace("_", " "): run.report[key] for key in _FACTS if key in run.report}
+    if scored := scored_text(run.report):
+        told["scored"] = scored
     for key, title in (("seconds", "seconds,"), ("versions", "version of")):
         if isinstance(several := run.report.get(key), Mapping):
             told |= {f"{title} {name}": value for name, value in several.items()}
@@ -39,6 +42,8 @@ def facts(run: Run) -> dict[str, str]:
 def _told(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {shown(each)}" for key, each in value.items())
+    if isinstance(value, list):
+        return "; ".join(map(shown, value)) or "none"
     return "unknown" if value is None else shown(value)
 
 
@@ -86,12 +91,12 @@ def confusion(run: Run) -> dict[str, Any] | None:
         UserError: more cells than a reader can see, or assignments that cannot be read.
     """
     assignments = run.assignments()
-    if assignments is None or assignments.label is None:
+    if assignments is None or assignments.label is None or not (assignments.label != "").any():
         return None
     from cmc.runs.matching import match_samples
 
     n_clusters = max(int(run.report.get("n_clusters") or 0), int(assignments.cluster.max()) + 1)
-    if n_clusters * (n_classes := len(np.unique(assignments.label))) > _CELLS:
+    if n_clusters * (n_classes := len({*assignments.label.tolist()} - {""})) > _CELLS:
         raise UserError(f"{n_clusters} clusters by {n_classes} classes are too many for a picture")
     found = match_samples(assignments.cluster, assignments.label, n_clusters)
     order = found.order()
@@ -133,13 +138,17 @@ def embedding(run: Run, projection: Projection) -> dict[str, Any] | None:
     codes = None
     if assignments.label is not None:
         unique, codes = np.unique(assignments.label, return_inverse=True)
-        names = unique.tolist()
+        names = [name or "no label" for name in unique.tolist()]
     return {
         "x": [rounded(x) for x in points[:, 0].tolist()],
         "y": [rounded(y) for y in points[:, 1].tolist()],
         "index": assignments.index[chosen].tolist(),
         "cluster": assignments.cluster[chosen].tolist(),
         "confidence": [rounded(c, 3) for c in assignments.confidence[chosen].tolist()],
+        "name": None if assignments.id is None else [each[:_LETTERS] for each in assignments.id[chosen].tolist()],
+        "caption": None
+        if assignments.caption is None
+        else [each[:_LETTERS] for each in assignments.caption[chosen].tolist()],
         "labels": names,
         "label": None if codes is None else codes[chosen].tolist(),
     }

@@ -12,6 +12,7 @@ import numpy as np
 
 from cmc.reporting.runs import Run, noting
 from cmc.runs.assignments import Assignments
+from cmc.runs.report import scored_text
 from cmc.utils.progress import Step
 
 ABSENT = "absent"  # of a key that other runs have
@@ -151,7 +152,7 @@ def gather(runs: Sequence[Run], advance: Step, begin: Step) -> tuple[list[Row], 
         for repeated in settings.values():
             kept, left_out = _newest(repeated)
             clusters, unread = _clusters(kept)
-            lines += [*left_out, *unread, *_changed(kept)]
+            lines += [*left_out, *unread, *_changed(kept), *_doubted(kept)]
             setting = {key: kept[0].config.get(key, ABSENT) for key in keys}
             rows.append(Row(called[data, kept[0].fingerprint], method, setting, kept, _pairs(clusters)))
             advance("clusterings", len(repeated))
@@ -182,6 +183,16 @@ def _changed(runs: Iterable[Run]) -> list[str]:
     """A line for every run whose setting is not what it began with."""
     changed = [(run.folder, run.config["resumed_with"]) for run in runs if run.config.get("resumed_with")]
     return [f"{folder}: resumed with {shown(changes)}; it began otherwise" for folder, changes in changed]
+
+
+def _doubted(runs: Iterable[Run]) -> list[str]:
+    """A line for everything that is in doubt about a run's scores, and for scores of a part of the samples."""
+    lines = []
+    for run in runs:
+        found = run.facts.get("doubts")
+        lines += [f"{run.folder}: {shown(doubt)}" for doubt in (found if isinstance(found, list) else ())]
+        lines += [f"{run.folder}: {told}"] if (told := scored_text(run.report)) else []
+    return lines
 
 
 def _clusters(runs: Iterable[Run]) -> tuple[list[Assignments], list[str]]:

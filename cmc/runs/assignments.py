@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BLOCK = 2**16  # rows
+TEXTS = ("label", "id", "caption")  # columns that may be there
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,13 +29,17 @@ class Assignments:
         index: (N,) int64 row numbers of the samples in the data.
         cluster: (N,) int64, from 0.
         confidence: (N,) float64, the largest assignment probability.
-        label: (N,) str, or None where unknown.
+        label: (N,) str, empty where unknown, or None where all are.
+        id: (N,) str, or None where samples have none.
+        caption: (N,) str, or None where samples have none.
     """
 
     index: NDArray[np.int64]
     cluster: NDArray[np.int64]
     confidence: NDArray[np.float64]
     label: NDArray[np.str_] | None
+    id: NDArray[np.str_] | None = None
+    caption: NDArray[np.str_] | None = None
 
 
 def read_assignments(run: Path, part: str = "", what: str | None = None) -> Assignments | None:
@@ -54,15 +59,24 @@ def read_assignments(run: Path, part: str = "", what: str | None = None) -> Assi
     if not path.exists():
         return None
     blocks = list(assignment_blocks(run, part, what))
-    labels = [block.label for block in blocks if block.label is not None]
-    if labels:  # of which each takes as much as the longest
-        check_size(path.name, float(sum(map(len, labels)) * max(label.itemsize for label in labels)))
+    texts = [_joined(path, [getattr(block, name) for block in blocks]) for name in TEXTS]
     return Assignments(
         np.concatenate([block.index for block in blocks]),
         np.concatenate([block.cluster for block in blocks]),
         np.concatenate([block.confidence for block in blocks]),
-        np.concatenate(labels) if labels else None,
+        *texts,
     )
+
+
+def _joined(path: Path, blocks: list[NDArray[np.str_] | None]) -> NDArray[np.str_] | None:
+    """One column of texts, of which each takes as much as the longest."""
+    import numpy as np
+
+    there = [block for block in blocks if block is not None]
+    if not there:
+        return None
+    check_size(path.name, float(sum(map(len, there)) * max(block.itemsize for block in there)))
+    return np.concatenate(there)
 
 
 def assignment_blocks(run: Path, part: str = "", what: str | None = None) -> Iterator[Assignments]:
@@ -97,7 +111,7 @@ def _columns(path: Path, cells: dict[str, tuple[str, ...]]) -> Assignments:
         np.array(cells["index"], dtype=np.int64),
         np.array(cells["cluster"], dtype=np.int64),
         np.array(cells["confidence"], dtype=np.float64),
-        text_array(path.name, cells["label"]) if "label" in cells else None,
+        *(text_array(path.name, cells[name]) if name in cells else None for name in TEXTS),
     )
     for name, column in (("an index", found.index), ("a cluster", found.cluster)):
         if column.min() < 0:

@@ -1,11 +1,13 @@
-"""``embeddings.npy`` and ``embeddings_holdout.npy`` of a run folder. Light: imports no torch."""
+"""``embeddings.npy`` and ``embeddings_holdout.npy`` of a run folder, and ``ids.txt``. Light: imports no torch."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmc.runs.folder import damaged
+from cmc.utils.atomic import atomic_write
 from cmc.utils.safe_read import read_errors
 
 if TYPE_CHECKING:
@@ -34,3 +36,9 @@ def read_embeddings(run: Path, part: str = "", what: str | None = None) -> NDArr
         if array.ndim != 2 or array.dtype != np.float32:
             raise ValueError(f"{array.ndim}-d {array.dtype} in the place of 2-d float32")
     return array
+
+
+def write_ids(run: Path, ids: Iterable[str], part: str = "") -> None:
+    """Write ``ids.txt``: the id of each row of ``embeddings.npy``, one a line."""
+    with atomic_write(run / f"ids{part}.txt") as path, path.open("w", encoding="utf-8") as file:
+        file.writelines(f"{' '.join(str(each).split())}\n" for each in ids)

@@ -40,7 +40,8 @@ def class_names(labels: Iterable[str]) -> list[str]:
 
 
 def match_samples(clusters: np.ndarray, labels: np.ndarray, n_clusters: int) -> Matching:
-    """Match N clusters (0..K-1) to N labels (text), as ACC does."""
+    """Match N clusters (0..K-1) to N labels (text), as ACC does; samples whose label is empty do not count."""
+    clusters, labels = clusters[labels != ""], labels[labels != ""]
     classes = class_names(labels.tolist())
     position = {name: code for code, name in enumerate(classes)}
     codes = torch.tensor([position[name] for name in labels.tolist()])

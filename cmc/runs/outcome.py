@@ -68,7 +68,7 @@ def read_outcome(folder: Path, max_rows: int, max_points: int) -> Outcome:
         here = wanted[(done <= wanted) & (wanted < done + len(block.index))]
         rows |= zip(here.tolist(), _rows(block, here - done), strict=True)
         if block.label is not None:
-            counts.update(zip(block.label.tolist(), block.cluster.tolist(), strict=True))
+            counts.update(pair for pair in zip(block.label.tolist(), block.cluster.tolist(), strict=True) if pair[0])
         done += len(block.index)
     columns = ["index", "cluster", "confidence", *(["label"] if counts else [])]
     embeddings = read_embeddings(folder)

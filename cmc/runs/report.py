@@ -46,6 +46,18 @@ def read_any_report(run: Path) -> dict[str, Any]:
         return parse_json(path)
 
 
+def scored_text(report: Mapping[str, Any]) -> str:
+    """How many samples the scores are of, in words; "" where all have a label."""
+    names = {"scores": "scores", "holdout": "held-out scores"}
+    parts = report.get("scored") if isinstance(report.get("scored"), Mapping) else {}
+    told = [
+        f"{names[part]} of the {count.get('labelled')} of {count.get('samples')} samples that have a label"
+        for part, count in (parts or {}).items()
+        if part in names and isinstance(count, Mapping)
+    ]
+    return "; ".join(told)
+
+
 def write_report(run: Path, report: Mapping[str, Any]) -> None:
     """Write ``metrics.json``, which marks a finished run: after all other files."""
     with atomic_write(run / "metrics.json") as path:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cmc.errors import UserError
 from cmc.runs.assignments import Assignments, read_assignments
-from cmc.runs.embeddings import read_embeddings
+from cmc.runs.embeddings import read_embeddings, write_ids
 from cmc.runs.folder import PARTS
 from cmc.runs.tables import assignments, table
 from cmc.utils.atomic import atomic_write
@@ -28,6 +28,12 @@ class Rows:
 
     parts: dict[str, Assignments]
     embeddings: NDArray[np.float32] | None
+
+    @property
+    def ids(self) -> NDArray[np.str_] | None:
+        """Of N samples, in the order of the data; None where they have none."""
+        found = [part.id for part in self.parts.values() if part.id is not None]
+        return np.concatenate(found)[_order(self.parts)] if len(found) == len(self.parts) else None
 
     @property
     def clusters(self) -> NDArray[np.int64]:
@@ -65,10 +71,12 @@ def write_rows(run: Path, rows: Rows) -> None:
     place = _order(rows.parts).argsort()  # of each sample in the order of the data
     done = 0
     for name, part in rows.parts.items():
-        label = None if part.label is None else part.label.tolist()
+        texts = (None if column is None else column.tolist() for column in (part.label, part.id, part.caption))
         with table(run / f"assignments{name}.csv") as append:
-            append(assignments(part.index.tolist(), part.cluster.tolist(), part.confidence.tolist(), label))
+            append(assignments(part.index.tolist(), part.cluster.tolist(), part.confidence.tolist(), *texts))
         here = place[done : (done := done + len(part.index))]
+        if rows.embeddings is not None and part.id is not None:
+            write_ids(run, part.id.tolist(), name)
         if rows.embeddings is not None:
             with atomic_write(run / f"embeddings{name}.npy") as path:
                 np.save(path, rows.embeddings[here])

@@ -36,11 +36,17 @@ def check_writable(key: str, path: Path) -> None:
 
 
 def assignments(
-    index: list[int], cluster: list[int], confidence: list[float], label: list[str] | None
-) -> dict[str, list[Any]]:
-    """The columns of a table of assignments, a row a sample."""
-    columns: dict[str, list[Any]] = {"index": index, "cluster": cluster, "confidence": confidence}
-    return columns if label is None else {**columns, "label": label}
+    index: list[int],
+    cluster: list[int],
+    confidence: list[float],
+    label: Sequence[str] | None = None,
+    ids: Sequence[str] | None = None,
+    caption: Sequence[str] | None = None,
+) -> dict[str, Sequence[Any]]:
+    """The columns of a table of assignments, a row a sample; ``label``, ``id`` and ``caption`` where they are known."""
+    columns: dict[str, Sequence[Any]] = {"index": index, "cluster": cluster, "confidence": confidence}
+    known = {"label": label, "id": ids, "caption": caption}
+    return columns | {name: texts for name, texts in known.items() if texts is not None}
 
 
 @contextmanager

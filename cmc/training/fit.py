@@ -33,7 +33,7 @@ from cmc.nn.precision import resolve
 from cmc.runs.checkpoint import find, restore
 from cmc.runs.config import read_config, write_config
 from cmc.runs.folder import LAST, PREVIOUS, has_checkpoint, how_to_resume
-from cmc.runs.report import read_report
+from cmc.runs.report import read_report, scored_text
 from cmc.runs.summary import show
 from cmc.training.allocator import keep_freed_memory
 from cmc.training.rehearsal import rehearse
@@ -57,6 +57,8 @@ def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -
     report = fit(config, folder, overrides)
     if report:
         show(report, f"see {folder}/assignments.csv")
+        if told := scored_text(report):
+            Console().print(told, soft_wrap=True)
         seconds = report["seconds"]["total"]
         Console().print(f"{seconds:.0f} s; the run's folder, pictures and all: {folder}", soft_wrap=True)
     return report

@@ -57,7 +57,8 @@ def read_errors(what: str, where: str | Path) -> Iterator[None]:
         reason = line(error)
         if _OBJECTS.search(reason):
             raise UserError(
-                f"{where}: holds Python objects, and loading these could run any code; save it as plain numbers"
+                f"{where}: holds Python objects, and loading these could run any code; save it as plain numbers (where "
+                "you trust it: numpy.load(FILE, allow_pickle=True), and each of its arrays by numpy.savez)"
             ) from None
         if getattr(error, "errno", None) == errno.ENOMEM or _NO_ROOM.search(reason):
             raise too_large(str(where)) from None

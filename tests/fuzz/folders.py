@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -16,6 +17,7 @@ from scipy import sparse
 from scipy.io import savemat
 
 from tests.data import trees
+from tests.data.formats import cells
 from tests.reporting.made import make_run
 
 N = 6
@@ -55,6 +57,60 @@ def csv(folder: Path) -> None:
         (folder / f"{name}.csv").write_text("\n".join(",".join(f"{x:g}" for x in row) for row in array) + "\n")
 
 
+def csv_ids(folder: Path) -> None:
+    """Tables with ids, in two orders, and labels of some of them."""
+    for name, array, order in (("img", IMG, range(N)), ("txt", TXT, range(N - 1, -1, -1))):
+        lines = [",".join(["id", *(f"f{i}" for i in range(array.shape[1]))])]
+        lines += [",".join([f"s{row}", *(f"{x:g}" for x in array[row])]) for row in order]
+        (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    (folder / "labels.csv").write_text("\n".join(["id,label", *(f"s{row},{NAMES[row]}" for row in range(4))]) + "\n")
+
+
+def csv_seeds() -> list[bytes]:
+    """What tables look like besides: an index, genes x samples, blanks, R's names of rows, a class at the end."""
+    genes = "gene," + ",".join(f"s{row}" for row in range(N)) + "\nA,1,2,3,4,5,6\nB,6,5,4,3,2,1.5\n"
+    numbered = "0,1,2,3,0\n" + "".join(f"{row / 7},{row / 3},1,2,{row % 3}\n" for row in range(N))
+    index = ",a,b\n" + "".join(f"{row},{row / 7},{row / 3}\n" for row in range(N))
+    blanks = "".join(f" {row / 7}   {row / 3}\n" for row in range(N))
+    r = '"V1" "V2"\n' + "".join(f'"s{row}" {row / 7} {row / 3}\n' for row in range(N))
+    ids = "id;f0;diet\n" + "".join(f"s{row};{row / 7};{NAMES[row]}\n" for row in range(N))
+    plain = "".join(",".join(f"{x:g}" for x in row) + "\n" for row in IMG)
+    return [each.encode() for each in (plain, genes, numbered, index, blanks, r, ids)]
+
+
+def splits(folder: Path) -> None:
+    parts = {"I_tr": IMG, "T_tr": TXT, "L_tr": CODES, "I_te": IMG[:4], "T_te": TXT[:4], "L_te": CODES[:4]}
+    np.savez(folder / "x.npz", **parts)
+
+
+def h5mu(folder: Path) -> None:
+    _mu(folder / "x.h5mu", "0.2.0", sparse.csr_matrix(IMG))
+
+
+def h5mu_seeds() -> list[bytes]:
+    """Of several versions, dense and sparse."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = []
+        for version in ("0.2.0", "0.1.0", "old"):
+            for x in (IMG, sparse.csr_matrix(IMG), sparse.csc_matrix(IMG)):
+                _mu(path := Path(folder) / "x.h5mu", version, x)
+                made.append(path.read_bytes())
+                path.unlink()
+    return made
+
+
+def _mu(path: Path, version: str, x: Any) -> None:
+    ids = [f"s{row}" for row in range(N)]
+    columns = {"kind": NAMES, "n": np.arange(float(N))}
+    cells.h5mu(path, version, rna=(x, ids, columns), prot=(TXT[::-1], ids[::-1], {"kind": NAMES[::-1]}))
+
+
+def h5ad(folder: Path) -> None:
+    ids = [f"s{row}" for row in range(N)]
+    cells.h5ad(folder / "a.h5ad", sparse.csr_matrix(IMG), ids, {"kind": NAMES}, X_pca=IMG[:, :2])
+    cells.h5ad(folder / "b.h5ad", TXT, ids, {"kind": NAMES})
+
+
 def csv_label_seeds() -> list[bytes]:
     return ["\n".join(["label", *NAMES, ""]).encode(), "\n".join(map(str, CODES)).encode(), b'\xef\xbb\xbf"a;b";2\n']
 
@@ -68,13 +124,13 @@ def mat5(folder: Path) -> None:
 
 
 def mat5_seeds() -> list[bytes]:
-    cells = np.empty((1, 2), object)
-    cells[0, 0], cells[0, 1] = IMG, sparse.csc_matrix(TXT.astype(float))
+    held = np.empty((1, 2), object)
+    held[0, 0], held[0, 1] = IMG, sparse.csc_matrix(TXT.astype(float))
     words = np.empty((N, 1), object)
     words[:, 0] = NAMES
     kinds: list[dict[str, Any]] = [
         {"img": IMG, "txt": TXT, "L": CODES},
-        {"X": cells, "gt": words},
+        {"X": held, "gt": words},
         {"X1": sparse.csc_matrix(IMG.astype(float)), "X2": IMG * 1j, "info": {"name": "a", "at": 3}, "Y": CODES},
     ]
     return [_mat(kind, False) for kind in kinds] + [_mat(kinds[0], True)]
@@ -91,9 +147,9 @@ def mat5_element_seeds() -> list[bytes]:
 
 
 def mat_cells() -> Any:
-    cells = np.empty((1, 2), object)
-    cells[0, 0], cells[0, 1] = TXT, np.array(["ab"])
-    return cells
+    held = np.empty((1, 2), object)
+    held[0, 0], held[0, 1] = TXT, np.array(["ab"])
+    return held
 
 
 def in_compressed(data: bytes) -> bytes:
@@ -104,8 +160,8 @@ def in_compressed(data: bytes) -> bytes:
 def mat73(folder: Path) -> None:
     with h5py.File(folder / "x.mat", "w", userblock_size=512, track_order=False) as file:
         refs = file.create_group("#refs#")
-        cells = [refs.create_dataset(name, data=array.T) for name, array in (("a", IMG), ("b", TXT))]
-        file.create_dataset("X", data=np.array([[cell.ref] for cell in cells], h5py.ref_dtype))
+        held = [refs.create_dataset(name, data=array.T) for name, array in (("a", IMG), ("b", TXT))]
+        file.create_dataset("X", data=np.array([[cell.ref] for cell in held], h5py.ref_dtype))
         file["X"].attrs["MATLAB_class"] = np.bytes_("cell")
         file["Y"] = CODES[None].astype(float)
         group = file.create_group("S")

@@ -8,7 +8,7 @@ from typing import Any
 
 from cmc.data import formats
 from cmc.data.datasets.released import is_released, read_released
-from cmc.data.formats.assemble import ORIENTATIONS
+from cmc.data.formats.assemble import Told, assemble
 from cmc.data.modalities import Modalities
 from cmc.data.module import DataModule
 from cmc.data.preparation.feature_store import is_store, read_store
@@ -24,6 +24,9 @@ class Files(DataModule):
         features: names of the modalities in it; None to find them.
         labels: name of the labels in it; None to find them.
         orientation: samples are ``rows``, ``columns``, or ``auto``.
+        ids: name of the array or column of the samples' ids; None to find it.
+        incomplete: samples that are not in all modalities: ``refuse`` them, or ``drop`` them.
+        split: of training and test parts ``train``, with the other held out, ``test`` or ``all``.
         settings: of every data set; see `cmc.data.module.DataModule`.
     """
 
@@ -31,29 +34,29 @@ class Files(DataModule):
         self,
         root: str | None = None,
         features: Sequence[str] | None = None,
-        labels: str | None = None,
+        labels: str | int | None = None,
         orientation: str = "auto",
+        ids: str | int | None = None,
+        incomplete: str = "refuse",
+        split: str = "train",
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
         self.root = validate.text("data.root", root, "the path of a file or folder", or_null=True)
-        are_names = features is None or validate.is_names(features)
-        validate.require("data.features", features, are_names, "a list of names, such as [img,txt], or null")
-        validate.text("data.labels", labels, "the name of an array or file, or null", or_null=True)
-        validate.one_of("data.orientation", orientation, ORIENTATIONS)
-        self.told: dict[str, Any] = {"features": features, "labels": labels, "orientation": orientation}
+        labels, ids = (str(name) if isinstance(name, int) else name for name in (labels, ids))
+        self.told = Told(features, labels, orientation, ids, incomplete, split)
 
     def read(self) -> Modalities:
         """Read the data set."""
-        return load(self.root, **self.told)
+        return load(self.root, self.told)
 
 
-def load(root: str | Path | None, **told: Any) -> Modalities:
+def load(root: str | Path | None, told: Told | None = None) -> Modalities:
     """Read features from a file or folder.
 
     Args:
         root: The file or folder; ``~`` stands for the home folder.
-        told: ``features``, ``labels`` and ``orientation`` of ``cmc.data.formats.read``, where it must not find out.
+        told: What must not be found out.
 
     Returns:
         The modalities as ``cmc.data.formats.read`` finds them; a feature folder and released features as their own
@@ -62,8 +65,8 @@ def load(root: str | Path | None, **told: Any) -> Modalities:
     Raises:
         UserError: No root given, or nothing there that can be read.
     """
-    path = located(root)
-    return read_folder(path, **told) or formats.read(path, **told)
+    path, told = located(root), told or Told()
+    return read_folder(path, told) or assemble(path, formats.read_contents(path, told.ids), told)
 
 
 def located(root: str | Path | None) -> Path:
@@ -79,13 +82,13 @@ def located(root: str | Path | None) -> Path:
     return Path(root).expanduser()
 
 
-def read_folder(path: Path, **told: Any) -> Modalities | None:
+def read_folder(path: Path, told: Told) -> Modalities | None:
     """Read a feature folder or released features; None where it is neither, or the user told what is what.
 
     Raises:
         UserError: The folder is damaged.
     """
-    if any(value not in (None, "auto") for value in told.values()):
+    if told.is_what:
         return None
     if is_store(path):
         return read_store(path)

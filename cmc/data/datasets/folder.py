@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import os
 import time
 from collections.abc import Callable
@@ -48,7 +49,23 @@ class Folder(Raw):
 
             with bars() as (advance, begin):
                 self.prepare(advance, begin)
-        return self._read_made()
+        data = self._read_made()
+        captions = self._captions(data.ids)
+        return data if captions is None else dataclasses.replace(data, captions=captions)
+
+    def _captions(self, names: Any) -> list[str] | None:
+        """The samples' texts, for people to read; None where the raw folder is no more what the features are of."""
+        if names is None or self.raw is None or not self.raw.is_dir():
+            return None
+        try:
+            source = self.open(self.raw)
+        except UserError:
+            return None
+        place = {name: row for row, name in enumerate(source.names)} if source is not None else {}
+        rows = [place.get(name, -1) for name in names.tolist()]
+        if source is None or source.texts is None or min(rows, default=-1) < 0:
+            return None
+        return list(map(str, source.texts(np.array(rows))))
 
     def open(self, folder: Path) -> Distribution | None:
         """Open the images and their texts."""

@@ -11,29 +11,42 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cmc.data.formats.arrays import NamedArrays
-from cmc.data.formats.assemble import ORIENTATIONS, Found, assemble, sort_out
-from cmc.data.formats.hdf5 import read_hdf5
+from cmc.data.formats.arrays import Contents, NamedArrays
+from cmc.data.formats.assemble import ORIENTATIONS, Found, Told, assemble, sort_out
+from cmc.data.formats.columns import read_table_folder
+from cmc.data.formats.foreign import refuse_foreign
+from cmc.data.formats.hdf5 import read_h5ad_folder, read_hdf5
 from cmc.data.formats.matlab import read_mat
 from cmc.data.formats.numpy_files import read_npy_folder, read_npz
 from cmc.data.formats.sniff import (
-    is_csv,
-    is_csv_folder,
+    is_h5ad_folder,
     is_hdf5,
-    is_html,
     is_mat,
     is_mixed_folder,
-    is_npy,
     is_npy_folder,
+    is_table_folder,
     is_zip,
 )
-from cmc.data.formats.tables import read_csv_folder
 from cmc.data.modalities import Modalities
 from cmc.errors import UserError
 
-__all__ = ["FORMS", "ORIENTATIONS", "READABLE", "Form", "Found", "NamedArrays", "read", "read_arrays", "sort_out"]
+__all__ = [
+    "FORMS",
+    "ORIENTATIONS",
+    "READABLE",
+    "Contents",
+    "Form",
+    "Found",
+    "NamedArrays",
+    "Told",
+    "read",
+    "read_arrays",
+    "read_contents",
+    "sort_out",
+]
 
 Sniffer = Callable[[Path, bytes], bool]  # (path, its first kilobyte; nothing of a folder) -> is it this form?
+Reader = Callable[[Path, str | None], Contents]  # (path, the ids' column where the user names it)
 
 
 class Form(NamedTuple):
@@ -41,21 +54,29 @@ class Form(NamedTuple):
 
     name: str
     is_it: Sniffer
-    read: Callable[[Path], NamedArrays]
+    read: Reader
 
 
-REFUSED: tuple[tuple[Sniffer, str], ...] = (
-    (is_html, "a web page in the place of data; download the file again, in a browser if the site asks for a click"),
-    (is_npy, "a single array; put one .npy file for each modality into a folder, and give the folder"),
-    (is_csv, "a single table; put one .csv file for each modality into a folder, and give the folder"),
-    (is_mixed_folder, "both .npy and .csv files are in it; keep those of one kind in a folder of their own"),
-)
+def _arrays(read: Callable[[Path], NamedArrays]) -> Reader:
+    """A reader of arrays that have nothing but names."""
+    return lambda path, ids: Contents(read(path))
+
+
 FORMS = (
-    Form("a NumPy archive (.npz)", is_zip, read_npz),
-    Form("HDF5 (.h5, or .mat of MATLAB v7.3)", is_hdf5, read_hdf5),
-    Form("a MATLAB file up to v7 (.mat)", is_mat, read_mat),
-    Form("a folder of .npy files (one for each modality, and labels.npy if known)", is_npy_folder, read_npy_folder),
-    Form("a folder of .csv files (one for each modality, and labels.csv if known)", is_csv_folder, read_csv_folder),
+    Form("a NumPy archive (.npz)", is_zip, _arrays(read_npz)),
+    Form("HDF5 (.h5, .mat of MATLAB v7.3, .h5ad, .h5mu)", is_hdf5, lambda path, ids: read_hdf5(path)),
+    Form("a MATLAB file up to v7 (.mat)", is_mat, _arrays(read_mat)),
+    Form(
+        "a folder of .npy files (one for each modality, and labels.npy if known)",
+        is_npy_folder,
+        _arrays(read_npy_folder),
+    ),
+    Form("a folder of .h5ad files (one for each modality)", is_h5ad_folder, lambda path, ids: read_h5ad_folder(path)),
+    Form(
+        "a folder of .csv, .tsv or .txt tables (one for each modality, and labels.csv if known)",
+        is_table_folder,
+        read_table_folder,
+    ),
 )
 READABLE = "; ".join(form.name for form in FORMS)
 
@@ -66,33 +87,41 @@ def read(
     features: Sequence[str] | None = None,
     labels: str | None = None,
     orientation: str = "auto",
+    ids: str | None = None,
+    incomplete: str = "refuse",
+    split: str = "train",
 ) -> Modalities:
     """Read a file or folder of features in any form of ``FORMS``.
 
     Modalities are a numbered series: ``view_0, view_1, ...``, ``X1, X2, ...``, the cells of ``X`` or ``data`` (any
     start; as many as ``n_views`` says, if it is there); otherwise every 2-d array that is not the labels. Labels are a
-    vector under one of `cmc.data.formats.arrays.LABELS`, numbers or class names, or absent. Samples are the rows or the
-    columns of all matrices alike: the side whose length they share, and the labels have. Where both sides do, and
-    labels cannot tell, they are the rows, unless every matrix is square.
+    vector, or a one-hot matrix, under a name of `cmc.data.formats.arrays.is_label_name`, numbers or class names, or
+    absent. Samples are the rows or the columns of all matrices alike: the side whose names or length they share, and
+    the labels have. Where both sides do, and labels cannot tell, they are the rows, unless every matrix is square.
+    Rows that have ids are joined by them; columns that count the rows are left out.
 
     Args:
         path: The file or folder.
         features: Names of the arrays, or of the files in a folder, that are the modalities, in this order; a vector
             among them is a modality of width 1. None to find them.
-        labels: Name of the array that holds the labels. None to find it.
+        labels: Name of the array, file or column that holds the labels. None to find it.
         orientation: Samples are ``rows`` (matrices are N x d), ``columns`` (d x N), or ``auto``.
+        ids: Name of the array or column that holds the samples' ids. None to find it.
+        incomplete: Samples that are not in all modalities: ``refuse`` them, or ``drop`` them.
+        split: Of training and test parts ``train``, with the other held out, ``test`` or ``all``.
 
     Returns:
-        The modalities in their stored dtypes (of ``.csv`` float64); of a folder of ``.npy`` files, and of HDF5 where
-        arrays lie there uncompressed and in one piece, they are memory-mapped. ``source`` is the path, with what was
-        transposed and the names of the arrays that were not used.
+        The modalities in their stored dtypes (of tables float64); of a folder of ``.npy`` files, and of HDF5 where
+        arrays lie there uncompressed and in one piece, they are memory-mapped, unless rows are brought into another
+        order. ``source`` is the path, with what was transposed and the names of the arrays that were not used.
 
     Raises:
         UserError: Nothing there; a form that is not read; a damaged file; Python objects in it; a name that it does
-            not hold; no 2-d array; doubtful labels; a doubtful orientation; or a failed check of ``Modalities``.
+            not hold; no 2-d array; doubtful labels; a doubtful orientation; ids that do not fit; or a failed check of
+            ``Modalities``.
     """
-    path = Path(path)
-    return assemble(path, read_arrays(path), features, labels, orientation)
+    path, told = Path(path), Told(features, labels, orientation, ids, incomplete, split)
+    return assemble(path, read_contents(path, ids), told)
 
 
 def read_arrays(path: str | Path) -> NamedArrays:
@@ -105,27 +134,41 @@ def read_arrays(path: str | Path) -> NamedArrays:
     Raises:
         UserError: Nothing there; a form that is not read; a damaged file; Python objects in it.
     """
+    return read_contents(path).arrays
+
+
+def read_contents(path: str | Path, ids: str | None = None) -> Contents:
+    """Read every array by its name, as `read_arrays`, with the ids and headings that it has.
+
+    Args:
+        path: The file or folder.
+        ids: Of tables, the column that holds ids; None to find it.
+
+    Raises:
+        UserError: As `read_arrays`; of tables, ids that are in doubt.
+    """
     path = Path(path)
     head = _head(path)
-    for is_it, why_not in REFUSED:
-        if is_it(path, head):
-            raise UserError(f"{path}: {why_not}")
+    refuse_foreign(path, head)
+    if is_mixed_folder(path, head):
+        raise UserError(f"{path}: both .npy and .csv files are in it; keep those of one kind in a folder of their own")
     for form in FORMS:
         if form.is_it(path, head):
-            return _of_some_size(path, form.read(path))
+            held = form.read(path, ids)
+            _of_some_size(path, held.arrays)
+            return held
     if path.is_dir():
         raise UserError(f"{path}: nothing readable in it; what can be read: {READABLE}")
     raise UserError(f"{path}: no form that is read, or cut short in its first bytes; what can be read: {READABLE}")
 
 
-def _of_some_size(path: Path, arrays: NamedArrays) -> NamedArrays:
+def _of_some_size(path: Path, arrays: NamedArrays) -> None:
     """Refuse arrays of empty values, of which a file of no size may declare any number."""
     for name, array in arrays.items():
         if array.size and not array.dtype.itemsize:
             raise UserError(
                 f"{path}: the values of {name!r} have no size ({array.dtype}); leave it out, or save it again"
             )
-    return arrays
 
 
 def _head(path: Path) -> bytes:

@@ -1,21 +1,63 @@
-"""Tell modalities from labels, and rows from columns, among the arrays of any form."""
+"""Tell modalities from labels, rows from columns, and which rows belong together, among the arrays of any form."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cmc.data.formats.arrays import LABELS, SERIES, NamedArrays, is_numeric
-from cmc.data.modalities import Modalities, shape_text
+from cmc.data.formats import choosing, labelling
+from cmc.data.formats.arrays import Contents, NamedArrays, as_ids, is_id_name
+from cmc.data.formats.joining import INCOMPLETE, Joined, join, taken
+from cmc.data.formats.orientation import ORIENTATIONS, Sides, upright
+from cmc.data.formats.splits import SPLITS, split_up
+from cmc.data.modalities import Modalities
 from cmc.errors import UserError
 from cmc.utils import validate
 
-ORIENTATIONS = ("auto", "rows", "columns")
+
+@dataclass(frozen=True)
+class Told:
+    """What the user says of a file that it would otherwise be found out, or decided, of it.
+
+    Attributes:
+        features: names of the modalities, in this order; None to find them.
+        labels: name of the labels, an array's or a column's; None to find it.
+        orientation: samples are ``rows`` (matrices are N x d), ``columns`` (d x N), or ``auto``.
+        ids: name of the ids, an array's or a column's; None to find it.
+        incomplete: where samples are not in all modalities: ``refuse`` them, or ``drop`` them.
+        split: of training and test parts: ``train``, with the other held out; ``test``; ``all``.
+
+    Raises:
+        UserError: a value that is none of these.
+    """
+
+    features: Sequence[str] | None = None
+    labels: str | None = None
+    orientation: str = "auto"
+    ids: str | None = None
+    incomplete: str = "refuse"
+    split: str = "train"
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        are_names = self.features is None or validate.is_names(self.features)
+        validate.require("data.features", self.features, are_names, "a list of names, such as [img,txt], or null")
+        validate.text("data.labels", self.labels, "the name of an array, a file or a column, or null", or_null=True)
+        validate.one_of("data.orientation", self.orientation, ORIENTATIONS)
+        validate.text("data.ids", self.ids, "the name of an array or a column, or null", or_null=True)
+        validate.one_of("data.incomplete", self.incomplete, INCOMPLETE)
+        validate.one_of("data.split", self.split, SPLITS)
+
+    @property
+    def is_what(self) -> bool:
+        """Whether it says what is what, as no form that knows it needs."""
+        return any(value not in (None, "auto") for value in (self.features, self.labels, self.orientation, self.ids))
 
 
 class Found(NamedTuple):
@@ -25,137 +67,217 @@ class Found(NamedTuple):
     labels: NDArray[Any] | None
     classes: tuple[str, ...] | None
     source: str
+    ids: NDArray[np.str_] | None = None
+    captions: Sequence[str] | None = None
+    held_out: NDArray[np.int64] | None = None
+    remarks: tuple[str, ...] = ()
+    offered: tuple[str, ...] = ()
 
 
-def assemble(
-    path: Path,
-    arrays: NamedArrays,
-    features: Sequence[str] | None = None,
-    labels: str | None = None,
-    orientation: str = "auto",
-) -> Modalities:
-    """Make the modalities out of a file's arrays; `cmc.data.formats.read` says by which rules."""
-    return Modalities(*sort_out(path, arrays, features, labels, orientation))
+class _Part(NamedTuple):
+    """One split of a file, brought together."""
+
+    features: NamedArrays
+    labels: NDArray[Any] | None
+    classes: tuple[str, ...] | None
+    ids: NDArray[np.str_] | None
+    transposed: bool
+    unused: list[str]
+    remarks: list[str]
+    offered: tuple[str, ...]
 
 
-def sort_out(
-    path: Path,
-    arrays: NamedArrays,
-    features: Sequence[str] | None = None,
-    labels: str | None = None,
-    orientation: str = "auto",
-) -> Found:
+def assemble(path: Path, held: Contents, told: Told | None = None) -> Modalities:
+    """Make the modalities out of what a file holds; `cmc.data.formats.read` says by which rules."""
+    return Modalities(*sort_out(path, held, told or Told()))
+
+
+def sort_out(path: Path, held: Contents, told: Told) -> Found:
     """Tell modalities, N x d each, and labels among a file's arrays; see `cmc.data.formats.read`."""
-    validate.one_of("data.orientation", orientation, ORIENTATIONS)
-    chosen = list(map(str, features or ()))
-    for key, names in (("data.features", chosen), ("data.labels", [labels] if labels else [])):
-        for name in names:
-            _check_there(path, arrays, key, name)
-    if labels in chosen:
-        raise UserError(f"{path}: {labels!r} is named in both data.features and data.labels; take it out of one")
-    label_names = [labels] if labels else [name for name in LABELS if name in arrays and name not in chosen]
-    codes, classes = _labels(path, {name: arrays[name] for name in label_names})
-    rest = {name: array for name, array in arrays.items() if name not in (*LABELS, labels)}
-    matrices = {name: arrays[name] for name in chosen} or _features(path, rest)
-    transposed = orientation == "columns"
-    if orientation == "auto":
-        transposed = _samples_are_columns(path, matrices, None if codes is None else len(codes))
-    unused = sorted(arrays.keys() - matrices.keys() - {*label_names, "n_views"})
-    return Found(_upright(matrices, transposed), codes, classes, _source(path, transposed, unused))
+    try:
+        return _sort_out(path, held, told)
+    except UserError as mistake:
+        said = str(mistake)
+        raise UserError(said if said.startswith(str(path)) else f"{path}: {said}") from None
 
 
-def _check_there(path: Path, arrays: NamedArrays, key: str, name: str) -> None:
-    if name not in arrays:
-        close = difflib.get_close_matches(name, arrays, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise UserError(f"{path}: {key} names {name!r}, which is not in it{hint} (it holds {_held(arrays)})")
-
-
-def _held(arrays: NamedArrays) -> str:
-    return ", ".join(f"{name!r} {shape_text(array)}" for name, array in arrays.items()) or "nothing"
-
-
-def _source(path: Path, transposed: bool, unused: list[str]) -> str:
-    notes = ["samples are columns"] if transposed else []
-    notes += [f"not used: {', '.join(map(repr, unused))}"] if unused else []
-    return f"{path} ({'; '.join(notes)})" if notes else str(path)
-
-
-def _labels(path: Path, found: NamedArrays) -> tuple[NDArray[Any] | None, tuple[str, ...] | None]:
-    """Return one label a sample, and the classes where labels are their names."""
-    for name, array in found.items():
-        if array.size != max(array.shape, default=0):
+def _sort_out(path: Path, held: Contents, told: Told) -> Found:
+    parts = split_up(held) if not {*(told.features or ())} & {*held.arrays} else {}
+    if told.labels in held.arrays and parts and told.labels not in parts["train"].arrays:
+        parts = {}
+    if not parts:
+        part = _part(held, told)
+        return _found(path, part, None, part.remarks)
+    train = _part(parts["train"], told) if told.split != "test" else None
+    test = _part(parts["test"], told) if told.split != "train" or _is_whole(parts) else None
+    shown = ", ".join(parts["train"].arrays)
+    for part in filter(None, (train, test)):
+        if len(part.features) == 1:
+            (only,) = part.features
             raise UserError(
-                f"{path}: {name!r} is {shape_text(array)}, but labels are one whole number a sample; "
-                "store class numbers there, or name the modalities in data.features if it is one"
+                f"of {only!r} there are a training and a test part, and no other modality; give at least 2 of each, "
+                "such as I_tr, T_tr, L_tr, I_te, T_te, L_te"
             )
-    if not found:
+    if train is None or test is None:
+        one = train or test
+        assert one is not None
+        return _found(path, one, None, [f"the {told.split} part of {shown}", *one.remarks])
+    both = _stacked(train, test)
+    n_train, n = len(next(iter(train.features.values()))), len(next(iter(both.features.values())))
+    held_out = np.arange(n_train, n) if told.split == "train" else None
+    what = f"the test part ({n - n_train}) is held out" if told.split == "train" else "both parts"
+    return _found(path, both, held_out, [f"splits of {shown}: {what} (data.split=train, test or all)", *both.remarks])
+
+
+def _is_whole(parts: dict[str, Contents]) -> bool:
+    """Whether the test part has all that the training part has, but for labels."""
+    matrices = [{name for name, array in part.arrays.items() if array.ndim == 2} for part in parts.values()]
+    return matrices[0] <= matrices[1] or matrices[1] <= matrices[0]
+
+
+def _stacked(train: _Part, test: _Part) -> _Part:
+    """One after the other."""
+    if list(train.features) != list(test.features):
+        said = " and ".join(", ".join(part.features) for part in (train, test))
+        raise UserError(f"training and test parts are not of the same modalities ({said}); say data.features=[...]")
+    features = {}
+    for name, one in train.features.items():
+        other = test.features[name]
+        if one.ndim != other.ndim or one.shape[1:] != other.shape[1:]:
+            raise UserError(f"{name!r} has {one.shape[1:]} columns in training, {other.shape[1:]} in the test part")
+        features[name] = np.concatenate([one, other])
+    labels, classes = _stacked_labels(train, test)
+    ids = None if train.ids is None or test.ids is None else np.concatenate([train.ids, test.ids])
+    remarks = list(dict.fromkeys([*train.remarks, *test.remarks]))
+    return train._replace(features=features, labels=labels, classes=classes, ids=ids, remarks=remarks)
+
+
+def _stacked_labels(train: _Part, test: _Part) -> tuple[NDArray[Any] | None, tuple[str, ...] | None]:
+    parts = [(part.labels, part.classes, len(next(iter(part.features.values())))) for part in (train, test)]
+    if all(labels is None for labels, _, _ in parts):
         return None, None
-    first, *others = [array.ravel() for array in found.values()]
-    if not all(np.array_equal(first, other) for other in others):
-        raise UserError(
-            f"{path}: labels under {' and '.join(map(repr, found))} differ; keep one of them, or name it in data.labels"
-        )
-    if first.dtype.kind not in "US":
-        return first, None
-    names, codes = np.unique(first, return_inverse=True)
-    return codes, tuple(map(str, names))
+    if all(classes is None for _, classes, _ in parts):
+        filled = [np.full(n, np.nan) if labels is None else labels for labels, _, n in parts]
+        return np.concatenate(filled), None
+    classes = tuple(sorted({name for _, names, _ in parts for name in names or ()}))
+    place = {name: code for code, name in enumerate(classes)}
+    codes = []
+    for labels, names, n in parts:
+        known = np.array([*(place[name] for name in names or ()), -1])
+        codes.append(np.full(n, -1) if labels is None or names is None else known[labels.astype(int)])
+    return np.concatenate(codes), classes
 
 
-def _features(path: Path, arrays: NamedArrays) -> NamedArrays:
-    """Find the modalities: a numbered series, or every matrix."""
-    found = sorted((match[1], int(match[2]), name) for name in arrays if (match := SERIES.fullmatch(name)))
-    series: dict[str, list[str]] = {}
-    for stem, _, name in found:
-        series.setdefault(stem, []).append(name)
-    longest = max(series.values(), key=len, default=[])
-    if "n_views" in arrays and not np.array_equal(arrays["n_views"].ravel(), [len(longest)]):
-        held = ", ".join(longest) or "none"
-        raise UserError(f"{path}: n_views is {arrays['n_views']}, but of view_0, view_1, ... it holds {held}")
-    whole = [names for names in series.values() if len(names) > 1]
-    if len(whole) > 1:
-        raise UserError(
-            f"{path}: modalities under {' and under '.join(', '.join(names) for names in whole)}; "
-            "name those to take, such as data.features=[" + ",".join(whole[0]) + "]"
-        )
-    if whole:
-        return {name: arrays[name] for name in whole[0]}
-    return _matrices(path, arrays)
+def _found(path: Path, part: _Part, held_out: NDArray[np.int64] | None, remarks: list[str]) -> Found:
+    notes = ["samples are columns"] if part.transposed else []
+    notes += [f"not used: {_some(part.unused)}"] if part.unused else []
+    source = f"{path} ({'; '.join(notes)})" if notes else str(path)
+    return Found(
+        part.features,
+        part.labels,
+        part.classes,
+        source,
+        ids=part.ids,
+        held_out=held_out,
+        remarks=tuple(remarks),
+        offered=part.offered,
+    )
 
 
-def _matrices(path: Path, arrays: NamedArrays) -> NamedArrays:
-    matrices = {name: array for name, array in arrays.items() if array.ndim == 2 and is_numeric(array)}
-    if not matrices:
-        raise UserError(f"{path}: no 2-d array in it (it holds {_held(arrays)}); give every modality as N x d")
-    for name, array in matrices.items():
-        if 1 in array.shape:  # most likely labels under another name, which must not become a modality unasked
-            raise UserError(
-                f"{path}: {name!r} is {shape_text(array)}; if it is the labels, say data.labels={name} (or name it "
-                "labels), if not, name the modalities in data.features"
-            )
-    return matrices
+def _some(names: Sequence[str], most: int = 10) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more
 
 
-def _samples_are_columns(path: Path, features: NamedArrays, n_samples: int | None) -> bool:
-    """Decide for all matrices together, by the one length that they share, with the labels where there are any."""
-    shapes = [array.shape for array in features.values() if array.ndim == 2]
-    rows, columns = ({shape[axis] for shape in shapes} for axis in (0, 1))
-    rows_fit, columns_fit = (len(n) == 1 and n_samples in (None, *n) for n in (rows, columns))
-    if not rows_fit and not columns_fit:  # refused later: of the two, the side that is nearer to fitting
-        return len(columns) == 1 < len(rows) and n_samples not in rows
-    if not rows_fit or not columns_fit or len(features) < 2:
-        return not rows_fit
-    # one shape for all, and no labels or as many as either side: without labels N x d is what people store, but for the
-    # cells of ``data``, which are d x N here and N x d there
-    if rows == columns or any(name.startswith("data") for name in features):
-        raise UserError(
-            f"{path}: every modality is {shape_text(next(iter(features.values())))}, so that samples could be rows or "
-            "columns; say data.orientation=rows or data.orientation=columns"
-        )
-    return False
+def _part(held: Contents, told: Told) -> _Part:
+    """Tell what is what in one split."""
+    chosen = [str(name) for name in told.features or ()]
+    for name in chosen:
+        _check_there(held, "data.features", name)
+    if told.labels in chosen:
+        raise UserError(f"{told.labels!r} is named in both data.features and data.labels; take it out of one")
+    common = _common_ids(held, told.ids)
+    before = set(held.arrays)
+    labels = labelling.find(held, told.labels, chosen)
+    n_labels = next((len(values) for values in labels.values()), None)
+    features = {name: held.arrays[name] for name in chosen} or choosing.choose(held, list(labels), n_labels)
+    if not chosen:
+        choosing.doubt_triplets(features, n_labels)
+    sides = Sides.of(held, features, labels, common)
+    transposed = sides.transposed(told.orientation)
+    ids = sides.ids(transposed)
+    features = upright(features, transposed)
+    if not chosen:
+        features = choosing.without_counts(held, features)
+    joined = join(ids, told.incomplete)
+    features = {name: taken(array, joined.rows[name]) for name, array in features.items()}
+    if joined.ids is None:
+        joined = joined._replace(ids=_ids_of_labels(held, labels, features))
+    found, classes = labelling.settle(held, labels, joined.ids, joined.moved)
+    if not chosen:
+        choosing.doubt_one_hot(features, found)
+        choosing.doubt_shared(held, features, found)
+    choosing.mask_remark(held, features)
+    used = {*features, *labels, "n_views"} if before else set()
+    offered = () if labels else labelling.offered(held, len(next(iter(features.values()))), [*features])
+    unused = sorted(held.arrays.keys() - used - {told.ids})
+    part = _Part(features, found, classes, joined.ids, transposed, unused, [*held.remarks, *joined.remarks], offered)
+    return _complete(part) if told.incomplete == "drop" else part
 
 
-def _upright(features: NamedArrays, transposed: bool) -> NamedArrays:
-    """Make every modality N x d; a vector, which must have been asked for by name, is N x 1 in either case."""
-    upright = {name: array.T if transposed and array.ndim == 2 else array for name, array in features.items()}
-    return {name: array[:, None] if array.ndim == 1 else array for name, array in upright.items()}
+def _check_there(held: Contents, key: str, name: str) -> None:
+    if name not in held.arrays:
+        close = difflib.get_close_matches(name, held.arrays, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise UserError(f"{key} names {name!r}, which is not in it{hint} (it holds {labelling.listed(held.arrays)})")
+
+
+def _common_ids(held: Contents, told: str | None) -> NDArray[np.str_] | None:
+    """A vector of ids that holds for all arrays without ids of their own."""
+    if told is not None and (held.ids or told not in held.arrays):
+        if not held.ids:
+            _check_there(held, "data.ids", told)
+        return None
+    names = [told] if told else [name for name in held.arrays if name and is_id_name(name)]
+    for name in names:
+        array = held.arrays[name]
+        if array.size == max(array.shape, default=0) and array.dtype.kind in "iuU" and array.size > 1:
+            ids = as_ids(array)
+            if len(set(ids.tolist())) == len(ids):
+                return ids
+        if told:
+            raise UserError(f"data.ids={told}: is no vector of ids, each once; name another, or leave it out")
+    return None
+
+
+def _ids_of_labels(held: Contents, labels: NamedArrays, features: NamedArrays) -> NDArray[np.str_] | None:
+    """Where labels alone have ids, those are the samples', row by row."""
+    for name in labels:
+        ids = held.ids.get(name)
+        if ids is not None and len(ids) == len(next(iter(features.values()))):
+            held.remarks.append(f"only {name} has ids; the modalities' rows are taken to be in its order")
+            return ids
+    return None
+
+
+def _complete(part: _Part) -> _Part:
+    """Without the samples that lack a modality, whose rows are NaN."""
+    lengths = {len(array) for array in part.features.values()}
+    if len(lengths) > 1 or any(array.ndim != 2 for array in part.features.values()):
+        return part
+    gone = np.zeros(lengths.pop(), bool)
+    for array in part.features.values():
+        if array.dtype.kind == "f":
+            gone |= np.isnan(array).all(1)
+    if not gone.any():
+        return part
+    rows = np.flatnonzero(~gone)
+    labels = part.labels if part.labels is None or len(part.labels) != len(gone) else part.labels[rows]
+    features = {name: array[rows] for name, array in part.features.items()}
+    remarks = [*part.remarks, f"{int(gone.sum())} of {len(gone)} samples lack a modality, and are left out"]
+    return part._replace(
+        features=features, labels=labels, ids=None if part.ids is None else part.ids[rows], remarks=remarks
+    )
+
+
+__all__ = ["ORIENTATIONS", "Found", "Joined", "Told", "assemble", "sort_out"]

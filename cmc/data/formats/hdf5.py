@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmc.data.formats.arrays import NamedArrays, dense
+from cmc.data.formats.annotated import MARK, fetch, is_annotated, tell
+from cmc.data.formats.arrays import Contents, NamedArrays, dense
 from cmc.data.formats.child import read_apart
 from cmc.data.formats.matlab import OTHER, Variable, name_variables
+from cmc.data.formats.sniff import files_in
+from cmc.errors import UserError
 from cmc.utils.memory import check_size
 from cmc.utils.safe_read import text_array
 
@@ -21,8 +24,8 @@ _MOST_NESTED = 32  # groups
 _CHUNK_BYTES = 2**10  # that HDF5 needs for each piece of a dataset, however small; where they run out it breaks down
 
 
-def read_hdf5(path: Path) -> NamedArrays:
-    """Read all arrays of an HDF5 file.
+def read_hdf5(path: Path) -> Contents:
+    """Read all arrays of an HDF5 file; of AnnData and MuData what `cmc.data.formats.annotated` says.
 
     MATLAB stores every matrix with its axes reversed; they are turned back, and named by
     `cmc.data.formats.matlab.name_variables`. In any other file arrays are as they lie, in groups too; each is named by
@@ -32,7 +35,26 @@ def read_hdf5(path: Path) -> NamedArrays:
     Raises:
         UserError: The file is damaged.
     """
-    return read_apart(_read, path, "an HDF5 file")
+    arrays = read_apart(_read, path, "an HDF5 file")
+    return tell(path, arrays) if MARK in arrays else Contents(arrays)
+
+
+def read_h5ad_folder(path: Path) -> Contents:
+    """Read all ``.h5ad`` files of a folder: ``rna.h5ad`` is the modality ``rna``, its ``obs`` columns ``rna:NAME``.
+
+    Raises:
+        UserError: One of them is damaged, or no AnnData.
+    """
+    held = Contents({})
+    for file in files_in(path, ".h5ad"):
+        one = read_hdf5(file)
+        if "X" not in one.ids:
+            raise UserError(f"{file}: no AnnData in it, or one without X and ids of its cells; write it with anndata")
+        named = one.only({name: file.stem if name == "X" else f"{file.stem}:{name}" for name in one.arrays})
+        held.arrays |= named.arrays
+        held.ids |= named.ids
+        held.asked |= named.asked
+    return held
 
 
 def _read(path: Path) -> NamedArrays:
@@ -40,7 +62,9 @@ def _read(path: Path) -> NamedArrays:
 
     with h5py.File(path, "r") as file:
         if _is_matlab(path, file):
-            return name_variables(path, {name: _variable(file, item) for name, item in _items(file).items()})
+            return name_variables(path, {name: _variable(file, item) for name, item in _fields(_items(file)).items()})
+        if is_annotated(file):
+            return fetch(file, _as_it_lies)
         datasets = dict(_datasets(file, set()))
         last = Counter(name.rpartition("/")[2] for name in datasets)
         return {
@@ -74,6 +98,19 @@ def _is_matlab(path: Path, file: Any) -> bool:
 def _items(file: Any) -> dict[str, Any]:
     """Return the variables, without MATLAB's own ``#refs#`` and ``#subsystem#``, and without links to elsewhere."""
     return {name: item for name, item in _linked(file).items() if not name.startswith("#")}
+
+
+def _fields(items: dict[str, Any], depth: int = 0) -> dict[str, Any]:
+    """Variables; in the place of a struct its fields."""
+    import h5py
+
+    found: dict[str, Any] = {}
+    for name, item in items.items():
+        is_struct = isinstance(item, h5py.Group) and item.attrs.get("MATLAB_class") in (b"struct", "struct")
+        fields = _fields(_linked(item), depth + 1) if is_struct and depth < 2 else {}
+        for own, each in (fields or {name: item}).items():
+            found[name if own in found else own] = each
+    return found
 
 
 def _linked(group: Any) -> dict[str, Any]:

@@ -17,10 +17,12 @@ from cmc.data.formats.child import read_apart
 from cmc.errors import UserError
 from cmc.utils.memory import check_size
 
-_OTHERS = ("struct", "object", "function", "opaque", "unknown")  # classes of `whosmat` that hold no matrix
-_LEAST = {"char": 4, "cell": 8, "sparse": 0} | dict.fromkeys(_OTHERS, 0)  # bytes that an entry takes; of numbers 1
+_OTHERS = ("object", "function", "opaque", "unknown")  # classes of `whosmat` that hold no matrix
+_LEAST = {"char": 4, "cell": 8, "sparse": 0, "struct": 0} | dict.fromkeys(
+    _OTHERS, 0
+)  # bytes that an entry takes; of numbers 1
 _MOST_NESTED = 8  # cells
-OTHER = np.empty((1, 1), dtype=object)  # in the place of a struct, an object, a function: named as not used
+OTHER = np.empty((1, 1), dtype=object)  # in the place of an object, a function: named as not used
 Variable = NDArray[Any] | list[NDArray[Any]]  # a list is a cell array, in MATLAB's linear order
 
 
@@ -43,7 +45,25 @@ def _read(path: Path) -> NamedArrays:
     check_size(str(path), sum(_LEAST.get(kind, 1) * math.prod(shape) for _, shape, kind in listed))
     used = [name for name, _, kind in listed if kind not in _OTHERS]
     found = loadmat(path, appendmat=False, variable_names=used)
-    return name_variables(path, {name: _variable(found[name]) if name in used else OTHER for name, *_ in listed})
+    variables: dict[str, Variable] = {}
+    for name, *_ in listed:
+        for own, value in (_fields(name, found[name]) if name in used else {name: None}).items():
+            variables[name if own in variables else own] = OTHER if value is None else _variable(value)
+    return name_variables(path, variables)
+
+
+def _fields(name: str, value: Any, depth: int = 0) -> dict[str, Any]:
+    """A variable; of a struct of one entry its fields, and of a cell that holds nothing but cells these."""
+    if type(value) is np.ndarray and value.size == 1 and depth < _MOST_NESTED:
+        if value.dtype.names and any(np.size(value[field].item()) > 1 for field in value.dtype.names):
+            return {
+                own: inner
+                for field in value.dtype.names
+                for own, inner in _fields(field, value[field].item(), depth + 1).items()
+            }
+        if value.dtype == object and type(inner := value.item()) is np.ndarray and inner.dtype == object:
+            return _fields(name, inner, depth + 1)
+    return {name: value}
 
 
 def _check_length(path: Path) -> None:

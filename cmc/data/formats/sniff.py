@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-
-def is_html(path: Path, head: bytes) -> bool:
-    """Tell a web page, which a failed download leaves in the place of a file."""
-    return head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html"))
+TABLES = ((".csv", ".tsv"), (".txt",))  # what tables end in; the later only where there is none of the earlier
 
 
 def is_hdf5(path: Path, head: bytes) -> bool:
@@ -32,28 +29,29 @@ def is_mat(path: Path, head: bytes) -> bool:
     return head.startswith(b"MATLAB 5.0") or head[126:128] in (b"IM", b"MI") or path.suffix == ".mat"
 
 
-def is_csv(path: Path, head: bytes) -> bool:
-    """Tell a single table, which has no mark of its own, by the file's name."""
-    return path.suffix.lower() == ".csv" and bool(head) and b"\0" not in head
-
-
 def is_npy_folder(path: Path, head: bytes) -> bool:
     """Tell a folder that holds ``.npy`` files."""
     return bool(files_in(path, ".npy"))
 
 
-def is_csv_folder(path: Path, head: bytes) -> bool:
-    """Tell a folder that holds ``.csv`` files."""
-    return bool(files_in(path, ".csv"))
+def is_table_folder(path: Path, head: bytes) -> bool:
+    """Tell a folder that holds tables: ``.csv`` or ``.tsv`` files, or, without any, ``.txt`` files."""
+    return any(files_in(path, *suffixes) for suffixes in TABLES)
+
+
+def is_h5ad_folder(path: Path, head: bytes) -> bool:
+    """Tell a folder that holds ``.h5ad`` files."""
+    return bool(files_in(path, ".h5ad"))
 
 
 def is_mixed_folder(path: Path, head: bytes) -> bool:
-    """Tell a folder that holds both."""
-    return is_npy_folder(path, head) and is_csv_folder(path, head)
+    """Tell a folder that holds both arrays and tables."""
+    return is_npy_folder(path, head) and bool(files_in(path, *TABLES[0]))
 
 
-def files_in(path: Path, suffix: str) -> list[Path]:
-    """List the files of a folder that end so, in the order of their names; hidden files are passed over."""
+def files_in(path: Path, *suffixes: str) -> list[Path]:
+    """List the files of a folder that end so, in the order of their names; hidden files and READMEs are passed over."""
     if not path.is_dir():
         return []
-    return sorted(file for file in path.iterdir() if file.suffix.lower() == suffix and not file.name.startswith("."))
+    files = (file for file in path.iterdir() if file.suffix.lower() in suffixes and not file.is_dir())
+    return sorted(file for file in files if not file.name.startswith(".") and file.stem.lower() != "readme")

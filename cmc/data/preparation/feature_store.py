@@ -21,7 +21,7 @@ from cmc.data.modalities import Modalities
 from cmc.data.preparation.extraction import Modality
 from cmc.errors import UserError
 from cmc.utils.atomic import atomic_write, reserve
-from cmc.utils.safe_read import parse_json, read_errors
+from cmc.utils.safe_read import check_text, parse_json, read_errors, text_array
 
 FORMAT = 1
 _META, _PROGRESS = "meta.json", "progress.json"
@@ -92,7 +92,19 @@ def read_store(folder: Path) -> Modalities:
             )
     labels = _mapped(folder / "labels.npy") if meta["classes"] else None
     classes = tuple(meta["classes"]) or None
-    return Modalities(features, labels, classes, source=f"{meta['title']}, feature folder {folder}")
+    ids = _names(folder, meta["n_samples"])
+    return Modalities(features, labels, classes, source=f"{meta['title']}, feature folder {folder}", ids=ids)
+
+
+def _names(folder: Path, n: int) -> NDArray[np.str_] | None:
+    """The samples' names; None where ``names.txt`` is not there, or not of these samples."""
+    path = folder / "names.txt"
+    if not os.path.isfile(path):
+        return None
+    with read_errors(f"{path}: damaged; delete the folder, run cmc.prepare again", path):
+        check_text(path)
+        names = path.read_text(encoding="utf-8").split("\n")[:-1]
+        return text_array(path, names) if len(names) == n else None
 
 
 def _mapped(path: Path) -> NDArray[Any]:

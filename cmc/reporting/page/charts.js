@@ -100,14 +100,15 @@ function drawEmbedding(place, embedding, confusion, by) {
   const ofCluster = clusterColours(embedding, confusion);
   const groups = embedding[by];
   const label = (i) => (embedding.label ? plain(embedding.labels[embedding.label[i]]) : "unknown");
+  const said = (i) => [embedding.name, embedding.caption].map((of) => (of ? `<br>${plain(of[i], 80)}` : "")).join("");
   const present = [...new Set(groups)].sort((a, b) => a - b);
   const traces = present.map((group) => {
     const here = groups.flatMap((value, i) => (value === group ? [i] : []));
     return {
       x: here.map((i) => embedding.x[i]), y: here.map((i) => embedding.y[i]), mode: "markers", name: by === "label" ? plain(embedding.labels[group], 18) : String(group),
       marker: { size: 5, color: by === "label" ? colour(group) : ofCluster(group), opacity: 0.85 },
-      customdata: here.map((i) => [embedding.index[i], embedding.cluster[i], label(i), embedding.confidence[i]]),
-      hovertemplate: "sample %{customdata[0]}<br>cluster %{customdata[1]}<br>label %{customdata[2]}<br>confidence %{customdata[3]}<extra></extra>",
+      customdata: here.map((i) => [embedding.index[i], embedding.cluster[i], label(i), embedding.confidence[i], said(i)]),
+      hovertemplate: "sample %{customdata[0]}%{customdata[4]}<br>cluster %{customdata[1]}<br>label %{customdata[2]}<br>confidence %{customdata[3]}<extra></extra>",
     };
   });
   const bare = { showgrid: false, zeroline: false, showticklabels: false, ticks: "" };

@@ -104,7 +104,7 @@ def test_features_by_name_in_their_order(tmp_path: Path) -> None:
 def test_features_whose_names_mean_something_else(tmp_path: Path) -> None:
     np.savez(tmp_path / "v.npz", X=IMG, Y=TXT, target=CODES[:, None])
     check(tmp_path / "v.npz", ["X", "Y"], features=["X", "Y"], labels="target")
-    check(tmp_path / "v.npz", ["X", "Y"], features=["X", "Y"], labelled=False)
+    check(tmp_path / "v.npz", ["X", "Y"], features=["X", "Y"])
 
 
 @pytest.mark.parametrize("turn", [np.array, np.transpose])
@@ -147,15 +147,15 @@ def test_names_of_classes(tmp_path: Path) -> None:
 # labels that could slip in as a modality, or the other way round
 
 
-def test_one_hot_labels_are_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "h.npz", img=IMG, txt=TXT, L=np.eye(3)[CODES])
+def test_several_classes_a_sample_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "h.npz", img=IMG, txt=TXT, L=np.eye(3)[CODES] + np.eye(3)[CODES[::-1]])
     message = refusal(tmp_path / "h.npz")
     assert "'L' is 12 x 3, but labels are one whole number a sample" in message
 
 
 def test_column_under_an_unknown_name_is_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "h.npz", img=IMG, txt=TXT, target=CODES[:, None])
-    assert "'target' is 12 x 1; if it is the labels, say data.labels=target" in refusal(tmp_path / "h.npz")
+    np.savez(tmp_path / "h.npz", img=IMG, txt=TXT, kind=CODES[:, None])
+    assert "'kind' is 12 x 1; if it is the labels, say data.labels=kind" in refusal(tmp_path / "h.npz")
     np.savez(tmp_path / "v.npz", view_0=IMG, view_1=TXT, view_2=CODES[:, None])
     assert formats.read(tmp_path / "v.npz").dims["view_2"] == 1
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cmc.data.formats import child
+from cmc.data.formats import Contents, child
 from cmc.data.formats.child import read_apart
 from cmc.data.formats.hdf5 import read_hdf5
 from cmc.data.formats.matlab import read_mat
@@ -355,5 +355,5 @@ def test_matlab_and_hdf5_are_read_so(file: Path, monkeypatch: pytest.MonkeyPatch
     module = sys.modules[read.__module__]
     asked: list[Any] = []
     monkeypatch.setattr(module, "read_apart", lambda *given: asked.append(given) or {})
-    assert read(file) == {}
+    assert read(file) == (Contents({}) if read is read_hdf5 else {})
     assert asked[0][:2] == (module._read, file)  # type: ignore[attr-defined]

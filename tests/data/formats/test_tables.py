@@ -83,15 +83,13 @@ def test_samples_in_columns(tmp_path: Path) -> None:
         ("1,2\n3,nan\n", "line 2, column 2: 'nan'"),
         ("1,2\ninf,4\n", "line 2, column 1: 'inf'"),
         ("1,x\n3,4\n", "line 1, column 2: 'x'"),
-        (",0,1\n0,1.5,2.5\n", "line 1, column 1: ''"),
-        ("1,5;2,5\n1,5;2,5\n", "line 2, column 1: '1,5'"),
+        ("1,5;2,5\n1,5;2,5\n", "line 1, column 1: '1,5'"),
         ("1_0,2\n3,4\n", "line 1, column 1: '1_0'"),
         ("1,2,3\n4,5\n", "line 2: 2 cells, but 3 in line 1"),
-        ("a,b\n4,5,6\n", "line 2: 3 cells, but 2 in line 1"),
+        ("a,b\n4,5,6,7\n", "line 2: 4 cells, but 2 in line 1"),
         ("1\n2\nx\n", "line 3, column 1: 'x'"),
         ("cat\n2\ndog\n", "line 3, column 1: 'dog'"),
-        ("1.0 2.0\n3.0 4.0\n", "line 2, column 1: '3.0 4.0'"),
-        ("0,1,2\n5,6,7\n8,9,1\n", "line 1: 0, 1, 2, ... number the columns, it seems"),
+        ("1.0 2.0\n3.0 4.0\n5.0 x\n", "line 3, column 2: 'x'"),
         ("a,b\n", "one row, and no number in it"),
         ("", "the file is empty"),
         ("\n \n", "the file is empty"),
@@ -144,4 +142,4 @@ def test_npy_and_csv_are_not_mixed(tmp_path: Path) -> None:
 def test_read_arrays_tells_nothing_apart(tmp_path: Path) -> None:
     arrays = formats.read_arrays(csv_folder(tmp_path, img=text(IMG), labels=text(CODES[:, None])))
     np.testing.assert_array_equal(arrays["img"], IMG)
-    np.testing.assert_array_equal(arrays["labels"], CODES[:, None])
+    np.testing.assert_array_equal(arrays["labels"], CODES)
