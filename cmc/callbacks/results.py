@@ -21,6 +21,7 @@ from torch import Tensor
 
 from cmc import distributed
 from cmc.callbacks.evaluation import Tally
+from cmc.callbacks.stopping import how_it_ended
 from cmc.data.module import DataModule
 from cmc.methods.base import Method
 from cmc.runs.report import write_report
@@ -77,7 +78,12 @@ class Results(Callback):
         return self._seconds["total"] + time.monotonic() - self._fit_began
 
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Write the files; ``metrics.json`` comes last and marks a finished run."""
+        """Write the files; ``metrics.json`` comes last and marks a finished run.
+
+        Raises:
+            UserError: the run is not finished (`how_it_ended`).
+        """
+        ending = how_it_ended(trainer, pl_module.schedule)
         folder, data = Path(trainer.default_root_dir), trainer.datamodule  # type: ignore[attr-defined]
         whole = self._write(folder, "", pl_module, data, False)
         held = self._write(folder, "_holdout", pl_module, data, True) if data.held_out is not None else None
@@ -88,7 +94,8 @@ class Results(Callback):
             "scores": whole.scores(),
             **({"holdout": held.scores()} if held is not None else {}),
             "label_free": whole.label_free(held),
-            "protocol": "assignments of the last epoch; labels used for scoring alone",
+            "protocol": _protocol(ending),
+            **ending,
             **_facts(trainer, pl_module, data),
             "seconds": {name: round(s, 3) for name, s in {**self._seconds, "total": self._total()}.items()},
         }
@@ -144,12 +151,16 @@ def _names(labels: Tensor, data: DataModule) -> list[str]:
     return [data.classes[label] for label in labels.tolist()]
 
 
+def _protocol(ending: Mapping[str, Any]) -> str:
+    by = f", which {ending['stopped']['measure']} chose without labels" if "stopped" in ending else ""
+    return f"assignments of the last epoch{by}; labels used for scoring alone"
+
+
 def _facts(trainer: Trainer, method: Method, data: DataModule) -> dict[str, Any]:
     """What traces a run: settings, data and their fingerprint, device, and the versions and commit of the code."""
     device = trainer.strategy.root_device
     return {
         "n_clusters": method.n_clusters,
-        "phases": {phase.name: phase.epochs for phase in method.schedule.phases},
         "features": {
             "source": data.source,
             "fingerprint": data.fingerprint,

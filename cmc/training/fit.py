@@ -20,6 +20,7 @@ from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Checkpoint
 from rich.console import Console
 
+from cmc.callbacks.stopping import refuse_others
 from cmc.config.messages import make
 from cmc.config.schema import shorten
 from cmc.config.trust import check_run
@@ -46,6 +47,10 @@ log = logging.getLogger(__name__)
 CLIP = "method.gradient_clip"  # which a resumed run may change
 LOOP: dict[str, Any] = {
     "reload_dataloaders_every_n_epochs": 1,
+    "fast_dev_run": False,  # which Lightning would take from the environment otherwise, as the next three
+    "limit_train_batches": 1.0,
+    "max_time": None,
+    "max_steps": -1,
     "enable_progress_bar": False,
     "enable_model_summary": False,
     "num_sanity_val_steps": 0,
@@ -92,7 +97,8 @@ def fit(
         raise UserError(f"{run}: holds a run already; give another hydra.run.dir, or resume={run} to go on with it")
     rehearse(config.method)
     Extraction(**config.features)  # which not all data sets look at
-    callbacks = [make(f"callbacks.{name}", x) for name, x in config.callbacks.items() if x is not None]
+    callbacks = {str(k): make(f"callbacks.{k}", x) for k, x in config.callbacks.items() if x is not None}
+    refuse_others(callbacks)
     data = data if data is not None else make("data", config.data)
     assert isinstance(data, DataModule)
     shorten(config)
@@ -106,8 +112,8 @@ def fit(
         config,
         max_epochs=method.schedule.n_epochs,
         logger=[make(f"logger.{k}", x, save_dir=str(run)) for k, x in (config.get("logger") or {}).items()],
-        callbacks=callbacks,
-        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+        callbacks=list(callbacks.values()),
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks.values()),
         default_root_dir=str(run),
         **LOOP,
     )
