@@ -23,6 +23,7 @@ from cmc import distributed
 from cmc.callbacks.evaluation import Tally
 from cmc.callbacks.stopping import how_it_ended
 from cmc.data.module import DataModule
+from cmc.data.preparation.extractors import made_of
 from cmc.methods.base import Method
 from cmc.runs.report import write_report
 from cmc.runs.tables import assignments, table
@@ -168,6 +169,7 @@ def _facts(trainer: Trainer, method: Method, data: DataModule) -> dict[str, Any]
             "dims": data.dims,
             "scaling": data.scaler.kinds,
             "surrogate": data.surrogate,
+            **({"extractors": made_of(data.prepared)} if data.prepared is not None else {}),
         },
         "shared": [
             {"modalities": list(pair.names), "held_out": pair.held_out, "by_chance": pair.by_chance}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cmc.inference.inputs import Incoming
@@ -11,9 +11,14 @@ from cmc.runs.tables import assignments, table
 
 
 def predict(
-    trained: Trained, data: Incoming, out: Path, probabilities: bool, advance: Callable[[int], None] = lambda rows: None
+    trained: Trained,
+    data: Incoming,
+    out: Path,
+    probabilities: bool,
+    advance: Callable[[int], None] = lambda rows: None,
+    names: Sequence[str] | None = None,
 ) -> None:
-    """Write a row a sample: index, cluster, confidence, label if known, a probability a cluster if asked for.
+    """Write a row a sample: index, cluster, confidence, label and name if known, a probability a cluster if asked for.
 
     Args:
         trained: the model.
@@ -21,15 +26,18 @@ def predict(
         out: a file that ends in ``.csv`` or ``.parquet``.
         probabilities: write ``probability_0`` and so on.
         advance: told the number of rows after every batch.
+        names: of the samples, where they are files.
     """
     with table(out) as append:
         for batch, assignment in trained.assign(data.features):
             assignment = assignment.float().cpu()
             confidence, cluster = assignment.max(1)
-            names = None
+            labels, index = None, batch.index.tolist()
             if data.labels is not None and data.classes is not None:
-                names = [data.classes[label] for label in data.labels[batch.index.numpy()]]
-            columns = assignments(batch.index.tolist(), cluster.tolist(), confidence.tolist(), names)
+                labels = [data.classes[label] for label in data.labels[index]]
+            columns = assignments(index, cluster.tolist(), confidence.tolist(), labels)
+            if names is not None:
+                columns |= {"name": [names[row] for row in index]}
             if probabilities:
                 columns |= {f"probability_{k}": p.tolist() for k, p in enumerate(assignment.unbind(1))}
             append(columns)

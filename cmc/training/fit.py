@@ -26,6 +26,7 @@ from cmc.config.schema import shorten
 from cmc.config.trust import check_run
 from cmc.data.module import DataModule
 from cmc.data.preparation.extraction import Extraction
+from cmc.data.preparation.extractors import keep
 from cmc.data.sharing import tell
 from cmc.distributed import is_rank_zero
 from cmc.distributed.strategy import Processes, quiet
@@ -121,6 +122,8 @@ def fit(
         if first:
             (run / "metrics.json").unlink(missing_ok=True)
             write_config(run, config)
+            if data.prepared is not None:
+                keep(data.prepared, run)
         log.info("run folder: %s", run)
         if first:
             tell(data.shared)

@@ -11,7 +11,7 @@ from cmc.data.datasets.released import is_released, read_released
 from cmc.data.formats.assemble import ORIENTATIONS
 from cmc.data.modalities import Modalities
 from cmc.data.module import DataModule
-from cmc.data.preparation.feature_store import is_store, read_store
+from cmc.data.preparation.feature_store import is_finished, is_store, read_store
 from cmc.errors import UserError
 from cmc.utils import validate
 
@@ -42,6 +42,12 @@ class Files(DataModule):
         validate.text("data.labels", labels, "the name of an array or file, or null", or_null=True)
         validate.one_of("data.orientation", orientation, ORIENTATIONS)
         self.told: dict[str, Any] = {"features": features, "labels": labels, "orientation": orientation}
+
+    @property
+    def prepared(self) -> Path | None:
+        """The root, where that is a feature folder."""
+        path = Path(self.root).expanduser() if self.root else None
+        return path if path is not None and is_finished(path) else None
 
     def read(self) -> Modalities:
         """Read the data set."""

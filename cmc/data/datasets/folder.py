@@ -69,6 +69,11 @@ class Folder(Raw):
         )
 
     def _select(self, source: Distribution) -> Selection:
+        if len(source.concepts) == 1:
+            raise UserError(
+                f"{self.raw}: {source.form}: label is {source.concepts[0]!r} in every line; name 2 classes, or leave the "
+                "column out"
+            )
         return select(source, source.concepts, None, "full" if source.labels is None else "exclusive")
 
     def _nothing(self, folder: Path) -> UserError:
@@ -102,8 +107,6 @@ def _listed(folder: Path, path: Path) -> Distribution:
         raise UserError(f"{path}: {twice!r} is listed twice; keep one line an image")
     given = [row["label"] for row in rows] if "label" in columns else None
     concepts = tuple(sorted(set(given))) if given else ()
-    if given and len(concepts) < 2:
-        raise UserError(f"{path}: label is {concepts[0]!r} in every line; name 2 classes, or leave the column out")
     labels = np.array([[label == concept for concept in concepts] for label in given]) if given else None
     return Distribution(
         form=f"{len(rows)} images with captions.csv",
