@@ -26,9 +26,9 @@ def _predict(config: DictConfig) -> None:
     settings = OmegaConf.masked_copy(config.data, [str(key) for key in config.data if key != "raw"])
     if root is not None and raw is not None:
         raise UserError("data.raw: given beside data.root; give one of them, raw files or features")
-    told = next((key for key, value in settings.items() if value != default.data[key]), None)
-    if root is None and told is not None:
-        raise UserError(f"data.{told}: given without data.root; name the file or folder to label, data.root=PATH")
+    given = next((str(key) for key, value in settings.items() if value != default.data[key]), None)
+    if root is None and given is not None:
+        raise UserError(f"data.{given}: given without data.root; name the file or folder to label, data.root=PATH")
     out = Path(config.out).expanduser() if config.out else run / "predictions.csv"
     check_writable("out", out)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cmc import run
+from cmc import cli, run
 from cmc.config import requirements
 from tests.quick import interpreter
 
@@ -125,6 +125,40 @@ def test_a_mistake_is_one_line_that_names_the_key(refused, override, message):
 def test_of_several_loggers_each_has_its_keys(refused, override, message):
     line = refused("logger=[csv,wandb]", override)
     assert re.search(message, line), line
+
+
+@pytest.mark.parametrize("multirun", ["-m", "--multirun"])
+def test_a_sweep_may_be_asked_for_after_overrides(refused, multirun):
+    assert refused("seed=0,1", multirun, "metod=cmmc").startswith("metod: no such key")
+
+
+def test_a_tilde_in_a_value_is_the_home_folder(refused, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    line = refused("method=kmeans", "data=files", "data.root=~/x.npz", "hydra.run.dir=~/runs/1", "seed=3")
+    assert line.startswith(f"{tmp_path}/home/x.npz: "), line
+    assert (tmp_path / "home" / "runs" / "1" / "run.log").exists()
+    assert not list(tmp_path.rglob("~"))
+
+
+@pytest.mark.parametrize(
+    ("given", "arranged"),
+    [
+        (["a=1", "-m", "~b"], ["-m", "a=1", "~b"]),
+        (["a=~", "b=~/c,~/d", "c=[~/e]", "d='~/f'"], ["a=/h", "b=/h/c,/h/d", "c=[/h/e]", "d='/h/f'"]),
+        (["~a", "a~/b", "a=b~/c", "a=~other/c"], ["~a", "a~/b", "a=b~/c", "a=~other/c"]),
+    ],
+)
+def test_a_command_line_is_arranged(monkeypatch, given, arranged):
+    monkeypatch.setenv("HOME", "/h")
+    assert cli.arranged(given) == arranged
+
+
+def test_of_many_overrides_the_one_that_cannot_be_read_is_named_with_the_way_to_write_it(refused):
+    line = refused("method=kmeans", "hydra.run.dir=o/lr=0.1", "data=digits", "seed=3")
+    assert line == (
+        "hydra.run.dir=o/lr=0.1: not understood; put the value into quotes, for the shell and for Hydra: "
+        "'hydra.run.dir=\"o/lr=0.1\"'"
+    )
 
 
 def test_a_folder_to_resume_must_be_one_and_is_not_made(refused, tmp_path):

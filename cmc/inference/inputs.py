@@ -99,7 +99,7 @@ def arrange(
     except UserError as mistake:
         raise UserError(f"{found.source}: {mistake}" if found.source else str(mistake)) from None
     absent = {name: n for name in dims if name not in features}
-    whole = {name: features[name] if name in features else _nowhere(n, dims[name]) for name in dims}
+    whole = {name: features[name] if name in features else nowhere(n, dims[name]) for name in dims}
     mark = fingerprint(found.features, labels, classes)
     return Incoming(whole, {**lacking, **absent}, labels, classes, mark, found.source)
 
@@ -219,7 +219,7 @@ def _gone(name: str, block: NDArray[Any], start: int) -> NDArray[np.bool_]:
     return gone
 
 
-def _nowhere(n: int, width: int) -> NDArray[np.float32]:
+def nowhere(n: int, width: int) -> NDArray[np.float32]:
     """N x width of NaN, in the memory of one."""
     return np.broadcast_to(np.float32(np.nan), (n, width))
 

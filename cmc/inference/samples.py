@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,12 +77,27 @@ def read(trained: Trained, module: DataModule, command: DictConfig) -> Incoming:
     """
     if isinstance(module, Raw) and module.raw and module.prepared is None and of_run(trained.folder) is not None:
         return read_raw(trained, module.raw, command).data
-    data = inputs.read(module, trained.dims, command.missing)
+    data = _own_without(trained, module, command.missing) or inputs.read(module, trained.dims, command.missing)
     if module.prepared is not None:
         way_on = f"give the raw files: python -m cmc.predict run={trained.folder} data.raw=FOLDER"
         made = {name: about for name, about in made_of(module.prepared).items() if name not in command.missing}
         check_made(_made(trained), made, module.prepared, way_on)
     return data
+
+
+def _own_without(trained: Trained, module: DataModule, missing: Sequence[str]) -> Incoming | None:
+    """The run's own data, as such, without some modalities; None where these are other data, or nothing is missing."""
+    if not missing or not set(missing) < set(trained.dims):
+        return None
+    try:
+        data = inputs.read(module, trained.dims)
+    except UserError:  # in which they may be missing
+        return None
+    if data.fingerprint != trained.report["features"]["fingerprint"]:
+        return None
+    nowhere = {name: inputs.nowhere(data.n_samples, trained.dims[name]) for name in missing}
+    features = {name: nowhere.get(name, array) for name, array in data.features.items()}
+    return replace(data, features=features, missing=dict.fromkeys(missing, data.n_samples))
 
 
 def _made(trained: Trained) -> Made:

@@ -71,8 +71,8 @@ class Folder(Raw):
     def _select(self, source: Distribution) -> Selection:
         if len(source.concepts) == 1:
             raise UserError(
-                f"{self.raw}: {source.form}: label is {source.concepts[0]!r} in every line; name 2 classes, or leave the "
-                "column out"
+                f"{self.raw}: {source.form}: label is {source.concepts[0]!r} in every line; name 2 classes, or leave "
+                "the column out"
             )
         return select(source, source.concepts, None, "full" if source.labels is None else "exclusive")
 
