@@ -63,14 +63,19 @@ class Extractors:
             UserError: they cannot be made alike.
         """
         kept = fitted_file(self.folder, "text")
-        fitted = _fitted(kept, self.extraction.text_width) if kept.exists() else None
+        fitted = read_fitted(kept, self.extraction.text_width) if kept.exists() else None
         made = modalities(source, selection, dataclasses.replace(self.extraction, device=device), fitted)
         about = {name: {"extractor": m.name, "fingerprint": m.fingerprint} for name, m in made.items()}
         check_made(self.made, about, source.form, "give raw data and an extractor as the run had them")
         return made
 
 
-def _fitted(path: Path, width: int) -> TfIdf:
+def read_fitted(path: Path, width: int) -> TfIdf:
+    """TF-IDF as it was fitted.
+
+    Raises:
+        UserError: the file is damaged, or holds something else.
+    """
     arrays = read_npz(path)
     try:
         return TfIdf.fitted(arrays, width)

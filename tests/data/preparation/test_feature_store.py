@@ -286,8 +286,13 @@ def test_features_made_with_other_settings_are_not_taken_for_these(tmp_path):
     [
         (lambda f: f.write_text("picture,caption\na,b\n"), r"it needs image and caption"),
         (lambda f: f.write_text("image,caption\nnone.jpg,b\n"), r"line 2: 'none.jpg' is no file"),
-        (lambda f: f.write_text("image,caption\nsub/1.jpg,b\nsub/1.jpg,c\n"), r"'sub/1.jpg' is listed twice"),
-        (lambda f: f.write_text("image,caption,label\nsub/1.jpg,b,\n"), r"line 2: a cell is missing"),
+        (
+            lambda f: f.write_text("image,caption,label\nsub/1.jpg,b,x\nsub/1.jpg,c,y\n"),
+            r"line 3: .* has label 'y' here",
+        ),
+        (lambda f: f.write_text("image,caption,label\nsub/1.jpg,b\n"), r"line 2: a cell is missing"),
+        (lambda f: f.write_text("image,caption\n"), r"captions.csv: holds no line but the heading"),
+        (lambda f: f.write_text(f"image,caption,{'b' * 200_000}\n"), r"cannot be read as .csv"),
         (lambda f: f.write_bytes(b"image,caption\nsub/1.jpg,\xff\n"), r"no UTF-8 text"),
         (lambda f: f.write_text(""), r"it needs image and caption"),
         (lambda f: f.write_text("image,caption\nsub/1.jpg,a dog, a cat\n"), r"line 2: more cells than columns"),
