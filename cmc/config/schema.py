@@ -45,7 +45,8 @@ _OWN = (
 )
 _LENGTH = "method.phases.*.epochs say how long phases last, and max_phase_epochs=N bounds each"
 _WHOLE = "an epoch passes over all samples; max_phase_epochs=N makes a run short, and fewer samples in data an epoch"
-ELSEWHERE = {  # keys of Lightning's Trainer that stand elsewhere here
+ELSEWHERE = {  # keys that stand elsewhere here, most of them of Lightning's Trainer
+    "probabilities": "python -m cmc.predict run=FOLDER probabilities=true writes them",
     "trainer.gradient_clip_val": "method.gradient_clip bounds the gradient's norm",
     "trainer.gradient_clip_algorithm": "method.gradient_clip bounds the gradient's norm; there is no other way",
     "trainer.fast_dev_run": "experiment=smoke trains every phase for 2 epochs, and finishes",

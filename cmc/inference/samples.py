@@ -125,8 +125,8 @@ def read_raw(
     extractors = of_run(trained.folder)
     if extractors is None:
         raise UserError(
-            f"data.raw: the features of {trained.folder} were not made by cmc.prepare: nothing tells how to make "
-            "others alike; give features, data.root=PATH"
+            f"data.raw: {trained.folder} holds no extractors/: its features were not made by cmc.prepare, and nothing "
+            "tells how to make others alike; give features, data.root=PATH"
         )
     source = _reader(trained, extractors, command.trust).opened(folder)
     found, names, left_out = extract(source, extractors, command.device, advance, begin)

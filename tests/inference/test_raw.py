@@ -206,3 +206,15 @@ def test_a_run_keeps_what_its_features_were_made_with(trained):
     assert (run / "extractors" / "text.extractor.npz").read_bytes() == (store / "text.extractor.npz").read_bytes()
     report = json.loads((run / "metrics.json").read_text())
     assert report["features"]["extractors"] == dict(kept.made)
+
+
+def test_an_estimator_hands_the_extractors_on(trained, commanded, tmp_path):
+    from cmc import CrossModalClustering
+
+    CrossModalClustering.load(trained[0]).save(tmp_path / "saved")
+    items(tmp_path / "new", [4, 9])
+    arguments = [f"run={tmp_path / 'saved'}", f"data.raw={tmp_path / 'new'}", "out=x.csv"]
+    status, _, line = commanded(predict, *arguments)
+    assert status == 0, line
+    own = rows(trained[0] / "assignments.csv")
+    assert [row["cluster"] for row in rows(tmp_path / "x.csv")] == [own[i]["cluster"] for i in (4, 9)]
