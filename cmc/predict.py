@@ -38,15 +38,15 @@ def _predict(config: DictConfig) -> None:
     from cmc.utils.progress import bars
 
     trained = load(run, config.trust, config.device)
-    names, left_out = None, ""
+    ids, left_out = None, ""
     with bars() as (advance, begin):
         if raw is not None:
-            data, names, left_out = samples.read_raw(trained, raw, config, advance, begin)
+            data, ids, left_out = samples.read_raw(trained, raw, config, advance, begin)
         else:
             module = samples.module_of(trained, None if root is None else settings, config.trust)
             data = samples.read(trained, module, config)
         begin("predict", data.n_samples)
-        predict(trained, data, out, config.probabilities, lambda rows: advance("predict", rows), names)
+        predict(trained, data, out, config.probabilities, lambda rows: advance("predict", rows), ids)
     lacking = "".join(f"; {count} of them lack {name}" for name, count in data.missing.items())
     print(f"{out}: {data.n_samples} samples, K = {trained.method.n_clusters}{lacking}{left_out}")
 

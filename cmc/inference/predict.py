@@ -16,9 +16,9 @@ def predict(
     out: Path,
     probabilities: bool,
     advance: Callable[[int], None] = lambda rows: None,
-    names: Sequence[str] | None = None,
+    ids: Sequence[str] | None = None,
 ) -> None:
-    """Write a row a sample: index, cluster, confidence, label and name if known, a probability a cluster if asked for.
+    """Write a row a sample: index, cluster, confidence, label and id if known, a probability a cluster if asked for.
 
     Args:
         trained: the model.
@@ -26,7 +26,7 @@ def predict(
         out: a file that ends in ``.csv`` or ``.parquet``.
         probabilities: write ``probability_0`` and so on.
         advance: told the number of rows after every batch.
-        names: of the samples, where they are files.
+        ids: of the samples: the names of their files.
     """
     with table(out) as append:
         for batch, assignment in trained.assign(data.features):
@@ -36,8 +36,8 @@ def predict(
             if data.labels is not None and data.classes is not None:
                 labels = [data.classes[label] for label in data.labels[index]]
             columns = assignments(index, cluster.tolist(), confidence.tolist(), labels)
-            if names is not None:
-                columns |= {"name": [names[row] for row in index]}
+            if ids is not None:
+                columns |= {"id": [ids[row] for row in index]}
             if probabilities:
                 columns |= {f"probability_{k}": p.tolist() for k, p in enumerate(assignment.unbind(1))}
             append(columns)

@@ -37,12 +37,12 @@ class Extracted(NamedTuple):
 
     Attributes:
         data: the samples that could be read.
-        names: theirs.
+        ids: theirs: the names of their files.
         left_out: how many could not, and which, in words; empty where all could.
     """
 
     data: Incoming
-    names: Sequence[str]
+    ids: Sequence[str]
     left_out: str
 
 

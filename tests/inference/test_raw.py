@@ -80,7 +80,7 @@ def test_items_of_the_training_prepared_anew_get_the_clusters_of_the_run(trained
     names = items(tmp_path / "new", chosen)
     table, _ = labelled(f"data.raw={tmp_path / 'new'}", "probabilities=true")
     own = rows(trained[0] / "assignments.csv")
-    assert [row["name"] for row in table] == names
+    assert [row["id"] for row in table] == names
     for key in ("cluster", "confidence", "label"):
         assert [row[key] for row in table] == [own[i][key] for i in chosen], key
     assert all(abs(sum(float(row[f"probability_{k}"]) for k in range(3)) - 1) < 1e-5 for row in table)
@@ -97,7 +97,7 @@ def test_a_picture_that_cannot_be_read_is_said_by_number_and_name(trained, label
     items(tmp_path / "new", range(8))
     (tmp_path / "new" / "003.png").write_bytes(b"no picture")
     table, printed = labelled(f"data.raw={tmp_path / 'new'}")
-    assert [row["name"] for row in table] == [f"{i:03d}.png" for i in range(8) if i != 3]
+    assert [row["id"] for row in table] == [f"{i:03d}.png" for i in range(8) if i != 3]
     assert "1 sample left out: 003.png (no image)" in printed
     arguments = ["data=folder", f"data.raw={tmp_path / 'new'}", *extraction()]
     _, printed, _ = commanded(prepare, *arguments)
