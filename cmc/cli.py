@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -107,6 +107,7 @@ def command(hydra_main: Callable[[], object], name: str = "config") -> None:
     """
     if (here := os.getcwd()) not in sys.path:
         sys.path.append(here)
+    sys.argv[1:] = arranged(sys.argv[1:])
     logging.raiseExceptions = False  # a log that cannot be written, on a full disk, is no more than that
     try:
         with _handed_on():
@@ -115,6 +116,17 @@ def command(hydra_main: Callable[[], object], name: str = "config") -> None:
         if (end := _ending(error, name)) is None:
             raise
         _leave(end)
+
+
+def arranged(arguments: Sequence[str]) -> list[str]:
+    """A command line as Hydra takes it: ``-m`` before the overrides, and the home folder in the place of ``~``.
+
+    The shell expands ``~`` at the beginning of a word alone, and Hydra refuses it in a value.
+    """
+    home = str(Path.home())
+    if re.fullmatch(r"[\w/.+-]+", home):  # else it would have to be quoted
+        arguments = [re.sub(r"""(?<=[=,\["'])~(?=/|$)""", home, word) if "=" in word else word for word in arguments]
+    return sorted(arguments, key=lambda word: word not in ("-m", "--multirun"))
 
 
 @contextmanager

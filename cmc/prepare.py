@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import hydra
 from omegaconf import DictConfig
 
@@ -9,6 +11,9 @@ from cmc.cli import command, register_resolvers, shipped, task
 from cmc.config.messages import make
 from cmc.config.schema import check, conf_dir
 from cmc.errors import UserError
+
+if TYPE_CHECKING:
+    from cmc.data.datasets.published import Raw
 
 register_resolvers()
 
@@ -29,17 +34,16 @@ def _prepare(config: DictConfig) -> None:
     _tell(data, meta)
 
 
-def _tell(data: object, meta: dict[str, object]) -> None:
-    modalities = meta["modalities"]
-    assert isinstance(modalities, dict)
-    widths = " + ".join(f"{name} {about['width']} ({about['extractor']})" for name, about in modalities.items())
+def _tell(data: Raw, meta: dict[str, Any]) -> None:
+    from cmc.data.preparation.feature_store import skipped, told
+
+    widths = " + ".join(f"{name} {made['width']} ({made['extractor']})" for name, made in meta["modalities"].items())
     classes = meta["classes"]
-    assert isinstance(classes, list)
     k = f", K = {len(classes)} ({', '.join(classes)})" if classes else ", no labels"
-    skipped = f"; {meta['skipped']} left out, see skipped.csv" if meta["skipped"] else ""
-    print(f"{data.root}: {meta['n_samples']} samples, {widths}{k}{skipped}")  # type: ignore[attr-defined]
+    left_out = f"{words}: see skipped.csv" if (words := told(skipped(data.root))) else ""
+    print(f"{data.root}: {meta['n_samples']} samples, {widths}{k}{left_out}")
     ask = "" if classes else " data.n_clusters=K"
-    print(f"next: python -m cmc.run data={meta['name']} data.root={data.root}{ask}")  # type: ignore[attr-defined]
+    print(f"next: python -m cmc.run data={meta['name']} data.root={data.root}{ask}")
 
 
 def main() -> None:

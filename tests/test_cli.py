@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cmc import run
+from cmc import cli, run
 from cmc.config import requirements
 from tests.quick import interpreter
 
@@ -71,7 +71,13 @@ def refused(monkeypatch, capsys, tmp_path):
         ("trainer.precision=half", r"^trainer\.precision: 'half' given; it must be one of auto, 32-true, 16-mixed"),
         ("trainer.precision=64-true", r"^trainer\.precision: '64-true' given"),
         ("trainer.devices=auto", r"^trainer\.devices: 'auto' given; it must be a number of at least 1"),
-        ("+trainer.max_epochs=3", r"^trainer\.max_epochs: is set by CMC itself; .*method\.phases"),
+        ("+trainer.max_epochs=3", r"^trainer\.max_epochs: is not taken; method\.phases.*max_phase_epochs=N"),
+        ("+trainer.min_steps=3", r"^trainer\.min_steps: is not taken; method\.phases"),
+        ("+trainer.fast_dev_run=true", r"^trainer\.fast_dev_run: is not taken; experiment=smoke"),
+        ("trainer.limit_train_batches=2", r"^trainer\.limit_train_batches: is not taken; an epoch passes over all"),
+        ("+trainer.overfit_batches=2", r"^trainer\.overfit_batches: is not taken; an epoch passes over all samples"),
+        ("+trainer.max_time=00:00:10:00", r"^trainer\.max_time: is not taken; timeout SECONDS .*resume=auto"),
+        ("callbacks.stopping.measure=nmi", r"^callbacks\.stopping\.measure: 'nmi' given; .*labels stop nothing$"),
         ("method.kmeans_restarts=0", r"^method\.kmeans_restarts: 0 given; it must be a number of at least 1$"),
         ("method.hidden=[0]", r"^method\.hidden\[0\]: 0 given"),
         ("method.latent_dim=0", r"^method\.latent_dim: 0 given"),
@@ -119,6 +125,40 @@ def test_a_mistake_is_one_line_that_names_the_key(refused, override, message):
 def test_of_several_loggers_each_has_its_keys(refused, override, message):
     line = refused("logger=[csv,wandb]", override)
     assert re.search(message, line), line
+
+
+@pytest.mark.parametrize("multirun", ["-m", "--multirun"])
+def test_a_sweep_may_be_asked_for_after_overrides(refused, multirun):
+    assert refused("seed=0,1", multirun, "metod=cmmc").startswith("metod: no such key")
+
+
+def test_a_tilde_in_a_value_is_the_home_folder(refused, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    line = refused("method=kmeans", "data=files", "data.root=~/x.npz", "hydra.run.dir=~/runs/1", "seed=3")
+    assert line.startswith(f"{tmp_path}/home/x.npz: "), line
+    assert (tmp_path / "home" / "runs" / "1" / "run.log").exists()
+    assert not list(tmp_path.rglob("~"))
+
+
+@pytest.mark.parametrize(
+    ("given", "arranged"),
+    [
+        (["a=1", "-m", "~b"], ["-m", "a=1", "~b"]),
+        (["a=~", "b=~/c,~/d", "c=[~/e]", "d='~/f'"], ["a=/h", "b=/h/c,/h/d", "c=[/h/e]", "d='/h/f'"]),
+        (["~a", "a~/b", "a=b~/c", "a=~other/c"], ["~a", "a~/b", "a=b~/c", "a=~other/c"]),
+    ],
+)
+def test_a_command_line_is_arranged(monkeypatch, given, arranged):
+    monkeypatch.setenv("HOME", "/h")
+    assert cli.arranged(given) == arranged
+
+
+def test_of_many_overrides_the_one_that_cannot_be_read_is_named_with_the_way_to_write_it(refused):
+    line = refused("method=kmeans", "hydra.run.dir=o/lr=0.1", "data=digits", "seed=3")
+    assert line == (
+        "hydra.run.dir=o/lr=0.1: not understood; put the value into quotes, for the shell and for Hydra: "
+        "'hydra.run.dir=\"o/lr=0.1\"'"
+    )
 
 
 def test_a_folder_to_resume_must_be_one_and_is_not_made(refused, tmp_path):

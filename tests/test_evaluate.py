@@ -154,3 +154,23 @@ def test_a_mistake_is_one_line_and_leaves_no_file(words, message, finished_runs,
     assert (status, out) == (2, "")
     assert re.search(message, line), line
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("chosen", [None, "[a,b,c]"])
+def test_the_runs_own_files_are_known_as_such_without_a_modality(evaluated, tmp_path, chosen):
+    """Where training and held-out samples are still told apart."""
+    from cmc.training.fit import train
+
+    rng, labels = np.random.default_rng(0), np.arange(60) % 3
+    np.savez(tmp_path / "x.npz", labels=labels, **{name: rng.normal(size=(60, 4)) + labels[:, None] for name in "abc"})
+    (tmp_path / "run").mkdir()
+    given = ["data=files", f"data.root={tmp_path / 'x.npz'}", *([f"data.features={chosen}"] if chosen else [])]
+    small = ["method=dmim", *SMALL["dmim"], "experiment=smoke", "trainer.accelerator=cpu", "callbacks.figures=null"]
+    first = train(compose_with(*given, *small, "data.holdout=0.2"), str(tmp_path / "run"))
+    report, out = evaluated(tmp_path / "run", "missing=[b]")
+    assert (report["own_data"], report["n_samples"], report["missing"]) == (True, 48, {"b": 60})
+    assert report["fingerprint"] == first["features"]["fingerprint"]
+    assert report["holdout"] is not None
+    assert "held-out samples" in out
+    left, _ = evaluated(tmp_path / "run", "missing=[a,c]")
+    assert left["missing"] == {"a": 60, "c": 60}

@@ -67,6 +67,21 @@ def test_held_out_rows_get_the_clusters_that_the_run_wrote_for_them(trained, fea
     assert [row["label"] for row in table] == [str(i % 3) for i in range(30)]
 
 
+def test_without_other_data_the_runs_own_are_labelled(trained, commanded, tmp_path):
+    status, _, line = commanded(predict, f"run={trained.folder}", "probabilities=true", f"out={tmp_path / 'own.csv'}")
+    assert status == 0, line
+    table = {row["index"]: row for row in rows(tmp_path / "own.csv")}
+    assert len(table) == 150
+    for part in ("", "_holdout"):
+        for row in rows(trained.folder / f"assignments{part}.csv"):
+            found = table.pop(row["index"])
+            assert {key: found[key] for key in row} == row
+            probabilities = [float(found[f"probability_{k}"]) for k in range(3)]
+            assert int(np.argmax(probabilities)) == int(row["cluster"])
+            assert max(probabilities) == pytest.approx(float(row["confidence"]), abs=1e-6)
+    assert not table
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_held_out_rows_of_a_run_in_mixed_precision_too(method, tiny_run, finished_runs, commanded, tmp_path):
     report = tiny_run("trainer.precision=bf16-mixed", "data.holdout=0.2", "data.scaling=standard", method=method)
@@ -244,7 +259,9 @@ WRONG = {
         ["data.root=nowhere.npz"],
         r"^data\.root: nowhere\.npz: there is no such file or folder$",
     ),
-    "no root": (lambda a, b: {}, ["data.root=null"], r"^data\.root: not given"),
+    "no root": (lambda a, b: {}, ["data.root=null", "data.labels=y"], r"^data\.labels: given without data\.root"),
+    "raw and root": (lambda a, b: {NAMES[0]: a}, ["data.raw=."], r"^data\.raw: given beside data\.root; give one"),
+    "raw": (lambda a, b: {}, ["data.root=null", "data.raw=no"], r"^data\.raw: no: there is no such file or folder$"),
     "run": (lambda a, b: {NAMES[0]: a}, ["run=nowhere"], r"^run: nowhere is no run folder: it has no config\.yaml$"),
     "no run": (lambda a, b: {NAMES[0]: a}, ["run=null"], r"^run: not given; name the folder of a finished run"),
     "device": (lambda a, b: {NAMES[0]: a}, ["device=tpu9"], r"^device 'tpu9' is not there"),

@@ -21,9 +21,9 @@ from cmc.utils.signals import Requests
 class Checkpoints(Checkpoint):
     """Keep checkpoints from which a run resumes bit for bit.
 
-    One is written at the end of every phase, after the step in hand when ``minutes`` have passed, and when the run is
-    asked to stop: by Ctrl-C, or by a signal of pre-emption (`cmc.utils.signals`). The run then ends. A second Ctrl-C
-    stops at once; the checkpoint before stands.
+    One is written at the end of every phase and of the run, after the step in hand when ``minutes`` have passed, and
+    when the run is asked to stop: by Ctrl-C, or by a signal of pre-emption (`cmc.utils.signals`). The run then ends. A
+    second Ctrl-C stops at once; the checkpoint before stands.
 
     Args:
         minutes: between two checkpoints within a phase; 0 writes one after every step.
@@ -52,9 +52,9 @@ class Checkpoints(Checkpoint):
             self._attend(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Write at the end of a phase, too."""
+        """Write at the end of a phase, and where `cmc.callbacks.Stopping` ends the run, too."""
         phase, epoch = pl_module.schedule.at(trainer.current_epoch)
-        self._attend(trainer, pl_module, due=epoch + 1 == phase.epochs)
+        self._attend(trainer, pl_module, due=epoch + 1 == phase.epochs or trainer.should_stop)
 
     def _attend(self, trainer: Trainer, method: Any, due: bool = False) -> None:
         """Write when it is due or time, and when asked to stop; all processes decide together."""

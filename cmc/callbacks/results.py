@@ -21,8 +21,10 @@ from torch import Tensor
 
 from cmc import distributed
 from cmc.callbacks.evaluation import Tally, unseen
+from cmc.callbacks.stopping import how_it_ended
 from cmc.data.modalities import UNLABELLED
 from cmc.data.module import DataModule
+from cmc.data.preparation.extractors import made_of
 from cmc.methods.base import Method
 from cmc.runs.embeddings import write_ids
 from cmc.runs.report import write_report
@@ -80,7 +82,12 @@ class Results(Callback):
         return self._seconds["total"] + time.monotonic() - self._fit_began
 
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Write the files; ``metrics.json`` comes last and marks a finished run."""
+        """Write the files; ``metrics.json`` comes last and marks a finished run.
+
+        Raises:
+            UserError: the run is not finished (`how_it_ended`).
+        """
+        ending = how_it_ended(trainer, pl_module.schedule)
         folder, data = Path(trainer.default_root_dir), trainer.datamodule  # type: ignore[attr-defined]
         whole = self._write(folder, "", pl_module, data, False)
         held = self._write(folder, "_holdout", pl_module, data, True) if data.held_out is not None else None
@@ -92,7 +99,8 @@ class Results(Callback):
             **_scored(data),
             **({"holdout": held.scores()} if held is not None else {}),
             "label_free": whole.label_free(unseen(pl_module, data, held)),
-            "protocol": "assignments of the last epoch; labels used for scoring alone",
+            "protocol": _protocol(ending),
+            **ending,
             **_facts(trainer, pl_module, data),
             "seconds": {name: round(s, 3) for name, s in {**self._seconds, "total": self._total()}.items()},
         }
@@ -164,12 +172,16 @@ def _scored(data: DataModule) -> dict[str, Any]:
     return {"scored": counts} if any(each["labelled"] < each["samples"] for each in counts.values()) else {}
 
 
+def _protocol(ending: Mapping[str, Any]) -> str:
+    by = f", which {ending['stopped']['measure']} chose without labels" if "stopped" in ending else ""
+    return f"assignments of the last epoch{by}; labels used for scoring alone"
+
+
 def _facts(trainer: Trainer, method: Method, data: DataModule) -> dict[str, Any]:
     """What traces a run: settings, data and their fingerprint, device, and the versions and commit of the code."""
     device = trainer.strategy.root_device
     return {
         "n_clusters": method.n_clusters,
-        "phases": {phase.name: phase.epochs for phase in method.schedule.phases},
         "features": {
             "source": data.source,
             "fingerprint": data.fingerprint,
@@ -179,6 +191,7 @@ def _facts(trainer: Trainer, method: Method, data: DataModule) -> dict[str, Any]
             "surrogate": data.surrogate,
             "remarks": list(data.remarks),
             "doubts": data.doubts,
+            **({"extractors": made_of(data.prepared)} if data.prepared is not None else {}),
         },
         "shared": [
             {"modalities": list(pair.names), "held_out": pair.held_out, "by_chance": pair.by_chance}

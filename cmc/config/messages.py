@@ -111,8 +111,17 @@ def explain(error: BaseException, arguments: Sequence[str], name: str = "config"
         return f"{group}={choice}: no such {group}; there are {', '.join(options)}{hint}"
     if isinstance(error, OverrideParseException):
         wrong = next((a for a in _overrides(arguments) if _parsed(a) is None), error.override)
-        return f"{wrong}: not understood; overrides are written key=value, quoted where they hold blanks or braces"
+        return f"{wrong}: not understood; {_way_to_write(wrong)}"
     return _unknown_key(arguments, name) or _joined(error)
+
+
+def _way_to_write(argument: str) -> str:
+    """How an override may be written that could not be read."""
+    key, _, value = argument.partition("=")
+    quoted = f'{key}="{value}"'
+    if value and '"' not in value and _parsed(quoted) is not None:
+        return f"put the value into quotes, for the shell and for Hydra: '{quoted}'"
+    return "overrides are written key=value, quoted where they hold blanks or braces"
 
 
 def _unknown_key(arguments: Sequence[str], name: str) -> str | None:

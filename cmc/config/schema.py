@@ -23,6 +23,7 @@ GROUPS = ("method", "data", "features", "trainer", "logger", "callbacks")
 _NULLABLE = (  # mappings that null takes the place of
     "method.scheduler",
     "callbacks.evaluation",
+    "callbacks.stopping",
     "callbacks.progress",
     "callbacks.figures",
     "callbacks.checkpoints",
@@ -39,15 +40,20 @@ _OWN = (
     "enable_progress_bar",
     "log_every_n_steps",
     "logger",
-    "max_epochs",
-    "max_steps",
-    "max_time",
     "num_sanity_val_steps",
     "reload_dataloaders_every_n_epochs",
 )
-ELSEWHERE = {  # keys of Lightning's Trainer that stand elsewhere here
+_LENGTH = "method.phases.*.epochs say how long phases last, and max_phase_epochs=N bounds each"
+_WHOLE = "an epoch passes over all samples; max_phase_epochs=N makes a run short, and fewer samples in data an epoch"
+ELSEWHERE = {  # keys that stand elsewhere here, most of them of Lightning's Trainer
+    "probabilities": "python -m cmc.predict run=FOLDER probabilities=true writes them",
     "trainer.gradient_clip_val": "method.gradient_clip bounds the gradient's norm",
     "trainer.gradient_clip_algorithm": "method.gradient_clip bounds the gradient's norm; there is no other way",
+    "trainer.fast_dev_run": "experiment=smoke trains every phase for 2 epochs, and finishes",
+    "trainer.limit_train_batches": _WHOLE,
+    "trainer.overfit_batches": _WHOLE,
+    "trainer.max_time": "timeout SECONDS before the command stops it with a checkpoint, and resume=auto goes on",
+    **dict.fromkeys((f"trainer.{bound}_{unit}" for bound in ("min", "max") for unit in ("epochs", "steps")), _LENGTH),
 }
 _OWNED = (  # keys whose class says of what type they are, too: some take values of several types
     "callbacks.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -78,6 +79,11 @@ class DataModule(LightningDataModule):
     def read(self) -> Modalities:
         """Read the data set."""
         raise NotImplementedError
+
+    @property
+    def prepared(self) -> Path | None:
+        """The feature folder that `read` reads; None where it reads anything else."""
+        return None
 
     def load(self, given: Modalities | None = None) -> None:
         """Read, check, split and scale; a second call does nothing.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from cmc.config.trust import check_run
 from cmc.data.datasets.arrays import Arrays
 from cmc.data.formats import Found
 from cmc.data.modalities import Modalities
+from cmc.data.preparation.extractors import FOLDER
 from cmc.errors import UserError
 from cmc.estimator.compose import changed_settings, compose_config
 from cmc.estimator.isolation import as_value_errors, undisturbed
@@ -229,6 +231,8 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         if self._history:
             write_history(run, list(self._history[0]), self._history)
         write_rows(run, self._rows)
+        if (extractors := self._trained.folder / FOLDER).is_dir():
+            shutil.copytree(extractors, run / FOLDER)
         write_report(run, saved.report)  # last: it marks a finished run
 
     @classmethod

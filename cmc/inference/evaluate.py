@@ -6,14 +6,12 @@ from functools import partial
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from cmc.callbacks.evaluation import Tally
-from cmc.config.messages import make
-from cmc.config.trust import check_classes
 from cmc.data.modalities import UNLABELLED
-from cmc.data.module import DataModule, split_of
-from cmc.inference import inputs
+from cmc.data.module import split_of
+from cmc.inference import samples
 from cmc.inference.inputs import Incoming
 from cmc.inference.trained import Trained
 
@@ -23,7 +21,7 @@ def evaluate(trained: Trained, config: DictConfig, name: str) -> dict[str, Any]:
 
     Args:
         trained: the model.
-        config: ``data``, the data set; ``missing``, modalities to do without; ``trust``.
+        config: ``data``, the data set; ``missing``, modalities to do without; ``trust``; ``device``.
         name: of the data.
 
     Returns:
@@ -33,10 +31,8 @@ def evaluate(trained: Trained, config: DictConfig, name: str) -> dict[str, Any]:
     Raises:
         UserError: the data cannot be read, or do not fit the model.
     """
-    settings = OmegaConf.to_container(config.data, resolve=True)
-    check_classes("data", settings, DataModule, config.trust)
-    module: DataModule = make("data", settings)
-    data = inputs.read(module, trained.dims, config.missing)
+    module = samples.module_of(trained, config.data, config.trust)
+    data = samples.read(trained, module, config)
     own = data.fingerprint == trained.report["features"]["fingerprint"]
     saved = trained.config.data
     kept, held = split_of(data.n_samples, data.held_out, saved.holdout, saved.seed) if own else (None, None)

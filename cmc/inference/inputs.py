@@ -111,7 +111,7 @@ def arrange(
     for remark in found.remarks:
         log.info("data: %s", remark)
     absent = {name: n for name in dims if name not in features}
-    whole = {name: features[name] if name in features else _nowhere(n, dims[name]) for name in dims}
+    whole = {name: features[name] if name in features else nowhere(n, dims[name]) for name in dims}
     mark = fingerprint(found.features, labels, classes)
     ids = found.ids if found.ids is not None and len(found.ids) == n else None
     captions = found.captions if found.captions is not None and len(found.captions) == n else None
@@ -253,7 +253,7 @@ def _gone(name: str, block: NDArray[Any], start: int) -> NDArray[np.bool_]:
     return gone
 
 
-def _nowhere(n: int, width: int) -> NDArray[np.float32]:
+def nowhere(n: int, width: int) -> NDArray[np.float32]:
     """N x width of NaN, in the memory of one."""
     return np.broadcast_to(np.float32(np.nan), (n, width))
 

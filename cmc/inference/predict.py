@@ -12,7 +12,11 @@ from cmc.runs.tables import assignments, table
 
 
 def predict(
-    trained: Trained, data: Incoming, out: Path, probabilities: bool, advance: Callable[[int], None] = lambda rows: None
+    trained: Trained,
+    data: Incoming,
+    out: Path,
+    probabilities: bool,
+    advance: Callable[[int], None] = lambda rows: None,
 ) -> None:
     """Write a row a sample: index, cluster, confidence; label, id, caption if known; probabilities if asked for.
 
@@ -27,12 +31,11 @@ def predict(
         for batch, assignment in trained.assign(data.features):
             assignment = assignment.float().cpu()
             confidence, cluster = assignment.max(1)
-            names = None
+            labels, index = None, batch.index.tolist()
             if data.labels is not None and data.classes is not None:
-                names = ["" if k == UNLABELLED else data.classes[k] for k in data.labels[batch.index.numpy()]]
-            index = batch.index.tolist()
+                labels = ["" if k == UNLABELLED else data.classes[k] for k in data.labels[index]]
             texts = (None if of is None else [str(of[row]) for row in index] for of in (data.ids, data.captions))
-            columns = dict(assignments(index, cluster.tolist(), confidence.tolist(), names, *texts))
+            columns = dict(assignments(index, cluster.tolist(), confidence.tolist(), labels, *texts))
             if probabilities:
                 columns |= {f"probability_{k}": p.tolist() for k, p in enumerate(assignment.unbind(1))}
             append(columns)

@@ -165,7 +165,7 @@ def revive(saved: Saved, trust: Sequence[str] = (), device: str = "auto") -> Tra
     dims: dict[str, int] = report["features"]["dims"]
     scaler = _scaler(path, checkpoint, dims)
     method = _method(run, config, dims, report["n_clusters"], trust)
-    _check_trained(run, found, method)
+    _check_trained(run, found, report.get("epochs", method.schedule.n_epochs))
     try:
         method.load_state_dict(checkpoint["state_dict"])
     except Exception as error:
@@ -179,15 +179,13 @@ def _checkpoint(run: Path) -> StoredCheckpoint:
     return find(run)
 
 
-def _check_trained(run: Path, found: StoredCheckpoint, method: Method) -> None:
+def _check_trained(run: Path, found: StoredCheckpoint, all_epochs: int) -> None:
     """Refuse the checkpoint before the last, where it is of an earlier epoch and no double of it."""
-    if found.path == run / PREVIOUS:
-        epochs, all_epochs = _epochs(found), method.schedule.n_epochs
-        if epochs < all_epochs:
-            raise UserError(
-                f"{run / LAST}: cannot be read, and {PREVIOUS.name} is of epoch {epochs} of {all_epochs}; "
-                f"train on from there: python -m cmc.run resume={run}"
-            )
+    if found.path == run / PREVIOUS and (epochs := _epochs(found)) < all_epochs:
+        raise UserError(
+            f"{run / LAST}: cannot be read, and {PREVIOUS.name} is of epoch {epochs} of {all_epochs}; "
+            f"train on from there: python -m cmc.run resume={run}"
+        )
 
 
 def _epochs(found: StoredCheckpoint) -> int:

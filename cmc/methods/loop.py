@@ -200,8 +200,8 @@ class TrainingLoop(LightningModule, ABC):
             self._check_finite()
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's record, once; step the schedule; settle after the last epoch."""
-        if self.current_epoch + 1 == self.schedule.n_epochs:
+        """Log the epoch's record, once; step the schedule; settle after the last epoch, be it scheduled or not."""
+        if self.current_epoch + 1 == self.schedule.n_epochs or self.trainer.should_stop:
             with self.evaluating():
                 self.settle(self._passes())
         if (scheduler := self.lr_schedulers()) is not None:

@@ -22,7 +22,17 @@ _POINTS = 300  # of a curve
 _SAMPLES = 1000  # of an embedding
 _LETTERS = 120  # of an id or a caption
 _CELLS = 40_000  # of a confusion matrix
-_FACTS = ("protocol", "n_clusters", "n_parameters", "device", "processes", "precision", "peak_memory_mib", "git_commit")
+_FACTS = (
+    "protocol",
+    "stopped",
+    "n_clusters",
+    "n_parameters",
+    "device",
+    "processes",
+    "precision",
+    "peak_memory_mib",
+    "git_commit",
+)
 
 
 def facts(run: Run) -> dict[str, str]:

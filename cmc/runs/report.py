@@ -25,8 +25,8 @@ def read_report(run: Path) -> dict[str, Any]:
     damaged = f"{path}: damaged, or written by another version of CMC; train again"
     with read_errors(damaged, path):
         report = parse_json(path)
-        widths, n_clusters = report["features"]["dims"].values(), report["n_clusters"]
-        whole = all(isinstance(number, int) and number > 0 for number in (*widths, n_clusters))
+        counts = [*report["features"]["dims"].values(), report["n_clusters"], report.get("epochs", 1)]
+        whole = all(isinstance(number, int) and number > 0 for number in counts)
         whole = whole and {"method", "data", "seed", "scores"} <= report.keys() and "fingerprint" in report["features"]
     if not whole:
         raise UserError(damaged)

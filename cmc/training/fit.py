@@ -19,11 +19,13 @@ from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Checkpoint
 from rich.console import Console
 
+from cmc.callbacks.stopping import refuse_others
 from cmc.config.messages import make
 from cmc.config.schema import shorten
 from cmc.config.trust import check_run
 from cmc.data.module import DataModule
 from cmc.data.preparation.extraction import Extraction
+from cmc.data.preparation.extractors import keep
 from cmc.data.sharing import tell
 from cmc.distributed import is_rank_zero
 from cmc.distributed.strategy import Processes, quiet
@@ -45,6 +47,10 @@ log = logging.getLogger(__name__)
 CLIP = "method.gradient_clip"  # which a resumed run may change
 LOOP: dict[str, Any] = {
     "reload_dataloaders_every_n_epochs": 1,
+    "fast_dev_run": False,  # which Lightning would take from the environment otherwise, as the next three
+    "limit_train_batches": 1.0,
+    "max_time": None,
+    "max_steps": -1,
     "enable_progress_bar": False,
     "enable_model_summary": False,
     "num_sanity_val_steps": 0,
@@ -93,7 +99,8 @@ def fit(
         raise UserError(f"{run}: holds a run already; give another hydra.run.dir, or resume={run} to go on with it")
     rehearse(config.method)
     Extraction(**config.features)  # which not all data sets look at
-    callbacks = [make(f"callbacks.{name}", x) for name, x in config.callbacks.items() if x is not None]
+    callbacks = {str(k): make(f"callbacks.{k}", x) for k, x in config.callbacks.items() if x is not None}
+    refuse_others(callbacks)
     data = data if data is not None else make("data", config.data)
     assert isinstance(data, DataModule)
     shorten(config)
@@ -107,8 +114,8 @@ def fit(
         config,
         max_epochs=method.schedule.n_epochs,
         logger=[make(f"logger.{k}", x, save_dir=str(run)) for k, x in (config.get("logger") or {}).items()],
-        callbacks=callbacks,
-        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+        callbacks=list(callbacks.values()),
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks.values()),
         default_root_dir=str(run),
         **LOOP,
     )
@@ -116,6 +123,8 @@ def fit(
         if first:
             (run / "metrics.json").unlink(missing_ok=True)
             write_config(run, config)
+            if data.prepared is not None:
+                keep(data.prepared, run)
         log.info("run folder: %s", run)
         if first:
             tell(data.shared)

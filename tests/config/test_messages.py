@@ -17,6 +17,7 @@ from cmc.errors import Interrupted, UserError
         (["+note=1", "method=dmim", "method.gama=1"], "method.gama: no such key; did you mean method.gamma?"),
         (["--multirun", "hydra.job.num=3", "~sed"], "sed: no such key; did you mean seed?"),
         (["trainer.gradient_clip_val=1"], "trainer.gradient_clip_val: is not taken; method.gradient_clip bounds"),
+        (["probabilities=true"], "probabilities: is not taken; python -m cmc.predict run=FOLDER probabilities=true"),
         (["data=digits,files", "data.root=x"], "data.root: where data is swept over, write ++data.root=...; jobs"),
         (["seed=1"], "whatever Hydra says"),
     ],

@@ -11,6 +11,7 @@ from pathlib import Path
 import atheris
 import pytorch_lightning  # noqa: F401 - before the hook below, which would make its import ten times slower
 import sklearn.decomposition
+import sklearn.feature_extraction.text
 import sklearn.metrics  # noqa: F401
 
 with atheris.instrument_imports(include=["cmc"], enable_loader_override=False):

@@ -23,6 +23,7 @@ from tests.reporting.made import make_run
 N = 6
 IMG = np.arange(5 * N, dtype=np.float32).reshape(N, 5) / 7
 TXT = np.arange(1, 4 * N + 1, dtype=np.uint8).reshape(N, 4)
+IDF = np.array([1.5, 2.0, 1.0], np.float32)
 CODES = np.arange(N) % 3
 NAMES = np.array(["cat", "dog", "eel"])[CODES]
 
@@ -248,6 +249,51 @@ def captions(folder: Path) -> None:
     for i in range(3):
         trees.picture(folder / f"{i}.jpg", i, (8, 6))
     trees.lines(folder / "captions.csv", ["image,caption,label", '0.jpg,"a, b",x', "1.jpg,c d,y", "2.jpg,e,x"])
+
+
+def caption_lines(folder: Path) -> None:
+    for i in range(2):
+        trees.picture(folder / f"{i}.jpg", i, (8, 6))
+    row = '{"file_name": "%d.jpg", "text": "a b", "label": "%s"}'
+    trees.lines(folder / "metadata.jsonl", [row % (0, "x"), row % (1, "y")])
+
+
+def caption_tokens(folder: Path) -> None:
+    for i in range(2):
+        trees.picture(folder / f"{i}.jpg", i, (8, 6))
+    trees.lines(folder / "a.token.txt", ["0.jpg#0\ta b", "0.jpg#1\tc", "1.jpg#0\td"])
+
+
+def caption_json(folder: Path) -> None:
+    trees.picture(folder / "0.jpg", 0, (8, 6))
+    text = '{"images": [{"filename": "0.jpg", "sentences": [{"raw": "a b"}, {"raw": "c"}]}]}'
+    (folder / "dataset.json").write_text(text)
+
+
+def skipped(folder: Path) -> None:
+    (folder / "skipped.csv").write_text('name,reason\n"a, b.jpg",no image\nc.jpg,cut short\n')
+
+
+def extractors(folder: Path) -> None:
+    (folder / "extractors").mkdir()
+    about = '{"text": {"extractor": "TF-IDF", "fingerprint": "0"}}'
+    extraction = '{"image": "auto", "text": "tfidf", "tables": null, "text_width": 2}'
+    text = f'{{"name": "folder", "classes": ["x"], "extraction": {extraction}, "modalities": {about}}}'
+    (folder / "extractors" / "extractors.json").write_text(text)
+    (folder / "extractors" / "text.extractor.npz").write_bytes(in_fitted(_npy(IDF)))
+
+
+def fitted_seeds() -> list[bytes]:
+    return [_npy(array) for array in (IDF, IDF.astype(np.float64), CODES, NAMES)]
+
+
+def in_fitted(data: bytes) -> bytes:
+    """The weights of three words among what else is kept of TF-IDF."""
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w") as archive:
+        archive.writestr("words.npy", _npy(np.frombuffer(b"a\nb\nc", np.uint8)))
+        archive.writestr("components.npy", _npy(np.eye(2, 3, dtype=np.float32)))
+        archive.writestr("idf.npy", data)
+    return buffer.getvalue()
 
 
 def image(folder: Path) -> None:

@@ -15,6 +15,9 @@ from cmc.data.datasets.iaprtc12 import IaprTc12
 from cmc.data.datasets.mirflickr import MirFlickr
 from cmc.data.datasets.nuswide import NusWide
 from cmc.data.preparation.distribution import Distribution
+from cmc.data.preparation.extractors import of_run, read_fitted
+from cmc.data.preparation.feature_store import fitted_file, told
+from cmc.data.preparation.feature_store import skipped as left_out
 from cmc.data.preparation.images import Unreadable, open_image
 from cmc.data.preparation.selection import select
 from cmc.inference import inputs as new_samples
@@ -72,6 +75,18 @@ def iaprtc12(folder: Path) -> None:
 
 def captions(folder: Path) -> None:
     _exhaust(Folder(raw=str(folder)).open(folder))
+
+
+def skipped(folder: Path) -> None:
+    """What was left out of a feature folder, as a run tells it."""
+    told(left_out(folder))
+
+
+def extractors(folder: Path) -> None:
+    """What a run keeps of its extractors, and the vector of a text by it."""
+    found = of_run(folder)
+    assert found is not None
+    read_fitted(fitted_file(found.folder, "text"), found.extraction.text_width).transform(["a b"])
 
 
 def _exhaust(source: Distribution | None) -> None:

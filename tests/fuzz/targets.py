@@ -135,6 +135,15 @@ TARGETS: dict[str, Target] = {
     "iaprtc12-words": Target(folders.iaprtc12, "wlist.txt", readers.iaprtc12),
     "espgame-words": Target(folders.espgame, "ESP-ImageSet/LABELS/003.jpg.desc", readers.espgame),
     "captions": Target(folders.captions, "captions.csv", readers.captions),
+    "caption-lines": Target(folders.caption_lines, "metadata.jsonl", readers.captions),
+    "caption-tokens": Target(folders.caption_tokens, "a.token.txt", readers.captions),
+    "caption-json": Target(folders.caption_json, "dataset.json", readers.captions),
+    "skipped": Target(folders.skipped, "skipped.csv", readers.skipped),
+    "extractors": Target(folders.extractors, "extractors/extractors.json", readers.extractors),
+    "extractors-fitted": Target(folders.extractors, "extractors/text.extractor.npz", readers.extractors),
+    "extractors-weights": Target(
+        folders.extractors, "extractors/text.extractor.npz", readers.extractors, folders.fitted_seeds, folders.in_fitted
+    ),
     "image": Target(folders.image, "x.png", readers.image, folders.image_seeds),
     "report-metrics": Target(folders.runs, "a/metrics.json", readers.report),
     "report-config": Target(folders.runs, "a/config.yaml", readers.report),

@@ -275,6 +275,18 @@ def test_csv_and_wandb_together_write_what_wandb_alone_does(composed, commanded,
     assert one.summary["scores/acc"] == json.loads((tmp_path / "out/metrics.json").read_text())["scores"]["acc"]
 
 
+def test_a_run_that_is_ended_early_is_no_finished_one(commanded, tmp_path):
+    options = [*DMIM, "logger.wandb.mode=offline", "~callbacks.figures", "hydra.run.dir=out"]
+    ends = "+callbacks.mine._target_=tests.callbacks.test_stopping.Ends"
+    status, _, error = commanded(run, "logger=wandb", *options, ends)
+    assert status == 2
+    assert "ended after epoch 2 of 4, and not by callbacks.stopping" in error
+    (one,) = runs(tmp_path / "out").values()
+    assert one.exit_code == 1
+    assert "features/fingerprint" not in one.summary, "it has no results"
+    assert not (tmp_path / "out" / "metrics.json").exists()
+
+
 @pytest.mark.slow
 def test_two_processes_log_once(tmp_path):
     command = [interpreter(), "-m", "cmc.run", *DMIM, "logger=wandb", "trainer.devices=2", "hydra.run.dir=out"]

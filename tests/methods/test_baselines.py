@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra.utils import instantiate
 from sklearn.cluster import AgglomerativeClustering, KMeans, SpectralClustering
 from sklearn.cross_decomposition import CCA
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
@@ -262,3 +263,27 @@ def test_two_processes_assign_as_one(run, composed, tmp_path, method):
     assert two["label_free"] == pytest.approx(report["label_free"])
     for name in ("assignments.csv", "embeddings.npy"):
         assert (tmp_path / "two" / name).read_bytes() == (folder / name).read_bytes()
+
+
+@pytest.mark.parametrize(("n", "regularization", "warned"), [(9, 0.0, True), (10, 0.0, False), (9, 0.1, False)])
+def test_cca_warns_where_widths_together_reach_the_samples(tmp_path, caplog, n, regularization, warned):
+    """From there on some canonical correlation is 1 whatever the data are."""
+    from cmc.functional.canonical import canonical_projections
+    from cmc.methods.baselines.sklearn import CCA as Baseline
+    from tests.conftest import compose_with
+
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "x.npz", a=rng.normal(size=(n, 5)), b=rng.normal(size=(n, 4)))
+    given = ["data=files", f"data.root={tmp_path / 'x.npz'}", "data.n_clusters=2", "data.scaling=none"]
+    config = compose_with("method=cca", *given, f"method.regularization={regularization}")
+    data = instantiate(config.data)
+    data.load()
+    method = instantiate(config.method, dims=data.dims, n_clusters=2)
+    assert isinstance(method, Baseline)
+    with caplog.at_level("WARNING", logger="cmc.methods"):
+        method.accept(data)
+    assert ("9 columns together for 9 samples" in caplog.text) == warned
+    if not regularization:
+        x = [torch.from_numpy(array).double() for array in data.read().features.values()]
+        one, two = ((a - a.mean(0)) @ w for a, w in zip(x, canonical_projections(x, 1, 0.0), strict=True))
+        assert (float(torch.corrcoef(torch.cat([one, two], 1).T)[0, 1].abs()) > 1 - 1e-9) == warned

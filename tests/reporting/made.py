@@ -60,6 +60,7 @@ def make_run(
         "label_free": {"agreement": 0.5, "balance": 0.9, "quality": 0.45},
         "protocol": "assignments of the last epoch; labels used for scoring alone",
         "n_clusters": 3,
+        "epochs": 12,
         "phases": {"first": 4, "second": 8},
         "features": {**features, "scaling": {"x": "minmax", "y": "none"}, "surrogate": False},
         "shared": [{"modalities": ["x", "y"], "held_out": [0.5, 0.2], "by_chance": 0.1}],

@@ -28,5 +28,8 @@ class Arrays(DataModule):
             UserError: it was not given.
         """
         if self._modalities is None:
-            raise UserError("data: the run was given arrays by a program; name a file: data=files data.root=PATH")
+            raise UserError(
+                "data: the run was given arrays by a program; name a file of them: data.root=PATH, "
+                "with data=files in cmc.evaluate"
+            )
         return self._modalities

@@ -11,7 +11,7 @@ from cmc.data.datasets.released import is_released, read_released
 from cmc.data.formats.assemble import Told, assemble
 from cmc.data.modalities import Modalities
 from cmc.data.module import DataModule
-from cmc.data.preparation.feature_store import is_store, read_store
+from cmc.data.preparation.feature_store import is_finished, is_store, read_store
 from cmc.errors import UserError
 from cmc.utils import validate
 
@@ -45,6 +45,12 @@ class Files(DataModule):
         self.root = validate.text("data.root", root, "the path of a file or folder", or_null=True)
         labels, ids = (str(name) if isinstance(name, int) else name for name in (labels, ids))
         self.told = Told(features, labels, orientation, ids, incomplete, split)
+
+    @property
+    def prepared(self) -> Path | None:
+        """The root, where that is a feature folder."""
+        path = Path(self.root).expanduser() if self.root else None
+        return path if path is not None and is_finished(path) else None
 
     def read(self) -> Modalities:
         """Read the data set."""

@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import os
+import logging
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from cmc.data.datasets.captions import Listed, listed, pictures
 from cmc.data.datasets.published import Raw
 from cmc.data.modalities import Modalities
 from cmc.data.preparation.distribution import Distribution
-from cmc.data.preparation.feature_store import is_finished
+from cmc.data.preparation.feature_store import is_finished, read_meta
 from cmc.data.preparation.selection import Selection, select
 from cmc.distributed import is_rank_zero
 from cmc.errors import UserError
+from cmc.utils import validate
 
-_IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+log = logging.getLogger(__name__)
+FOLDERS = "folders"
 
 
 class Folder(Raw):
-    """``data=folder data.raw=DIR``: images with ``captions.csv``, or with ``<name>.txt`` beside ``<name>.jpg``.
+    """``data=folder data.raw=DIR``: images with a list of captions, or with ``<name>.txt`` beside ``<name>.jpg``.
 
-    ``captions.csv`` has the columns ``image`` (a path within DIR) and ``caption``, and may have ``label``. The features
-    are kept in ``root``, by default ``DIR/cmc_features``, and made on first use.
+    The list is ``captions.csv`` with the columns ``image`` (a path within DIR) and ``caption``, and may have ``label``;
+    other forms that are read: `cmc.data.datasets.captions`. The features are kept in ``root``, by default
+    ``DIR/cmc_features``, and made on first use.
+
+    Args:
+        root: where the features are, or will be.
+        raw: the folder.
+        labels: ``folders``: the names of the folders that images lie in are their labels; None for those of the list.
+        settings: see `Raw`.
     """
 
     key = "folder"
     title = "folder"
 
-    def __init__(self, root: str | None = None, raw: str | None = None, **settings: Any) -> None:
+    def __init__(
+        self, root: str | None = None, raw: str | None = None, labels: str | None = None, **settings: Any
+    ) -> None:
         super().__init__(root=root or str(Path(str(raw or ".")) / "cmc_features"), raw=raw, **settings)
+        self._labels = validate.require("data.labels", labels, labels in (None, FOLDERS), f"{FOLDERS}, or null")
 
     def read(self) -> Modalities:
         """Read the prepared features; prepare them when they are not there yet.
@@ -49,6 +63,11 @@ class Folder(Raw):
 
             with bars() as (advance, begin):
                 self.prepare(advance, begin)
+        if self._labels and not read_meta(self.root)["classes"]:
+            raise UserError(
+                f"data.labels: {self._labels} given, but the features in {self.root} were made without labels; give "
+                "data.root=ANOTHER, or delete them"
+            )
         data = self._read_made()
         captions = self._captions(data.ids)
         return data if captions is None else dataclasses.replace(data, captions=captions)
@@ -69,24 +88,57 @@ class Folder(Raw):
 
     def open(self, folder: Path) -> Distribution | None:
         """Open the images and their texts."""
-        listed = folder / "captions.csv"
-        if listed.exists():
-            return _listed(folder, listed)
-        images = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in _IMAGES]
+        found = listed(folder)
+        if found is not None:
+            names, texts, unusable = found.names, found.captions, found.unusable
+            return self._labelled(folder, _distribution(folder, found.form, names, texts, unusable, found))
+        images = pictures(folder)
         pairs = [(path, path.with_suffix(".txt")) for path in images]
         if not any(text.is_file() for _, text in pairs):
             return None
         if alone := [path for path, text in pairs if not text.is_file()]:
             raise UserError(f"{alone[0]}: {len(alone)} images have no .txt of their name beside them; add them")
-        return Distribution(
-            form=f"{len(pairs)} images with .txt files",
-            names=[str(path.relative_to(folder)) for path in images],
-            images=lambda row: images[row],
-            texts=lambda rows: [_text(pairs[row][1]) for row in rows.tolist()],
-        )
+        names = [str(path.relative_to(folder)) for path in images]
+        texts = [text.read_text(encoding="utf-8", errors="replace") for _, text in pairs]
+        unusable = {n: "an empty text" for n, text in enumerate(texts) if not text.strip()}
+        form = f"{len(pairs)} images with .txt files"
+        return self._labelled(folder, _distribution(folder, form, names, texts, unusable))
+
+    def _labelled(self, folder: Path, source: Distribution) -> Distribution:
+        """The same with its folders as labels where these are asked for; where they might be labels, say so."""
+        if source.labels is not None and not self._labels:
+            return source
+        names = [Path(name).parent.name for name in source.names]
+        sizes = Counter(names)
+        could_be = len(sizes) > 1 and "" not in sizes and min(sizes.values()) > 1
+        if self._labels:
+            if not could_be:
+                raise UserError(
+                    f"data.labels: {FOLDERS} given, but the images in {folder} lie in no folders of 2 or more"
+                )
+            concepts, labels = _one_hot(names)
+            return dataclasses.replace(source, concepts=concepts, labels=labels)
+        if could_be:
+            shown = ", ".join(sorted(sizes)[:5]) + (", ..." if len(sizes) > 5 else "")
+            log.info(
+                "data: the images lie in %d folders (%s): data.labels=folders takes them as labels", len(sizes), shown
+            )
+        return source
 
     def _select(self, source: Distribution) -> Selection:
-        return select(source, source.concepts, None, "full" if source.labels is None else "exclusive")
+        """All samples that can be used; -1 for the class of those without a label."""
+        chosen = select(source, (), None, "full")
+        if source.labels is None:
+            return chosen
+        if len(source.concepts) == 1:
+            raise UserError(
+                f"{self.raw}: {source.form}: label is {source.concepts[0]!r} in every line; name 2 classes, or leave "
+                "the column out"
+            )
+        carried = source.labels[chosen.rows]
+        codes = np.where(carried.any(1), carried.argmax(1), -1)
+        rule = {**chosen.rule, "concepts": list(source.concepts), "without_label": int((codes < 0).sum())}
+        return Selection(chosen.rows, codes, source.concepts, rule)
 
     def _nothing(self, folder: Path) -> UserError:
         return UserError(
@@ -94,48 +146,32 @@ class Folder(Raw):
         )
 
 
-def _listed(folder: Path, path: Path) -> Distribution:
-    """Images and captions as ``captions.csv`` lists them; labels where it has that column for every image."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: no UTF-8 text at byte {error.start}; save it as UTF-8") from None
-    except (csv.Error, OSError) as error:
-        raise UserError(f"{path}: cannot be read as .csv ({error}); save it again") from None
-    columns = set(rows[0]) if rows else set()
-    if not {"image", "caption"} <= columns:
-        raise UserError(f"{path}: columns {sorted(map(str, columns))}; it needs image and caption, and may have label")
-    names = [row["image"] or "" for row in rows]
-    for line, (name, row) in enumerate(zip(names, rows, strict=True), start=2):
-        if not os.path.isfile(folder / name):  # where Path.is_file raises: a name that is too long
-            raise UserError(f"{path}, line {line}: {name!r} is no file in {folder}")
-        if row["caption"] is None or ("label" in columns and not row["label"]):
-            raise UserError(f"{path}, line {line}: a cell is missing; every image needs all columns")
-        if None in row:
-            raise UserError(f"{path}, line {line}: more cells than columns; put captions with commas into quotes")
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise UserError(f"{path}: {twice!r} is listed twice; keep one line an image")
-    given = [row["label"] for row in rows] if "label" in columns else None
-    concepts = tuple(sorted(set(given))) if given else ()
-    if given and len(concepts) < 2:
-        raise UserError(f"{path}: label is {concepts[0]!r} in every line; name 2 classes, or leave the column out")
-    labels = np.array([[label == concept for concept in concepts] for label in given]) if given else None
+def _distribution(
+    folder: Path,
+    form: str,
+    names: list[str],
+    texts: list[str],
+    unusable: dict[int, str],
+    found: Listed | None = None,
+) -> Distribution:
+    concepts, labels = _one_hot(found.labels) if found is not None and found.labels is not None else ((), None)
     return Distribution(
-        form=f"{len(rows)} images with captions.csv",
+        form=form,
         names=names,
         concepts=concepts,
         labels=labels,
         images=lambda row: folder / names[row],
-        texts=_captions([row["caption"] for row in rows]),
-        files=(path,),
+        texts=_captions(texts),
+        unusable=unusable,
+        files=() if found is None else found.paths,
     )
+
+
+def _one_hot(labels: Sequence[str | None]) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
+    """The values, and N x C: which of them a sample has."""
+    values = tuple(sorted({label for label in labels if label is not None}))
+    return values, np.array([[label == value for value in values] for label in labels])
 
 
 def _captions(captions: list[str]) -> Callable[[Any], list[str]]:
     return lambda rows: [captions[row] for row in rows.tolist()]
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace")

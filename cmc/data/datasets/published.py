@@ -17,7 +17,7 @@ from cmc.data.modalities import Modalities
 from cmc.data.module import DataModule
 from cmc.data.preparation.distribution import Distribution
 from cmc.data.preparation.extraction import Extraction, Modality, modalities, needs_extraction
-from cmc.data.preparation.feature_store import is_store, read_meta, read_store, write_store
+from cmc.data.preparation.feature_store import is_finished, is_store, read_meta, read_store, write_store
 from cmc.data.preparation.selection import Selection, select
 from cmc.errors import Interrupted, UserError
 from cmc.utils import validate
@@ -64,6 +64,11 @@ class Raw(DataModule):
         self._per_class = per_class if per_class is None or isinstance(per_class, int) else list(per_class)
         self._subset, self._subset_seed = subset, subset_seed
 
+    @property
+    def prepared(self) -> Path | None:
+        """The feature folder, once it is made."""
+        return self.root if is_finished(self.root) and not self.surrogate else None
+
     @abstractmethod
     def open(self, folder: Path) -> Distribution | None:
         """Open the raw distribution in a folder; None when there is none.
@@ -100,7 +105,7 @@ class Raw(DataModule):
             raise UserError(
                 f"data.raw: not given; cmc.prepare data={self.key} data.raw=DIR names the raw files' folder"
             )
-        source = self._opened(self.raw)
+        source = self.opened(self.raw)
         selection = self._select(source)
         made = modalities(source, selection, self.extraction)
         for name, modality in made.items():
@@ -117,7 +122,12 @@ class Raw(DataModule):
         unusable = {source.names[row]: reason for row, reason in source.unusable.items()}
         return write_store(self.root, made, names, selection.labels, facts, source.files, unusable, advance)
 
-    def _opened(self, folder: Path) -> Distribution:
+    def opened(self, folder: Path) -> Distribution:
+        """The raw distribution in a folder.
+
+        Raises:
+            UserError: there is none; what is damaged or missing in it.
+        """
         if not folder.is_dir():
             raise UserError(f"{folder}: there is no such folder; data.raw={folder} must hold {self.title}'s raw files")
         source = self.open(folder)

@@ -7,8 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from cmc.data.preparation.distribution import Distribution, FeatureTable, Rows
 from cmc.data.preparation.selection import Selection
 from cmc.errors import UserError
 from cmc.utils import validate
+
+if TYPE_CHECKING:
+    from cmc.data.preparation.text import TfIdf
 
 Block = tuple[Rows, slice, NDArray[Any]]  # rows of the output, columns of the output, numbers
 
@@ -60,6 +64,15 @@ class Extraction:
         validate.require("features.tables", self.tables, are_names, "a list of names of low-level features, or null")
 
 
+def digest(*parts: str | bytes) -> str:
+    """32 hexadecimal digits (blake2b) of texts and numbers."""
+    found = blake2b(digest_size=16)
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        found.update(len(data).to_bytes(8, "little") + data)
+    return found.hexdigest()
+
+
 class Modality(ABC):
     """An array in the making.
 
@@ -70,10 +83,14 @@ class Modality(ABC):
         steps: how many steps fill it; each may be taken alone and again.
         paths: the files it is read from, for checksums.
         skipped: row of the output -> why it could not be made; grows as steps are taken.
+        fingerprint: of the extractor, as it was fitted: two of one fingerprint give an image or a text the same vector.
+        fitted: what was fitted to the texts, for others to be made alike; see `cmc.data.preparation.extractors`.
     """
 
-    def __init__(self, name: str, width: int, steps: int) -> None:
+    def __init__(self, name: str, width: int, steps: int, fingerprint: str | None = None) -> None:
         self.name, self.width, self.steps = name, width, steps
+        self.fingerprint = digest(name) if fingerprint is None else fingerprint
+        self.fitted: dict[str, NDArray[Any]] = {}
         self.dtype: np.dtype[Any] = np.dtype(np.float32)
         self.paths: Sequence[Path] = ()
         self.skipped: dict[int, str] = {}
@@ -95,9 +112,17 @@ class Columns(Modality):
         rows: the chosen samples' positions.
         n: number of all samples.
         drop: columns to leave out, of a single table.
+        columns: their names, where they have any.
     """
 
-    def __init__(self, tables: Mapping[str, FeatureTable], rows: Rows, n: int, drop: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        tables: Mapping[str, FeatureTable],
+        rows: Rows,
+        n: int,
+        drop: Sequence[int] = (),
+        columns: Sequence[str] = (),
+    ) -> None:
         widths = [table.width for table in tables.values()]
         starts = np.cumsum([0, *widths]).tolist()
         self._parts = [
@@ -106,7 +131,9 @@ class Columns(Modality):
             for part in range(len(table.paths))
         ]
         left_out = f", without {len(drop)} columns of chosen concepts" if drop else ""
-        super().__init__(f"{' + '.join(tables)}, as they are{left_out}", sum(widths) - len(drop), len(self._parts))
+        mark = digest(*tables, *map(str, widths), *map(str, drop), *columns)
+        name = f"{' + '.join(tables)}, as they are{left_out}"
+        super().__init__(name, sum(widths) - len(drop), len(self._parts), mark)
         self._keep = np.setdiff1d(np.arange(sum(widths)), drop) if drop else None
         self.dtype = np.result_type(*(table.dtype for table in tables.values()))
         self.paths = [path for table in tables.values() for path in table.paths]
@@ -133,7 +160,8 @@ class _Batches(Modality):
     """Extraction of so many samples at once."""
 
     def __init__(self, extractor: Any, rows: Rows, batch_size: int) -> None:
-        super().__init__(extractor.name, extractor.width, -(-len(rows) // batch_size))
+        steps = -(-len(rows) // batch_size)
+        super().__init__(extractor.name, extractor.width, steps, getattr(extractor, "fingerprint", None))
         self._extract, self._rows, self._size = extractor, rows, batch_size
 
     def work(self, step: int) -> int:
@@ -194,14 +222,20 @@ class Texts(_Batches):
 
 
 class WholeText(Modality):
-    """TF-IDF and truncated SVD of all chosen texts at once."""
+    """TF-IDF and truncated SVD of all chosen texts at once.
 
-    def __init__(self, texts: Callable[[Rows], list[Any]], rows: Rows, width: int) -> None:
-        from cmc.data.preparation.text import TfIdf
+    Args:
+        texts: of the samples at given positions.
+        rows: the chosen samples' positions.
+        tfidf: fitted, or to be fitted to these texts.
+    """
 
-        tfidf = TfIdf(width)
-        self._vectors = tfidf.fit_transform(texts(rows))
-        super().__init__(tfidf.name, self._vectors.shape[1], 1)
+    def __init__(self, texts: Callable[[Rows], list[Any]], rows: Rows, tfidf: TfIdf) -> None:
+        self._vectors = tfidf.transform(texts(rows)) if tfidf.words else tfidf.fit_transform(texts(rows))
+        arrays = tfidf.arrays()
+        mark = digest("TF-IDF", *(np.ascontiguousarray(array).tobytes() for array in arrays.values()))
+        super().__init__(tfidf.name, self._vectors.shape[1], 1, mark)
+        self.fitted = arrays
 
     def work(self, step: int) -> int:
         """All samples."""
@@ -212,13 +246,21 @@ class WholeText(Modality):
         yield np.arange(len(self._vectors)), slice(0, self.width), self._vectors
 
 
-def modalities(source: Distribution, selection: Selection, extraction: Extraction) -> dict[str, Modality]:
+def modalities(
+    source: Distribution, selection: Selection, extraction: Extraction, fitted: TfIdf | None = None
+) -> dict[str, Modality]:
     """Choose how ``image`` and ``text`` are made.
+
+    Args:
+        source: what is there.
+        selection: which samples are taken.
+        extraction: how modalities are made.
+        fitted: to other texts; None to fit TF-IDF to these.
 
     Raises:
         UserError: what is asked for is not in the distribution.
     """
-    return {"image": _image(source, selection, extraction), "text": _text(source, selection, extraction)}
+    return {"image": _image(source, selection, extraction), "text": _text(source, selection, extraction, fitted)}
 
 
 def needs_extraction(source: Distribution, extraction: Extraction) -> bool:
@@ -255,18 +297,20 @@ def _tables(source: Distribution, wanted: Sequence[str] | None) -> dict[str, Fea
     return {name: source.tables[name] for name in wanted}
 
 
-def _text(source: Distribution, selection: Selection, extraction: Extraction) -> Modality:
+def _text(source: Distribution, selection: Selection, extraction: Extraction, fitted: TfIdf | None) -> Modality:
     kind = extraction.text
     without = selection.classes if source.concepts_are_tags else ()
     if kind == "tags" or (kind == "auto" and source.tags is not None):
         if source.tags is None:
             raise UserError(f"features.text: tags asked for, but the {source.form} has no matrix of tags")
         drop = [column for column, word in enumerate(source.tag_names) if without and _mention(without).search(word)]
-        return Columns({"tags": source.tags}, selection.rows, len(source.names), drop)
+        return Columns({"tags": source.tags}, selection.rows, len(source.names), drop, source.tag_names)
     if source.texts is None:
         raise UserError(f"features.text: {kind} needs the texts, but there are none beside the {source.form}")
     if kind in ("auto", "tfidf"):
-        return WholeText(_without(source.texts, without), selection.rows, extraction.text_width)
+        from cmc.data.preparation.text import TfIdf
+
+        return WholeText(_without(source.texts, without), selection.rows, fitted or TfIdf(extraction.text_width))
     from cmc.data.preparation.transformers import TextModel
 
     model = TextModel(kind, extraction.precision, extraction.device)

@@ -1,4 +1,4 @@
-"""A feature folder: one ``.npy`` a modality, ``labels.npy``, ``names.txt`` and ``meta.json``.
+"""A feature folder: one ``.npy`` a modality, ``labels.npy``, ``names.txt``, ``meta.json``, and what was fitted.
 
 It is written so that the work can stop anywhere and go on.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
@@ -19,11 +20,13 @@ from numpy.typing import NDArray
 
 from cmc.data.modalities import Modalities
 from cmc.data.preparation.extraction import Modality
+from cmc.distributed import is_rank_zero
 from cmc.errors import UserError
 from cmc.utils.atomic import atomic_write, reserve
 from cmc.utils.safe_read import check_text, parse_json, read_errors, text_array
 
-FORMAT = 1
+log = logging.getLogger(__name__)
+FORMAT = 2
 _META, _PROGRESS = "meta.json", "progress.json"
 _LISTED = 200  # files of one collection listed one by one
 _COPIED = 2**24  # bytes copied at once
@@ -38,6 +41,11 @@ def is_store(folder: Path) -> bool:
 def is_finished(folder: Path) -> bool:
     """Whether a finished feature folder is here."""
     return (folder / _META).is_file()
+
+
+def fitted_file(folder: Path, modality: str) -> Path:
+    """Where the arrays of a modality's extractor are kept, where it was fitted."""
+    return folder / f"{modality}.extractor.npz"
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
@@ -67,7 +75,10 @@ def _is_complete(meta: Mapping[str, Any]) -> bool:
     return (
         all(isinstance(meta.get(key), kind) for key, kind in kinds.items())
         and all(
-            isinstance(about, dict) and isinstance(about.get("width"), int) and name == Path(name).name
+            isinstance(about, dict)
+            and isinstance(about.get("width"), int)
+            and isinstance(about.get("fingerprint"), str)
+            and name == Path(name).name
             for name, about in meta["modalities"].items()
         )
         and all(isinstance(name, str) for name in meta["classes"])
@@ -90,6 +101,8 @@ def read_store(folder: Path) -> Modalities:
                 f"{folder / name}.npy: {shape}, but meta.json says {expected[0]} x {expected[1]}; "
                 "delete the folder, run cmc.prepare again"
             )
+    if is_rank_zero() and (words := told(skipped(folder))):
+        log.warning("data: %s: %d samples%s", folder, meta["n_samples"], words)
     labels = _mapped(folder / "labels.npy") if meta["classes"] else None
     classes = tuple(meta["classes"]) or None
     ids = _names(folder, meta["n_samples"])
@@ -153,8 +166,11 @@ def write_store(
             f"{folder}: {len(skipped)} of {len(names)} samples cannot be read, one: {next(iter(skipped.values()))}; "
             "mend them, delete this folder, and run the command again"
         )
-    for name in made:
+    for name, modality in made.items():
         _finish(folder, name, keep, len(names))
+        if modality.fitted:
+            with atomic_write(fitted_file(folder, name)) as path, path.open("wb") as file:
+                np.savez(file, **modality.fitted)  # type: ignore[arg-type]  # of which NumPy's types know nothing
     if labels is not None:
         with atomic_write(folder / "labels.npy") as path:
             np.save(path, labels[keep])
@@ -166,7 +182,8 @@ def write_store(
         "n_samples": len(keep),
         "skipped": len(left_out),
         "modalities": {
-            name: {"width": m.width, "extractor": m.name, "dtype": m.dtype.name} for name, m in made.items()
+            name: {"width": m.width, "extractor": m.name, "fingerprint": m.fingerprint, "dtype": m.dtype.name}
+            for name, m in made.items()
         },
         "sources": [entry for group in (files, *(m.paths for m in made.values())) for entry in _sources(group)],
         "cmc": version("cmc"),
@@ -181,7 +198,7 @@ def _request(
     made: Mapping[str, Modality], names: Sequence[str], labels: NDArray[Any] | None, facts: Mapping[str, Any]
 ) -> str:
     """A digest of all that a begun folder must share with the present work to be gone on with."""
-    said = [facts, [(k, m.name, m.width, m.steps) for k, m in made.items()], list(names)]
+    said = [facts, [(k, m.name, m.fingerprint, m.width, m.steps) for k, m in made.items()], list(names)]
     digest = blake2b(json.dumps(said, sort_keys=True, default=str).encode(), digest_size=16)
     digest.update(b"" if labels is None else np.ascontiguousarray(labels).data)
     return digest.hexdigest()
@@ -307,3 +324,27 @@ def _source(path: Path) -> dict[str, Any]:
         while block := file.read(2**20):
             digest.update(block)
     return {"file": str(path), "bytes": path.stat().st_size, "blake2b": digest.hexdigest()}
+
+
+def told(left_out: Mapping[str, str], at_most: int = 3) -> str:
+    """``; 2 samples left out: a.jpg (no image), b.jpg (cut short)``; nothing where nothing is."""
+    if not left_out:
+        return ""
+    shown = (f"{name} ({reason})" for name, reason in list(left_out.items())[:at_most])
+    more = f" and {len(left_out) - at_most} more" if len(left_out) > at_most else ""
+    return f"; {len(left_out)} sample{'s' * (len(left_out) > 1)} left out: {', '.join(shown)}{more}"
+
+
+def skipped(folder: Path) -> dict[str, str]:
+    """The samples that a feature folder lacks, and why, by ``skipped.csv``.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    path = folder / "skipped.csv"
+    if not path.exists():
+        return {}
+    with read_errors(f"{path}: damaged; delete the folder and prepare anew", path):
+        check_text(path)
+        with path.open(newline="", encoding="utf-8") as file:
+            return {row["name"]: row["reason"] for row in csv.DictReader(file)}

@@ -29,6 +29,7 @@ PATIENCE = 5.0  # seconds until the hub counts as out of reach
 LONGEST = 8192  # tokens of a text, where the model names no bound
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
 TOWERS = {"clip": "CLIP", "metaclip_2": "MetaClip2"}  # dual models that load one tower at a time
+_BEFORE = ("preprocessor_config.json", "tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "spiece.model")
 PADDED = ("siglip", "siglip2")  # trained with every text padded to the full length
 
 
@@ -45,6 +46,7 @@ class ImageModel:
     Attributes:
         name: the model, the commit it was fetched at where that is known, and the version of `transformers`.
         width: numbers in a vector.
+        fingerprint: of the weights in their precision, and of what images are brought to before.
 
     Raises:
         UserError: The model cannot be had or loaded, has untrained weights, or the device is not there.
@@ -61,6 +63,7 @@ class ImageModel:
             self._processor = AutoImageProcessor.from_pretrained(folder, backend="pil", **LOCAL)
             self._model, self._pooled = _load(folder, "Vision", precision, pick(device))
             self.width: int = self([new("RGB", (64, 64))]).shape[1]
+            self.fingerprint = _fingerprint(folder, self._model)
 
     @torch.inference_mode()
     def __call__(self, images: list[Image]) -> NDArray[np.float32]:
@@ -92,6 +95,7 @@ class TextModel:
     Attributes:
         name: the model, the commit it was fetched at where that is known, and the version of `transformers`.
         width: numbers in a vector.
+        fingerprint: of the weights in their precision, and of the vocabulary.
 
     Raises:
         UserError: The model cannot be had or loaded, has untrained weights or steps that are not built here, or the
@@ -112,6 +116,7 @@ class TextModel:
             self._longest = _longest(folder, self._tokenizer, self._model)
             self._padding = "max_length" if self._model.config.model_type in PADDED else "longest"
             self.width: int = self(["short", "a little longer"]).shape[1]
+            self.fingerprint = _fingerprint(folder, self._model)
 
     @torch.inference_mode()
     def __call__(self, texts: list[str]) -> NDArray[np.float32]:
@@ -213,6 +218,15 @@ def _name(model: str, folder: Path) -> str:
 
     commit = f"commit {folder.name[:12]}, " if folder.parent.name == "snapshots" else ""
     return f"{model} ({commit}transformers {__version__})"
+
+
+def _fingerprint(folder: Path, model: Any) -> str:
+    """Of a model's weights, and of the files that say what becomes of an image or a text before it sees them."""
+    from cmc.data.preparation.extraction import digest
+
+    weights = ((name, t.detach().cpu().contiguous()) for name, t in model.state_dict().items())
+    bits = (digest(name, t.reshape(-1).view(torch.uint8).numpy().tobytes()) for name, t in weights)
+    return digest(*bits, *((folder / name).read_bytes() for name in _BEFORE if (folder / name).is_file()))
 
 
 # a model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,8 @@ from cmc.functional.canonical import canonical_projections
 from cmc.functional.kmeans import nearest
 from cmc.methods.baselines.base import Baseline, Transductive, one_thread
 from cmc.utils import validate
+
+log = logging.getLogger(__name__)
 
 
 class KMeans(Baseline):
@@ -80,13 +83,19 @@ class CCA(KMeans):
         self.register_buffer("projections", torch.zeros(sum(self.widths), self.components, dtype=torch.float64))
 
     def accept(self, data: DataModule) -> None:
-        """Refuse modalities that correlate with anything."""
+        """Refuse modalities that correlate with anything; warn where together they do."""
         for name, d in data.dims.items():
             if d >= data.n_samples and not self.regularization:
                 raise UserError(
                     f"method.regularization: 0 given, but modality {name} has {d} columns for {data.n_samples} "
                     "samples and correlates with anything; give for example 0.1"
                 )
+        if (total := sum(data.dims.values())) >= data.n_samples and not self.regularization:
+            log.warning(
+                "method.regularization: 0 given, and the modalities have %d columns together for %d samples: "
+                "canonical correlations of 1 are there by chance; give for example 0.1",
+                *(total, data.n_samples),
+            )
 
     def rows(self, batch: Batch) -> Tensor:
         """All modalities, whichever of them are clustered."""

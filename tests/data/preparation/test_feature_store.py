@@ -147,10 +147,10 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path):
         (lambda d: (d / "text.npy").unlink(), r"text.npy: missing, though meta.json names it"),
         (lambda d: (d / "text.npy").write_bytes((d / "text.npy").read_bytes()[:200]), r"text.npy: cut short"),
         (lambda d: (d / "meta.json").write_text("{"), r"meta.json: damaged"),
-        (lambda d: (d / "meta.json").write_text('{"format": 1}'), r"meta.json: damaged"),
+        (lambda d: (d / "meta.json").write_text('{"format": 2}'), r"meta.json: damaged"),
         (lambda d: change(d, classes=None), r"meta.json: damaged"),
         (lambda d: change(d, modalities={"image": {}, "text": {}}), r"meta.json: damaged"),
-        (lambda d: change(d, format=0), r"a feature folder of format 0, this version reads 1"),
+        (lambda d: change(d, format=0), r"a feature folder of format 0, this version reads 2"),
         (lambda d: change(d, n_samples=3), r"but meta.json says 3 x"),
         (lambda d: np.save(d / "labels.npy", np.zeros(2, int)), r"2 labels for \d+ samples"),
     ],
@@ -188,7 +188,15 @@ def test_killed_while_it_saves_its_progress_it_goes_on(tmp_path):
     (tmp_path / "out/progress.json.tmp.json").write_text("{")
     prepare(iapr(tmp_path))
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"image.npy", "text.npy", "labels.npy", "names.txt", "skipped.csv", "meta.json"}
+    assert names == {
+        "image.npy",
+        "text.npy",
+        "text.extractor.npz",
+        "labels.npy",
+        "names.txt",
+        "skipped.csv",
+        "meta.json",
+    }
 
 
 def test_a_root_that_is_a_file_is_named(tmp_path):
@@ -278,8 +286,13 @@ def test_features_made_with_other_settings_are_not_taken_for_these(tmp_path):
     [
         (lambda f: f.write_text("picture,caption\na,b\n"), r"it needs image and caption"),
         (lambda f: f.write_text("image,caption\nnone.jpg,b\n"), r"line 2: 'none.jpg' is no file"),
-        (lambda f: f.write_text("image,caption\nsub/1.jpg,b\nsub/1.jpg,c\n"), r"'sub/1.jpg' is listed twice"),
-        (lambda f: f.write_text("image,caption,label\nsub/1.jpg,b,\n"), r"line 2: a cell is missing"),
+        (
+            lambda f: f.write_text("image,caption,label\nsub/1.jpg,b,x\nsub/1.jpg,c,y\n"),
+            r"line 3: .* has label 'y' here",
+        ),
+        (lambda f: f.write_text("image,caption,label\nsub/1.jpg,b\n"), r"line 2: a cell is missing"),
+        (lambda f: f.write_text("image,caption\n"), r"captions.csv: holds no line but the heading"),
+        (lambda f: f.write_text(f"image,caption,{'b' * 200_000}\n"), r"cannot be read as .csv"),
         (lambda f: f.write_bytes(b"image,caption\nsub/1.jpg,\xff\n"), r"no UTF-8 text"),
         (lambda f: f.write_text(""), r"it needs image and caption"),
         (lambda f: f.write_text("image,caption\nsub/1.jpg,a dog, a cat\n"), r"line 2: more cells than columns"),

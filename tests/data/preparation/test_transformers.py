@@ -476,3 +476,28 @@ def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
     out, err = capfd.readouterr()
     assert (out, err) == ("", "")
     assert transformers.utils.logging.is_progress_bar_enabled()
+
+
+# fingerprints
+
+
+def test_a_fingerprint_is_that_of_weights_precision_and_what_is_done_before_wherever_the_model_lies(
+    tmp_path: Path,
+) -> None:
+    clip(tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "moved")
+    shutil.copytree(tmp_path / "one", tmp_path / "cropped")
+    settings = json.loads((tmp_path / "cropped" / "preprocessor_config.json").read_text())
+    (tmp_path / "cropped" / "preprocessor_config.json").write_text(
+        json.dumps(settings | {"image_mean": [0.1, 0.2, 0.3]})
+    )
+    other = clip(tmp_path / "other")
+    next(p for p in other.vision_model.parameters() if p.ndim == 2).data[0, 0] += 1e-3
+    other.save_pretrained(tmp_path / "other")
+    made = {name: ImageModel(str(tmp_path / name)).fingerprint for name in ("one", "moved", "cropped", "other")}
+    assert made["one"] == made["moved"]
+    marks = {made[name] for name in ("one", "cropped", "other")} | {
+        ImageModel(str(tmp_path / "one"), "bf16").fingerprint
+    }
+    assert len(marks) == 4
+    assert TextModel(str(tmp_path / "one")).fingerprint == TextModel(str(tmp_path / "moved")).fingerprint
