@@ -162,7 +162,7 @@ class DataModule(LightningDataModule):
         Raises:
             UserError: fewer than K samples are left to train on.
         """
-        n_aside = round(self.n_samples * share)
+        self.fitted, n_aside = None, round(self.n_samples * share)
         if n_aside < n_clusters:
             said = (share, self.n_samples, n_aside, n_clusters)
             log.warning("method.validation: %s of %d samples is %d, too few to judge %d clusters: none is kept", *said)
