@@ -175,16 +175,16 @@ class DataModule(LightningDataModule):
         Raises:
             UserError: fewer than K samples are left to train on.
         """
-        n_aside = round(self.n_samples * share)
+        self.fitted, n_aside = None, round(self.n_samples * share)
+        if n_aside < n_clusters:
+            said = (share, self.n_samples, n_aside, n_clusters)
+            log.warning("method.validation: %s of %d samples is %d, too few to judge %d clusters: none is kept", *said)
+            return torch.empty(0, dtype=torch.bool)
         if self.n_samples - n_aside < n_clusters:
             raise UserError(
                 f"method.validation: {share} given; of {self.n_samples} samples that leaves {self.n_samples - n_aside} "
                 f"to train on, fewer than the {n_clusters} clusters: give a smaller share"
             )
-        if n_aside < n_clusters:
-            said = (share, self.n_samples, n_aside, n_clusters)
-            log.warning("method.validation: %s of %d samples is %d, too few to judge %d clusters: none is kept", *said)
-            return torch.empty(0, dtype=torch.bool)
         order = torch.from_numpy(np.random.default_rng([self.seed, 1]).permutation(self.n_samples))
         self.fitted = order[n_aside:].sort().values
         return torch.ones(self.n_samples, dtype=torch.bool).index_fill_(0, self.fitted, False)

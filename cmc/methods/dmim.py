@@ -22,7 +22,7 @@ from cmc.functional.mutual_information import joint_table, mutual_information
 from cmc.functional.sinkhorn import sinkhorn_labels
 from cmc.functional.variational import gaussian_kl
 from cmc.methods.base import Method, sum_of
-from cmc.methods.candidates import read_candidates
+from cmc.methods.candidates import CANDIDATES, read_candidates
 from cmc.methods.collapse import CollapseWarning
 from cmc.nn.bottleneck import Bottleneck, BottleneckNetwork
 from cmc.nn.inputs import Inputs
@@ -32,11 +32,6 @@ from cmc.utils import validate
 
 log = logging.getLogger(__name__)
 
-CANDIDATES: Mapping[str, Mapping[str, Any]] = {
-    "many": {"components": 100, "input_noise": 0.7},
-    "few": {"components": 20, "input_noise": 0.7},
-    "shared": {"components": 200, "shared": 50, "input_noise": 0.7, "final_noise": 0.7},
-}
 _TERMS = ("shared_information", "superfluous_information", "uniform_distribution")
 
 

@@ -198,7 +198,9 @@ class CtrlC(Callback):
         ("cmmc", "align", 2),
         ("dmim", "train", 1),
         ("dmim", "train", 2),
-        ("dmim", "train", 3),
+        ("dmim", "finish", 1),
+        ("dmim", "finish", 3),
+        ("cmmc_stable", "align", 1),
     ],
 )
 def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_result(
