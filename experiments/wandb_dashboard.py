@@ -23,11 +23,11 @@ SHOWN = tuple(f"scores/{name}" for name in SCORES)
 QUALITY = "label_free/quality"
 MEASURES = tuple(f"label_free/{name}" for name in LABEL_FREE)
 SPEED = ("training/samples_per_second", "training/learning_rate")
-LOSSES = {  # method, phase -> its terms
+LOSSES = {  # method, and a phase if they differ -> its terms
     "CMMC, reconstruct": ("reconstruction",),
     "CMMC, contrast": ("reconstruction", "feature_contrast", "label_contrast", "imbalance"),
     "CMMC, align": ("alignment",),
-    "DMIM, train": ("shared_information", "superfluous_information", "uniform_distribution"),
+    "DMIM": ("shared_information", "superfluous_information", "uniform_distribution"),
 }
 
 

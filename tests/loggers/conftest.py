@@ -7,8 +7,8 @@ import pytest
 from cmc import run
 from tests.conftest import SMALL, TINY
 
-DMIM = ["method=dmim", *SMALL["dmim"], *TINY, "max_phase_epochs=4"]
-PICTURES = ("confidence", "confusion", "embedding", "losses", "measures", "sizes")
+DMIM = ["method=dmim", *SMALL["dmim"], *TINY, "max_phase_epochs=4", "method.phases.finish.epochs=0"]
+PICTURES = ("confidence", "confusion", "embedding", "losses", "measures", "sharing", "sizes")
 
 
 @pytest.fixture(scope="session")

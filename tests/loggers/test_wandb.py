@@ -31,6 +31,7 @@ from tests.quick import interpreter
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = {"loss": "loss/total", "acc": "scores/acc", "nmi": "scores/nmi", "ari": "scores/ari", "purity": "scores/purity"}
 NAMES |= {name: f"label_free/{name}" for name in ("agreement", "balance", "quality", "silhouette", "entropy")}
+NAMES |= {name: f"label_free/{name}" for name in ("agreement_held_out", "gap")}
 
 
 @pytest.fixture(scope="module")
