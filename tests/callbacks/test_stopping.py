@@ -16,6 +16,7 @@ from tests.methods.toy import Toy, ToyData, fit
 from tests.training.test_fit import CtrlC
 
 STOP = ["callbacks.stopping.measure=quality", "callbacks.stopping.patience=1", "evaluate_every=1"]
+ONE = "method.phases.finish.epochs=0"  # one phase
 LONG = ["max_phase_epochs=3", *STOP, "callbacks.stopping.min_delta=1"]  # which no growth exceeds: patience counts alone
 
 
@@ -27,7 +28,7 @@ def history(folder):
 @pytest.mark.parametrize("method", ["cmmc", "dmim"])
 def test_a_run_ends_where_its_measure_no_longer_grows_and_says_so(tiny_run, tmp_path, method):
     report = tiny_run(*LONG, method=method)
-    last = {"cmmc": "align", "dmim": "train"}[method]
+    last = {"cmmc": "align", "dmim": "finish"}[method]
     ran = [row["phase"] for row in history(tmp_path / "run")]
     assert ran[-2:] == [last, last]
     assert ran.count(last) == 2, "the first evaluation sets the mark, the second does not exceed it"
@@ -61,7 +62,7 @@ def test_assignments_are_settled_where_the_run_stopped(tiny_run, monkeypatch):
     monkeypatch.setattr(
         DMIM, "settle", lambda self, batches: (settled.append(self.current_epoch), settle(self, batches))
     )
-    assert tiny_run(*LONG, method="dmim")["epochs"] == 2
+    assert tiny_run(*LONG, ONE, method="dmim")["epochs"] == 2
     assert settled == [1]
 
 
@@ -70,7 +71,7 @@ def test_a_measure_that_grows_ends_nothing(tiny_run, monkeypatch):
 
     told = iter(range(100))
     monkeypatch.setattr(evaluation, "measures", lambda *_: {"entropy": 0.0, "quality": next(told) / 100})
-    report = tiny_run("max_phase_epochs=4", *STOP, method="dmim")
+    report = tiny_run("max_phase_epochs=4", *STOP, ONE, method="dmim")
     assert (report["epochs"], "stopped" in report) == (4, False)
     assert report["protocol"] == "assignments of the last epoch; labels used for scoring alone"
 
@@ -92,7 +93,7 @@ def test_a_run_that_was_interrupted_stops_where_it_would_have(tiny_run, composed
 
 
 def test_a_run_that_stopped_resumes_to_itself_and_has_its_model_twice(tiny_run, composed, tmp_path):
-    tiny_run(*LONG, method="dmim")
+    tiny_run(*LONG, ONE, method="dmim")
     folder = tmp_path / "run"
     before = {name: (folder / name).read_bytes() for name in ("assignments.csv", "embeddings.npy", "history.csv")}
     report = train(composed(f"resume={folder}"), str(folder), [f"resume={folder}"])

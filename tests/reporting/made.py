@@ -52,6 +52,7 @@ def make_run(
     if scores is None and labels:
         scores = dict(zip(("acc", "nmi", "ari", "purity"), rng.uniform(0.2, 0.9, 4).tolist(), strict=True))
     features = {"source": "made", "fingerprint": fingerprint, "n_samples": n, "dims": {"x": 4, "y": 5}}
+    features |= {"remarks": [], "doubts": []}
     text = {
         "method": method,
         "data": data,
