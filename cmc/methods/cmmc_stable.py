@@ -81,8 +81,8 @@ class StableCMMC(CMMC):
         tables = distributed.all_reduce_sum(tables)
         qualities = [label_free(table)["quality"] for table in tables.cpu()]
         self.kept.fill_(qualities.index(max(qualities)))
-        self.judged = tables[int(self.kept)].clone()
+        self.judged = tables[int(self.kept)].clone() if len(self.aside) else torch.zeros_like(self.judged)
 
     def unseen(self) -> Tensor | None:
         """How the kept head's modalities agreed on the samples set aside, before it was trained on them."""
-        return self.judged if self.validation and self.judged.any() else None
+        return self.judged if self.judged.any() else None

@@ -80,6 +80,13 @@ def test_all_samples_are_trained_on_in_align_alone(tmp_path):
     assert sizes == {"reconstruct": [42], "contrast": [42], "align": [60]}
 
 
+def test_without_samples_set_aside_nothing_unseen_is_told(tmp_path):
+    for data, validation in ((ToyData(60), 0.0), (ToyData(12), 0.1)):
+        method = stable(dims=(4, 3), heads=2, validation=validation, batch_size="full").float()
+        fit(method, data, tmp_path)
+        assert method.unseen() is None
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
