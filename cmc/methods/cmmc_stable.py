@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from cmc import distributed
 from cmc.data.loader import InOrder
 from cmc.data.module import DataModule
-from cmc.functional.agreement import agreement_tables, label_free
+from cmc.functional.agreement import agreement_tables
 from cmc.methods.cmmc import CMMC
+from cmc.nn.choice import Choice
 from cmc.nn.precision import to_float32
 from cmc.utils import validate
 
@@ -35,8 +36,6 @@ class StableCMMC(CMMC):
 
     comparing = frozenset({"reconstruct", "contrast"})
     aside: Tensor
-    kept: Tensor
-    judged: Tensor
 
     def __init__(self, *arguments: Any, heads: int = 5, validation: float = 0.2, **settings: Any) -> None:
         validate.whole("method.heads", heads, least=1)
@@ -44,8 +43,7 @@ class StableCMMC(CMMC):
         super().__init__(*arguments, **settings)
         width, k, m = self.cluster_head.in_features, self.n_clusters, len(self.modalities)
         self.further_heads = nn.ModuleList(nn.Linear(width, k) for _ in range(heads - 1))
-        self.register_buffer("kept", torch.tensor(0))
-        self.register_buffer("judged", torch.zeros(m, m, k, k, dtype=torch.long))
+        self.choice = Choice(m, k)
         self.register_buffer("aside", torch.empty(0, dtype=torch.bool), persistent=False)
 
     def accept(self, data: DataModule) -> None:
@@ -58,7 +56,7 @@ class StableCMMC(CMMC):
         return [self.cluster_head, *self.further_heads]
 
     def _logits(self, z: Tensor) -> Tensor:
-        return to_float32(self._heads[int(self.kept)](z))
+        return to_float32(self._heads[self.choice.number](z))
 
     def refresh(self, phase: str, epoch: int, batches: InOrder) -> None:
         """Before ``align``, keep a head; then as `CMMC.refresh`."""
@@ -72,17 +70,19 @@ class StableCMMC(CMMC):
             self._choose(batches)
 
     def _choose(self, batches: InOrder) -> None:
-        tables = torch.zeros(len(self._heads), *self.judged.shape, dtype=torch.long, device=self.device)
+        shape = (len(self._heads), *self.choice.unseen.shape)
+        seen, unseen = (torch.zeros(shape, dtype=torch.long, device=self.device) for _ in range(2))
         for batch in batches:
-            rows = self.aside[batch.index.to(self.device)] if len(self.aside) else slice(None)
-            codes = [z[rows] for z in self._encode(batch)]
-            for table, head in zip(tables, self._heads, strict=True):
-                table += agreement_tables(torch.stack([head(z).argmax(1) for z in codes]), self.n_clusters)
-        tables = distributed.all_reduce_sum(tables)
-        qualities = [label_free(table)["quality"] for table in tables.cpu()]
-        self.kept.fill_(qualities.index(max(qualities)))
-        self.judged = tables[int(self.kept)].clone() if len(self.aside) else torch.zeros_like(self.judged)
+            aside = self.aside[batch.index.to(self.device)] if len(self.aside) else None
+            codes = self._encode(batch)
+            for r, head in enumerate(self._heads):
+                clusters = torch.stack([head(z).argmax(1) for z in codes])
+                if aside is not None:
+                    unseen[r] += agreement_tables(clusters[:, aside], self.n_clusters)
+                    clusters = clusters[:, ~aside]
+                seen[r] += agreement_tables(clusters, self.n_clusters)
+        self.choice.choose(distributed.all_reduce_sum(seen), distributed.all_reduce_sum(unseen))
 
     def unseen(self) -> Tensor | None:
         """How the kept head's modalities agreed on the samples set aside, before it was trained on them."""
-        return self.judged if self.judged.any() else None
+        return self.choice.told()

@@ -25,6 +25,7 @@ from cmc.methods.base import Method, sum_of
 from cmc.methods.candidates import CANDIDATES, read_candidates
 from cmc.methods.collapse import CollapseWarning
 from cmc.nn.bottleneck import Bottleneck, BottleneckNetwork
+from cmc.nn.choice import Choice
 from cmc.nn.inputs import Inputs
 from cmc.nn.precision import full_precision
 from cmc.nn.side_by_side import Seen, SideBySide, Tables
@@ -144,7 +145,7 @@ class DMIM(Method):
         self._view = [view for view in range(len(self.candidates)) for _ in range(restarts)]  # of each network
         n_over = overcluster_factor * n_clusters
         networks = (self._network(self.front.widths(view), depth, n_over) for view in self._view)
-        self.networks = SideBySide(networks, len(dims), n_clusters)
+        self.networks, self.choice = SideBySide(networks, len(dims), n_clusters), Choice(len(dims), n_clusters)
         self.register_buffer("aside", torch.empty(0, dtype=torch.bool), persistent=False)
         self.register_buffer("pseudo", torch.empty(len(self._view), len(dims), 0, dtype=torch.int16))
 
@@ -170,7 +171,7 @@ class DMIM(Method):
     @property
     def _trained(self) -> list[int]:
         """The numbers of the networks that the present phase trains."""
-        return [int(self.networks.kept)] if self.phase.name == "finish" else list(range(len(self._view)))
+        return [self.choice.number] if self.phase.name == "finish" else list(range(len(self._view)))
 
     def side_by_side(self) -> list[list[nn.Parameter]]:
         """The networks' parameters: each network is trained as if it were alone."""
@@ -246,11 +247,12 @@ class DMIM(Method):
             tables = self._settle(batches, self._trained, judged=False)
         else:
             tables = self._choose(batches)
-        self._collapse.look(self.networks.sizes(tables), self.current_epoch + 1)
+        sizes = tables.hard[self.choice.number].diagonal().diagonal(dim1=0, dim2=1)
+        self._collapse.look(sizes, self.current_epoch + 1)
 
     def _choose(self, batches: InOrder) -> Tables:
         tables = self._settle(batches, range(len(self._view)), judged=True)
-        self.networks.choose(tables)
+        self.choice.choose(tables.hard, tables.unseen)
         return tables
 
     def _settle(self, batches: InOrder, which: Sequence[int], judged: bool) -> Tables:
@@ -261,11 +263,11 @@ class DMIM(Method):
 
     def unseen(self) -> Tensor | None:
         """Counts in which the kept network's modalities agree on the samples set aside, when it was chosen."""
-        return self.networks.unseen if self.networks.unseen.any() else None
+        return self.choice.told()
 
     def assign_each(self, batch: Batch) -> Tensor:
         """The kept network's matched p^m, M x B x K."""
-        return self.networks.assign(self._kept_rows(batch))
+        return self.networks.assign(self.choice.number, self._kept_rows(batch))
 
     def assign(self, batch: Batch) -> Tensor:
         """The mean over modalities of the matched p^m, B x K."""
@@ -278,11 +280,10 @@ class DMIM(Method):
 
     def embed(self, batch: Batch) -> Tensor:
         """The mean over modalities of the kept network's mu, B x width."""
-        return self.networks.embed(self._kept_rows(batch))
+        return self.networks.embed(self.choice.number, self._kept_rows(batch))
 
     def _kept_rows(self, batch: Batch) -> list[Tensor]:
-        rows: list[Tensor] = self.front(batch.modalities, self._view[int(self.networks.kept)])
-        return rows
+        return list(self.front(batch.modalities, self._view[self.choice.number]))
 
     def _passed(self, batches: InOrder, which: Sequence[int], judged: bool = False) -> Iterator[Seen]:
         """All samples as networks are given them; ``judged``: those set aside are marked."""
@@ -299,7 +300,7 @@ class DMIM(Method):
 
     @property
     def _taught(self) -> Tensor:
-        """N, whether a sample is trained on in the present phase; empty where all are."""
+        """N, whether a sample is trained on now; empty where all are."""
         return ~self.aside if self.phase.name in self.comparing else self.aside[:0]
 
     def _check_batches(self) -> None:

@@ -1,4 +1,4 @@
-"""Networks that are trained side by side, and the choice among them."""
+"""Networks that are trained side by side, and how their modalities agree."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cmc import distributed
-from cmc.functional.agreement import agreement_tables, label_free, match_modalities
+from cmc.functional.agreement import agreement_tables, match_modalities
 from cmc.nn.bottleneck import BottleneckNetwork
 
 _COLLECTED_BYTES = 2**27  # of assignments that are held at once
@@ -42,7 +42,7 @@ class Tables(NamedTuple):
 
 
 class SideBySide(nn.ModuleList):
-    """Networks that are trained side by side, of which one is kept: that whose modalities agree best.
+    """Networks that are trained side by side.
 
     Args:
         networks: R of them.
@@ -51,20 +51,13 @@ class SideBySide(nn.ModuleList):
 
     Attributes:
         permutations: R x M x K; entry (r, m, k) is the cluster of modality m that bears the common number k.
-        kept: the number of the one that is kept.
-        unseen: M x M x K x K: its `Tables.unseen` when it was chosen.
     """
 
     permutations: Tensor
-    kept: Tensor
-    unseen: Tensor
 
     def __init__(self, networks: Iterable[BottleneckNetwork], n_modalities: int, n_clusters: int) -> None:
         super().__init__(networks)
         self.register_buffer("permutations", torch.arange(n_clusters).repeat(len(self), n_modalities, 1))
-        self.register_buffer("kept", torch.tensor(0))
-        shape = (n_modalities, n_modalities, n_clusters, n_clusters)
-        self.register_buffer("unseen", torch.zeros(shape, dtype=torch.long))
 
     @property
     def each(self) -> list[BottleneckNetwork]:
@@ -129,28 +122,12 @@ class SideBySide(nn.ModuleList):
             if table.any():
                 self.permutations[r] = match_modalities(table)
 
-    def choose(self, tables: Tables) -> None:
-        """Keep the network whose modalities agree best on clusters of equal size, on samples that none has seen.
+    def assign(self, number: int, rows: Sequence[Tensor]) -> Tensor:
+        """A network's assignments of every modality (B x width each), in common cluster numbers, M x B x K."""
+        p = self.each[number].log_assignments(rows).exp()
+        return torch.stack([x[:, order] for x, order in zip(p, self.permutations[number], strict=True)])
 
-        Where there are no such samples, those that were trained on must do.
-        """
-        judged = tables.unseen if tables.unseen.any() else tables.hard
-        qualities = [label_free(table)["quality"] for table in judged.cpu()]
-        chosen = qualities.index(max(qualities))
-        self.kept.fill_(chosen)
-        self.unseen = tables.unseen[chosen].clone()
-
-    def sizes(self, tables: Tables) -> Tensor:
-        """M x K: samples in each cluster of each modality, by the network kept."""
-        return tables.hard[int(self.kept)].diagonal().diagonal(dim1=0, dim2=1)
-
-    def assign(self, rows: Sequence[Tensor]) -> Tensor:
-        """The kept network's assignments of every modality (B x width each), in common cluster numbers, M x B x K."""
-        kept = int(self.kept)
-        p = self.each[kept].log_assignments(rows).exp()
-        return torch.stack([x[:, order] for x, order in zip(p, self.permutations[kept], strict=True)])
-
-    def embed(self, rows: Sequence[Tensor]) -> Tensor:
-        """The mean over modalities of the kept network's mean of z, B x width."""
-        network = self.each[int(self.kept)]
+    def embed(self, number: int, rows: Sequence[Tensor]) -> Tensor:
+        """The mean over modalities of a network's mean of z, B x width."""
+        network = self.each[number]
         return torch.stack([network(x, m).mean for m, x in enumerate(rows)]).mean(0)

@@ -64,12 +64,12 @@ def test_the_network_is_kept_that_agrees_on_samples_it_has_not_seen(tmp_path):
         network.log_assignments = lambda rows, p=codes: F.one_hot(p, 3).float().clamp_min(1e-12).log()
     with method.evaluating():
         method.settle(data.pass_over())
-    assert int(method.networks.kept) == 1
+    assert int(method.choice.kept) == 1
     assert torch.equal(method.unseen()[0, 1], table(truth[method.aside], partly[method.aside]))
     method.aside = method.aside[:0]
     with method.evaluating():
         method.settle(data.pass_over())
-    assert (int(method.networks.kept), method.unseen()) == (1, None), "on all samples it is the better one, too"
+    assert (int(method.choice.kept), method.unseen()) == (1, None), "on all samples it is the better one, too"
 
 
 def table(a, b):
@@ -93,7 +93,7 @@ def test_the_kept_network_goes_on_alone_with_all_samples(tmp_path):
     fit(method, data, tmp_path)
     assert [seen[e][:2] for e in range(10)] == [(42, 2)] * 6 + [(60, 1)] * 4
     assert [seen[e][3] for e in (0, 3, 6, 8)] == [0.0, 0.5, 0.5, 0.75]
-    kept, before, after = int(method.networks.kept), seen[6][2], dict(method.named_parameters())
+    kept, before, after = int(method.choice.kept), seen[6][2], dict(method.named_parameters())
     for name, p in before.items():
         assert torch.equal(p, after[name]) == (not name.startswith(f"networks.{kept}.")), name
     assert all(torch.equal(seen[e][4], seen[6][4]) for e in (7, 8, 9)), "the judgement is that of before"

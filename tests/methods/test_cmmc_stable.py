@@ -56,7 +56,7 @@ def test_the_head_is_kept_that_agrees_on_samples_set_aside_and_answers_from_then
         good.weight.data = torch.linalg.lstsq(centred, wanted - wanted.mean(0)).solution.T
         good.bias.data = -good.weight.data @ torch.cat(z).mean(0)
         method._choose(data.pass_over())
-        assert int(method.kept) == 1
+        assert int(method.choice.kept) == 1
         for m, x in enumerate(z):
             torch.testing.assert_close(method.assign_each(batch)[m], good(x).softmax(1))
     counted = torch.zeros(3, 3, dtype=torch.long)

@@ -186,7 +186,7 @@ def test_the_network_is_kept_whose_modalities_agree_best():
     good.cluster_head.bias.data = -(good.cluster_head.weight @ trunk.T).mean(1)
     with method.evaluating():
         method.settle([batch])
-        assert int(method.networks.kept) == 1
+        assert int(method.choice.kept) == 1
         found = method.assign(batch).argmax(1)
         first, second = method.assign_each(batch).argmax(2)
     assert len(found.unique()) == 3
