@@ -29,7 +29,8 @@ _NULLABLE = (  # mappings that null takes the place of
     "callbacks.checkpoints",
     "callbacks.tracking",
 )
-_OPTIONAL = (*_NULLABLE, "logger.")
+_CANDIDATES = "method.candidates."  # of which there may be any, under any name
+_OPTIONAL = (*_NULLABLE, "logger.", _CANDIDATES)
 _PHASE = ("method.phases.*.batch_size", "method.phases.*.chunk_size")  # that any phase may have
 _OWN = (
     "accumulate_grad_batches",
@@ -66,6 +67,7 @@ _OWNED = (  # keys whose class says of what type they are, too: some take values
     "data.subset",
     "features.",
     "method.batch_size",
+    "method.candidates.",
     "method.components",
     "method.phases.",
     "method.width",
@@ -151,8 +153,8 @@ def shorten(config: DictConfig) -> None:
 def _check_unknown(key: str, value: Any, known: Mapping[str, Any], shipped: Mapping[str, Any]) -> None:
     """Refuse a key that no yaml has, but for the places where keys are free.
 
-    They are arguments of Lightning's Trainer and of the optimiser and its schedule, which refuse wrong ones themselves,
-    and whole new loggers and callbacks.
+    They are arguments of Lightning's Trainer, of the optimiser and its schedule, and candidates of a method that has
+    any, which refuse wrong ones themselves, and whole new loggers and callbacks.
     """
     group, _, rest = key.partition(".")
     name = rest.partition(".")[0]
@@ -161,6 +163,8 @@ def _check_unknown(key: str, value: Any, known: Mapping[str, Any], shipped: Mapp
     if group == "trainer" and name in _OWN:
         raise UserError(f"{key}: is set by CMC itself; phases and their lengths are method.phases.*.epochs")
     if group == "trainer" or key.startswith(("method.optimizer.", "method.scheduler.")):
+        return
+    if key.startswith(_CANDIDATES) and any(k.startswith(_CANDIDATES) for k in known):
         return
     if group in ("logger", "callbacks") and name and name not in shipped[group]:
         return

@@ -127,6 +127,7 @@ class DMIM(Method):
         check_ranges(overcluster_factor, depth, power, refresh_every, beta, gamma)
         validate.number("method.restarts", restarts, least=1)
         validate.share("method.validation", validation)
+        self.candidates = read_candidates(candidates)
         if width is None:
             raise UserError("method.width: null given; the encoder needs a width")
         validate.whole("method.width", width, least=1)
@@ -140,7 +141,6 @@ class DMIM(Method):
         self._collapse = CollapseWarning("dmim", dims)
         self.beta, self.beta_warmup, self.gamma, self.power = beta, beta_warmup, gamma, power
         self.width, self.refresh_every, self.validation = width, refresh_every, validation
-        self.candidates = read_candidates(candidates)
         self.front = Inputs(dims.values(), unit_rows, [candidate.view for candidate in self.candidates])
         self._view = [view for view in range(len(self.candidates)) for _ in range(restarts)]  # of each network
         n_over = overcluster_factor * n_clusters

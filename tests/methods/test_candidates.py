@@ -8,11 +8,13 @@ import torch
 from torch.nn import functional as F
 
 from cmc.callbacks.evaluation import Tally, measures, unseen
+from cmc.config.schema import check
 from cmc.data.modalities import Modalities
 from cmc.data.module import DataModule
 from cmc.errors import UserError
 from cmc.methods.candidates import read_candidates
 from cmc.methods.dmim import DMIM
+from cmc.training.rehearsal import rehearse
 from tests.methods.toy import ToyData, fit
 
 TRAIN, BOTH = {"train": {"epochs": 6}}, {"train": {"epochs": 6}, "finish": {"epochs": 4}}
@@ -184,3 +186,28 @@ def test_modalities_that_share_nothing_are_told_by_the_samples_set_aside(tmp_pat
     found = measures(method, data)
     assert found["agreement"] > 0.3
     assert found["agreement_held_out"] < 0.1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "kept"),
+    [
+        (["~method.candidates.few"], ["many", "shared"]),
+        (["method.candidates.few=null", "~method.candidates.shared"], ["many"]),
+        (["+method.candidates.mine={components: 50}"], ["many", "few", "shared", "mine"]),
+        (["method.candidates.many.components=null"], ["many", "few", "shared"]),
+    ],
+)
+def test_candidates_are_left_out_and_added_on_the_command_line(composed, overrides, kept):
+    config = composed("method=dmim", *overrides)
+    check(config, composed("method=dmim"))
+    rehearse(config.method)
+    assert [name for name, given in config.method.candidates.items() if given is not None] == kept
+
+
+def test_what_is_wrong_with_a_candidate_or_has_none_is_said(composed):
+    config = composed("method=dmim", "+method.candidates.mine={component: 50}")
+    check(config, composed("method=dmim"))
+    with pytest.raises(UserError, match=r"method\.candidates\.mine\.component: no such setting"):
+        rehearse(config.method)
+    with pytest.raises(UserError, match=r"method\.candidates\.mine\.components: no such key"):
+        check(composed("method=dmim_paper", "+method.candidates.mine={components: 50}"), composed("method=dmim_paper"))
