@@ -11,6 +11,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, Timer
 
 from cmc.callbacks.evaluation import Evaluation
+from cmc.data.module import DataModule
 from cmc.distributed import any_rank
 from cmc.errors import UserError
 from cmc.methods.base import Method
@@ -51,7 +52,8 @@ class Stopping(Callback):
         """Refuse a measure that would never be taken.
 
         Raises:
-            UserError: nothing is evaluated along the way, or this measure is none of the method or the data.
+            UserError: nothing is evaluated along the way, or this measure is none of the method or the data, or one of
+                samples set aside that the last phase trains on.
         """
         if self.measure is None or not pl_module.is_trained:
             return
@@ -61,7 +63,20 @@ class Stopping(Callback):
             raise UserError(f"{given} nothing is measured before the end; give evaluate_every=1, or another number")
         if self.measure in _OF_EACH and type(pl_module).assign_each is Method.assign_each:
             raise UserError(f"{given} the method has no assignment of each modality; give silhouette")
-        if self.measure == "agreement_held_out" and trainer.datamodule.held_out is None:  # type: ignore[attr-defined]
+        self._refuse_seen(pl_module, trainer.datamodule, given)  # type: ignore[attr-defined]
+
+    def _refuse_seen(self, method: Method, data: DataModule, given: str) -> None:
+        """Refuse a measure of unseen samples where the last phase, the one that is stopped, has seen them all."""
+        last = method.schedule.at(method.schedule.n_epochs - 1)[0].name
+        set_aside = data.fitted is not None
+        if data.held_out is not None or (set_aside and last in method.comparing):
+            return
+        if set_aside and self.measure in ("agreement_held_out", "quality"):
+            raise UserError(
+                f"{given} the last phase, {last}, trains on the samples that method.validation set aside, and it stays "
+                f"as it was; give data.holdout=0.2, or method.phases.{last}.epochs=0"
+            )
+        if self.measure == "agreement_held_out":
             raise UserError(f"{given} no samples are held out; give data.holdout=0.2, or another share")
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:

@@ -27,7 +27,7 @@ def history(folder):
 
 @pytest.mark.parametrize("method", ["cmmc", "dmim"])
 def test_a_run_ends_where_its_measure_no_longer_grows_and_says_so(tiny_run, tmp_path, method):
-    report = tiny_run(*LONG, method=method)
+    report = tiny_run(*LONG, "data.holdout=0.2", method=method)
     last = {"cmmc": "align", "dmim": "finish"}[method]
     ran = [row["phase"] for row in history(tmp_path / "run")]
     assert ran[-2:] == [last, last]
@@ -44,6 +44,13 @@ def test_a_run_ends_where_its_measure_no_longer_grows_and_says_so(tiny_run, tmp_
     }
     assert "quality chose without labels" in report["protocol"]
     assert read_run(tmp_path / "run").epochs == len(ran)
+
+
+@pytest.mark.parametrize("measure", ["agreement_held_out", "quality"])
+def test_samples_set_aside_stop_the_phase_that_does_not_train_on_them(tiny_run, tmp_path, measure):
+    report = tiny_run(*LONG, ONE, f"callbacks.stopping.measure={measure}", method="dmim")
+    assert report["stopped"]["measure"] == measure
+    assert report["stopped"]["best"] == pytest.approx(float(history(tmp_path / "run")[0][measure]))
 
 
 def test_a_run_that_stopped_ends_as_one_whose_schedule_ends_there(tiny_run, tmp_path):
@@ -109,7 +116,12 @@ def test_a_run_that_stopped_resumes_to_itself_and_has_its_model_twice(tiny_run, 
         (["callbacks.stopping.measure=acc"], r"'acc' given; it must be one of agreement, .* labels stop nothing"),
         ([*STOP, "evaluate_every=0"], "nothing is measured before the end; give evaluate_every=1"),
         ([*STOP, "callbacks.evaluation=null"], "nothing is measured before the end"),
-        (["callbacks.stopping.measure=agreement_held_out", "evaluate_every=1"], r"give data\.holdout=0\.2"),
+        (["callbacks.stopping.measure=agreement_held_out", "evaluate_every=1"], r"or method\.phases\.finish\.epochs=0"),
+        (STOP, r"finish, trains on the samples that method\.validation set aside"),
+        (
+            ["callbacks.stopping.measure=agreement_held_out", "evaluate_every=1", "method.validation=0"],
+            r"no samples are held out; give data\.holdout=0\.2",
+        ),
         (["callbacks.stopping.patience=0"], r"callbacks\.stopping\.patience: 0 given"),
     ],
 )
