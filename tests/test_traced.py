@@ -4,6 +4,7 @@ import csv
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cmc import CrossModalClustering, evaluate, predict, run
@@ -120,43 +121,9 @@ def test_a_split_is_scored_as_held_out_and_again_so(commanded, tmp_path):
     assert (again["scores"], again["holdout"]) == (report["scores"], report["holdout"])
 
 
-class Frame:
-    """What CMC looks at of a data frame of pandas, which the tests do without."""
-
-    def __init__(self, values, index):
-        self.values, self.index = np.asarray(values), list(index)
-        self.iloc = self.shape, self.ndim = self.values.shape, self.values.ndim
-
-    def __array__(self, dtype=None, copy=None):
-        return np.asarray(self.values, dtype=dtype)
-
-    def __len__(self):
-        return len(self.values)
-
-    def turned(self, order):
-        return Frame(self.values[order], [self.index[i] for i in order])
-
-
-class Annotated:
-    """What CMC looks at of an AnnData; it walks on for ever where NumPy asks it for its entries."""
-
-    def __init__(self, X, obs_names):
-        self.X, self.obs_names, self.shape = X, obs_names, X.shape
-
-    def __len__(self):
-        raise AssertionError("NumPy walked into it")
-
-    def __getitem__(self, place):
-        raise AssertionError("NumPy walked into it")
-
-
-class Mu:
-    """What CMC looks at of a MuData."""
-
-    def __init__(self, **mod):
-        self.mod = mod
-
-    __len__ = __getitem__ = Annotated.__getitem__
+def frame(values, index):
+    """A data frame, or a series."""
+    return pd.DataFrame(values, index=index) if np.ndim(values) == 2 else pd.Series(values, index=index)
 
 
 def model():
@@ -164,61 +131,66 @@ def model():
 
 
 def test_frames_are_joined_by_their_index():
-    a, b = Frame(IMG, IDS), Frame(TXT, IDS)
+    a, b = frame(IMG, IDS), frame(TXT, IDS)
     aligned = model().fit([a, b])
     with pytest.warns(UserWarning, match="view_1: its rows are brought into the order of view_0, by id"):
-        turned = model().fit([a, b.turned(ORDER)])
+        turned = model().fit([a, b.iloc[ORDER]])
     assert turned.labels_.tolist() == aligned.labels_.tolist()
     assert turned.ids_.tolist() == IDS
-    labels = Frame(CODES, IDS).turned(ORDER[::-1])
-    assert turned.score([a, b.turned(ORDER)], labels) == turned.score([IMG, TXT], CODES) > 0.9
+    labels = frame(CODES, IDS).iloc[ORDER[::-1]]
+    assert turned.score([a, b.iloc[ORDER]], labels) == turned.score([IMG, TXT], CODES) > 0.9
 
 
 def test_an_index_that_only_counts_joins_where_another_is_turned():
-    a, b = Frame(IMG, range(N)), Frame(TXT, range(N))
+    a, b = frame(IMG, range(N)), frame(TXT, range(N))
     assert model().fit([a, b]).ids_ is None
     with pytest.warns(UserWarning, match="brought into the order"):
-        turned = model().fit([a, b.turned(ORDER)])
+        turned = model().fit([a, b.iloc[ORDER]])
     assert turned.labels_.tolist() == model().fit([IMG, TXT]).labels_.tolist()
-    named = Frame(TXT, IDS)
+    named = frame(TXT, IDS)
     assert model().fit([a, named]).ids_.tolist() == IDS
 
 
 def test_frames_of_other_samples_are_refused():
-    a, b = Frame(IMG, IDS), Frame(TXT, IDS)
+    a, b = frame(IMG, IDS), frame(TXT, IDS)
     with pytest.raises(ValueError, match=r"50 ids are in all of 'view_0' 60, 'view_1' 50 .*A\.index\.intersection"):
-        model().fit([a, b.turned(range(50))])
+        model().fit([a, b.iloc[:50]])
     with pytest.raises(ValueError, match="no id is in all of"):
-        model().fit([a, Frame(TXT, [f"x{each}" for each in IDS])])
+        model().fit([a, frame(TXT, [f"x{each}" for each in IDS])])
     with pytest.raises(ValueError, match="y: has no label for 'TCGA-0050'"):
-        model().fit([a, b]).score([a, b], Frame(CODES, IDS).turned(range(50)))
+        model().fit([a, b]).score([a, b], frame(CODES, IDS).iloc[:50])
 
 
+@pytest.mark.filterwarnings("ignore:From 0.4 .update:FutureWarning", "ignore:Cannot join columns:UserWarning")
 def test_mudata_and_lists_of_anndata_are_taken_by_their_parts():
+    from anndata import AnnData
+    from mudata import MuData
     from scipy.sparse import csr_matrix
 
-    rna, prot = Annotated(csr_matrix(IMG), IDS), Annotated(TXT[ORDER], [IDS[i] for i in ORDER])
+    rna = AnnData(csr_matrix(IMG), obs=pd.DataFrame(index=IDS))
+    prot = AnnData(TXT[ORDER], obs=pd.DataFrame(index=[IDS[i] for i in ORDER]))
     plain = model().fit([IMG, TXT]).labels_.tolist()
     with pytest.warns(UserWarning, match="prot: its rows"):
-        together = model().fit(Mu(rna=rna, prot=prot))
+        together = model().fit(MuData({"rna": rna, "prot": prot}))
     assert (together.labels_.tolist(), together.ids_.tolist()) == (plain, IDS)
     with pytest.warns(UserWarning, match="view_1: its rows"):
         assert model().fit([rna, prot]).labels_.tolist() == plain
 
 
 def test_saved_estimators_keep_ids(tmp_path):
-    model().fit([Frame(IMG, IDS), Frame(TXT, IDS)]).save(tmp_path / "saved")
+    model().fit([frame(IMG, IDS), frame(TXT, IDS)]).save(tmp_path / "saved")
     assert CrossModalClustering.load(tmp_path / "saved").ids_.tolist() == IDS
 
 
 def test_captions_and_names_of_a_folder_of_images(tmp_path):
-    image = pytest.importorskip("PIL.Image")
+    from PIL import Image
+
     from cmc.data.datasets.folder import Folder
 
     raw = tmp_path / "raw"
     raw.mkdir()
     for i in range(6):
-        image.new("RGB", (8, 8), (40 * i, 9, 200 - 30 * i)).save(raw / f"{i}.jpg")
+        Image.new("RGB", (8, 8), (40 * i, 9, 200 - 30 * i)).save(raw / f"{i}.jpg")
         (raw / f"{i}.txt").write_text(f"a red thing number {i} on a table" if i % 2 else f"blue water {i}")
     data = Folder(raw=str(raw), n_clusters=2, extract={"image": "histograms", "text": "tfidf"}).read()
     assert data.ids is not None

@@ -160,7 +160,8 @@ def tell(path: Path, arrays: NamedArrays) -> Contents:
     """Name what `fetch` found: ``rna`` and ``rna:cell_type``, or ``X`` and ``cell_type``, and obsm as ``rna:NAME``.
 
     Raises:
-        UserError: features are shared, not samples; sparse matrices that are damaged; ``obsmap`` and ids that disagree.
+        UserError: features are shared, not samples; a sparse matrix or ids that are damaged; ``obsmap`` and ids that
+            disagree.
     """
     kind, axis = arrays[MARK].tolist()
     if axis != "0":
@@ -172,6 +173,10 @@ def tell(path: Path, arrays: NamedArrays) -> Contents:
     names = arrays["#order"].tolist()
     for name in names:
         _take(held, path, arrays, f"mod/{name}/", name, f"{name}:")
+        if name in held.arrays and name not in held.ids:
+            raise UserError(
+                f"{path}: mod/{name}/obs holds no ids, so that its cells cannot be joined; the file is damaged"
+            )
     root = arrays.get("obs/")
     for key, column in _below(arrays, "obs/"):
         if key and key not in held.arrays:
@@ -205,6 +210,9 @@ def _take(held: Contents, path: Path, arrays: NamedArrays, prefix: str, name: st
         if key:
             held.arrays.setdefault(f"{before}{key}", column)
     if (ids := arrays.get(f"{prefix}obs/")) is not None:
+        if name in held.arrays and len(held.arrays[name]) != len(ids):
+            rows = f"{len(held.arrays[name])} rows, {prefix}obs {len(ids)} ids"
+            raise UserError(f"{path}: {prefix}X has {rows}; the file is damaged")
         for own, array in held.arrays.items():
             if (own == name or own.startswith(before)) and own not in held.ids and len(array) == len(ids):
                 held.ids[own] = ids
@@ -232,7 +240,8 @@ def _check_map(path: Path, name: str, root: NDArray[Any], ids: NDArray[Any] | No
     """``obsmap`` has, for each cell of all, its place in the modality, counted from 1; 0 where it is not in it."""
     if ids is None or where is None or where.size != len(root):
         return
-    places = where.ravel().astype(np.int64)
+    with reading(f"{path}, obsmap/{name}", "whole numbers"):
+        places = where.ravel().astype(np.int64)
     here = places > 0
     wrong = places[here].max(initial=0) > len(ids) or not np.array_equal(root[here], ids[places[here] - 1])
     if wrong:

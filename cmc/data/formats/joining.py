@@ -48,8 +48,10 @@ def join(ids: Mapping[str, NDArray[np.str_] | None], incomplete: str = "refuse",
         return Joined(dict.fromkeys(ids), None, [], False)
     (first, begun), *others = known.items()
     places = {name: _places(name, each) for name, each in known.items()}
+    without = [name for name, each in ids.items() if each is None]
     if all(np.array_equal(begun, each) for _, each in others):
-        return Joined(dict.fromkeys(ids), begun, [], False)
+        taken_so = f"no ids in {', '.join(without)}: rows are taken to be in the order of {first}"
+        return Joined(dict.fromkeys(ids), begun, [taken_so] if without else [], False)
     found = {name: _rows(places[name], begun) for name, _ in others}
     there = np.logical_and.reduce([rows >= 0 for rows in found.values()])
     told = ", ".join(f"{name!r} {len(each)}" for name, each in known.items())
@@ -61,7 +63,7 @@ def join(ids: Mapping[str, NDArray[np.str_] | None], incomplete: str = "refuse",
     if fewer and incomplete == "refuse":
         way = how or f"data.incomplete=drop keeps these {n_common}"
         raise UserError(f"{n_common} ids are in all of {told} (such as {_lacking(known, places)}); {way}")
-    if without := [name for name, each in ids.items() if each is None]:
+    if without:
         raise UserError(
             f"{first!r} and {others[0][0]!r} list their ids in different orders, and {without[0]!r} has no ids: give "
             "it the column of ids, too, or bring all into one order"

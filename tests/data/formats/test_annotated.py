@@ -146,8 +146,12 @@ def test_truncated(tmp_path: Path) -> None:
         refusal(tmp_path / "cut.h5mu")
 
 
+@pytest.mark.filterwarnings("ignore:From 0.4 .update:FutureWarning", "ignore:Cannot join columns:UserWarning")
 def test_as_the_libraries_themselves_write_them(tmp_path: Path) -> None:
-    anndata, mudata, pandas = (pytest.importorskip(name) for name in ("anndata", "mudata", "pandas"))
+    import anndata
+    import mudata
+    import pandas
+
     obs = pandas.DataFrame({"cell_type": pandas.Categorical(KINDS)}, index=IDS)
     rna = anndata.AnnData(sparse.csr_matrix(IMG), obs=obs)
     prot = anndata.AnnData(TXT[ORDER].astype(np.float32), obs=obs.iloc[ORDER])

@@ -56,6 +56,13 @@ def test_what_is_not_used_is_named(tmp_path: Path) -> None:
     assert held.source == f"{tmp_path / 'v.npz'} (not used: 'late', 'names')"
 
 
+def test_of_many_that_are_not_used_the_number_is_told(tmp_path: Path) -> None:
+    others = {f"run{i}_conf": np.arange(2) for i in range(50)}
+    savemat(tmp_path / "v.mat", {"X1": IMG, "X2": TXT, **others})
+    held = check(tmp_path / "v.mat", ["X1", "X2"], labelled=False)
+    assert held.source.endswith("'run17_conf', 'run18_conf' and 40 more)")
+
+
 def test_npz_n_views_that_does_not_fit(tmp_path: Path) -> None:
     np.savez(tmp_path / "v.npz", view_0=IMG, view_2=TXT, n_views=3)
     assert "n_views is 3, but of view_0, view_1, ... it holds view_0, view_2" in refusal(tmp_path / "v.npz")

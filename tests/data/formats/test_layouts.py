@@ -290,9 +290,3 @@ def test_text_that_is_neither_ids_nor_labels_is_offered_as_labels(tmp_path: Path
     assert held.labels is None
     assert held.offered == ("data.labels=diet (3 values)",)
     assert formats.read(tmp_path, labels="diet").classes == ("lin", "ref", "sun")
-
-
-def test_many_columns(tmp_path: Path) -> None:
-    wide = np.random.default_rng(0).random((3, 10**5)).round(3)
-    csv_folder(tmp_path, img=text(wide), txt=text(wide[:, ::-1]))
-    assert formats.read(tmp_path).dims == {"img": 10**5, "txt": 10**5}
