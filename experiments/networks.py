@@ -1,6 +1,6 @@
 """What each of DMIM's networks came to: whether agreement tells the good ones, on samples it has seen or on others.
 
-    python -m cmc.run method=dmim data=... +callbacks.networks._target_=experiments.networks.Networks ...
+    python -m cmc.run method=dmim method.halvings=[] data=... +callbacks.networks._target_=experiments.networks.Networks
     python -m experiments.networks results/networks.csv FOLDER...
 
 The callback writes ``networks.csv`` into the run's folder when the phase ``train`` ends; the second command gathers

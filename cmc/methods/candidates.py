@@ -11,7 +11,6 @@ from cmc.nn.inputs import View
 from cmc.utils import validate
 
 CANDIDATES: Mapping[str, Mapping[str, Any]] = {
-    "many": {"components": 100, "input_noise": 0.7},
     "few": {"components": 20, "input_noise": 0.7},
     "shared": {"components": 200, "shared": 50, "input_noise": 0.7, "final_noise": 0.7},
 }

@@ -43,7 +43,7 @@ class StableCMMC(CMMC):
         super().__init__(*arguments, **settings)
         width, k, m = self.cluster_head.in_features, self.n_clusters, len(self.modalities)
         self.further_heads = nn.ModuleList(nn.Linear(width, k) for _ in range(heads - 1))
-        self.choice = Choice(m, k)
+        self.choice = Choice(heads, m, k)
         self.register_buffer("aside", torch.empty(0, dtype=torch.bool), persistent=False)
 
     def accept(self, data: DataModule) -> None:

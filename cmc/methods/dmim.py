@@ -56,11 +56,12 @@ class DMIM(Method):
     What it changes against the paper (experiments/study.md; `PaperDMIM` changes nothing): rows of unit length; noise on
     the networks' input, without which they learn pairs of samples by heart; beta that rises from 0; a learning rate of
     2e-3 instead of 5e-4, gamma of 0.2 instead of 0.5, PyTorch's initialisation instead of N(0, 0.02^2); and a choice
-    among networks. Candidates, which see many principal components, few, or what the modalities share
-    (`cmc.nn.inputs.Inputs`), are trained side by side in the phase ``train``, on all samples but a share. On that
-    share, which none of them has seen, the one is kept, without labels, whose modalities agree best on clusters of
-    equal size (`cmc.functional.agreement`): what does not carry over to new samples is not a cluster. The phase
-    ``finish`` trains it on all samples, from the middle of its schedule on.
+    among networks. Candidates, which see few principal components of each modality, or what the modalities share
+    (`cmc.nn.inputs.Inputs`), are trained side by side in the phase ``train``, on all samples but a share. By that
+    share, which none of them has seen, and without labels, the better half goes on after each of ``halvings``, and at
+    the end the one is kept whose modalities agree best on clusters of equal size (`cmc.functional.agreement`): what
+    does not carry over to new samples is not a cluster. The phase ``finish`` trains it on all samples, from the middle
+    of its schedule on.
 
     Source: Mao et al., AAAI 2021. What its abstract and its pipeline leave open is reconstructed: heads read z, batch
     norm keeps statistics for each modality, projections align widths. Pseudo labels are made in evaluation mode; the
@@ -81,6 +82,7 @@ class DMIM(Method):
         unit_rows: scale rows to length 1 before anything else.
         candidates: name -> the attributes of `cmc.methods.candidates.Candidate`.
         restarts: networks of each candidate, trained side by side; a step takes them in turn, in the memory of one.
+        halvings: shares of ``train`` after which only the better half of the networks goes on (successive halving).
         validation: the share of the samples by which they are judged; 0 judges them by what they were trained on.
         beta: weight of L2.
         beta_warmup: share of the run over which beta rises from 0.
@@ -114,7 +116,8 @@ class DMIM(Method):
         overcluster_factor: int = 10,
         unit_rows: bool = True,
         candidates: Mapping[str, Mapping[str, Any] | None] = CANDIDATES,
-        restarts: int = 2,
+        restarts: int = 6,
+        halvings: Sequence[float] = (0.2, 0.5),
         validation: float = 0.2,
         beta: float = 0.01,
         beta_warmup: float = 0.2,
@@ -126,6 +129,7 @@ class DMIM(Method):
     ) -> None:
         check_ranges(overcluster_factor, depth, power, refresh_every, beta, gamma)
         validate.number("method.restarts", restarts, least=1)
+        shares = validate.shares("method.halvings", halvings)
         validate.share("method.validation", validation)
         self.candidates = read_candidates(candidates)
         if width is None:
@@ -145,7 +149,9 @@ class DMIM(Method):
         self._view = [view for view in range(len(self.candidates)) for _ in range(restarts)]  # of each network
         n_over = overcluster_factor * n_clusters
         networks = (self._network(self.front.widths(view), depth, n_over) for view in self._view)
-        self.networks, self.choice = SideBySide(networks, len(dims), n_clusters), Choice(len(dims), n_clusters)
+        self.networks = SideBySide(networks, len(dims), n_clusters)
+        self.choice = Choice(len(self._view), len(dims), n_clusters)
+        self._halved = {round(share * self.schedule.epochs("train")) for share in shares} - {0}
         self.register_buffer("aside", torch.empty(0, dtype=torch.bool), persistent=False)
         self.register_buffer("pseudo", torch.empty(len(self._view), len(dims), 0, dtype=torch.int16))
 
@@ -171,7 +177,7 @@ class DMIM(Method):
     @property
     def _trained(self) -> list[int]:
         """The numbers of the networks that the present phase trains."""
-        return [self.choice.number] if self.phase.name == "finish" else list(range(len(self._view)))
+        return [self.choice.number] if self.phase.name == "finish" else self.choice.running
 
     def side_by_side(self) -> list[list[nn.Parameter]]:
         """The networks' parameters: each network is trained as if it were alone."""
@@ -222,11 +228,14 @@ class DMIM(Method):
         return (1 + share) / 2 if phase.name == "finish" else share
 
     def refresh(self, phase: str, epoch: int, batches: InOrder) -> None:
-        """Before the first epoch what networks are given, before ``finish`` the choice; pseudo labels, R x M x N."""
+        """Before the first epoch what networks are given, later the choice among them; pseudo labels, R x M x N."""
         if self.current_epoch == 0:
             self.front.fit(lambda: self._fitted(batches))
         if phase == "finish" and epoch == 0:
             self._choose(batches)
+        elif epoch in self._halved and len(self.choice.running) > 1:
+            tables = self._settle(batches, self.choice.running, judged=True)
+            self.choice.halve(tables.hard, tables.unseen)
         if not self.gamma or epoch % self.refresh_every:
             return
         if self.pseudo.shape[2] != batches.n_samples:
@@ -251,7 +260,7 @@ class DMIM(Method):
         self._collapse.look(sizes, self.current_epoch + 1)
 
     def _choose(self, batches: InOrder) -> Tables:
-        tables = self._settle(batches, range(len(self._view)), judged=True)
+        tables = self._settle(batches, self.choice.running, judged=True)
         self.choice.choose(tables.hard, tables.unseen)
         return tables
 

@@ -59,6 +59,10 @@ class Schedule:
         """Epochs of all phases together."""
         return sum(phase.epochs for phase in self.phases)
 
+    def epochs(self, name: str) -> int:
+        """Epochs of a phase; 0 where there is no such phase."""
+        return sum(phase.epochs for phase in self.phases if phase.name == name)
+
     def at(self, epoch: int) -> tuple[Phase, int]:
         """The phase that epoch ``epoch`` of the run (from 0) belongs to, and its number within that phase.
 

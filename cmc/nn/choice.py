@@ -11,26 +11,32 @@ from cmc.functional.agreement import label_free
 
 
 class Choice(nn.Module):
-    """Which one is kept, and how its modalities agreed on samples that it had not seen.
+    """Which ones are still looked at, which one is kept, and how its modalities agreed on samples it had not seen.
 
     Args:
+        n: R, how many there are.
         n_modalities: M.
         n_clusters: K.
 
     Attributes:
+        left: R, whether each one is still looked at.
+        kept: the number of the one that is kept.
         unseen: M x M x K x K, int64: the kept one's counts (`cmc.functional.agreement`) when it was chosen; 0 where no
             samples were kept out of training.
     """
 
+    left: Tensor
     kept: Tensor
     unseen: Tensor
 
-    def __init__(self, n_modalities: int, n_clusters: int) -> None:
+    def __init__(self, n: int, n_modalities: int, n_clusters: int) -> None:
         super().__init__()
         shape = (n_modalities, n_modalities, n_clusters, n_clusters)
+        self.register_buffer("left", torch.ones(n, dtype=torch.bool))
         self.register_buffer("kept", torch.tensor(0))
         self.register_buffer("unseen", torch.zeros(shape, dtype=torch.long))
         self._number: int | None = None  # of `kept`, which a step need not wait for
+        self._running: list[int] | None = None  # of `left`
 
     @property
     def number(self) -> int:
@@ -38,6 +44,13 @@ class Choice(nn.Module):
         if self._number is None:
             self._number = int(self.kept)
         return self._number
+
+    @property
+    def running(self) -> list[int]:
+        """Of those that are still looked at."""
+        if self._running is None:
+            self._running = self.left.nonzero().flatten().tolist()
+        return self._running
 
     def choose(self, seen: Tensor, unseen: Tensor) -> None:
         """Keep the one whose modalities agree best on clusters of equal size, on samples that none has seen.
@@ -48,15 +61,32 @@ class Choice(nn.Module):
             seen: R x M x M x K x K: counts of samples that were trained on, over all processes.
             unseen: the same of those kept out.
         """
-        qualities = [label_free(table)["quality"] for table in (unseen if unseen.any() else seen).cpu()]
-        self._number = qualities.index(max(qualities))
+        self._number = self._ranked(seen, unseen)[0]
         self.kept.fill_(self._number)
         self.unseen = unseen[self._number].clone()
+
+    def halve(self, seen: Tensor, unseen: Tensor) -> None:
+        """Look on at the better half alone (successive halving: Jamieson and Talwalkar, AISTATS 2016).
+
+        Args:
+            seen: as for `choose`.
+            unseen: the same.
+        """
+        ranked = self._ranked(seen, unseen)
+        self._running = sorted(ranked[: (len(ranked) + 1) // 2])
+        self.left.fill_(False)
+        self.left[self._running] = True
+
+    def _ranked(self, seen: Tensor, unseen: Tensor) -> list[int]:
+        """Those still looked at, the best first."""
+        tables = (unseen if unseen.any() else seen).cpu()
+        quality = {r: label_free(tables[r])["quality"] for r in self.running}
+        return sorted(quality, key=lambda r: -quality[r])
 
     def told(self) -> Tensor | None:
         """`unseen`; None where there was nothing."""
         return self.unseen if self.unseen.any() else None
 
     def _load_from_state_dict(self, *arguments: Any) -> None:
-        self._number = None
+        self._number = self._running = None
         super()._load_from_state_dict(*arguments)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
-from typing import TypeGuard, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from cmc.errors import UserError
 
@@ -54,6 +54,14 @@ def number(key: str, value: _T, least: float | None = None, above: float | None 
 def share(key: str, value: _T) -> _T:
     """A number of at least 0 and below 1."""
     return require(key, value, is_number(value) and 0 <= value < 1, "a share of at least 0 and below 1")
+
+
+def shares(key: str, values: Any) -> list[float]:
+    """Several shares, in any order."""
+    listed = list(values) if isinstance(values, Sequence) and not isinstance(values, str) else [None]
+    fit = all(is_number(value) and 0 <= value < 1 for value in listed)
+    require(key, values, fit, "a list of shares of at least 0 and below 1, such as [0.2, 0.5], or []")
+    return listed
 
 
 def seed(key: str, value: _T) -> _T:

@@ -102,7 +102,7 @@ def pseudo_labels(network, rows, release):
     return [balanced(network.heads(network.trunk(x, m, training=False))[3].softmax(1)) for m, x in enumerate(rows)]
 
 
-PLAIN = {"unit_rows": False, "restarts": 2, "validation": 0.0}
+PLAIN = {"unit_rows": False, "restarts": 2, "halvings": (), "validation": 0.0}
 
 
 def settings_of(kind):

@@ -16,7 +16,7 @@ from cmc.nn import side_by_side
 from tests.methods.toy import ToyData, fit, passes
 
 PHASES = {"train": {"epochs": 10}}
-PLAIN = {"width": 6, "candidates": {"plain": {}}, "restarts": 1, "validation": 0.0, "unit_rows": False}
+PLAIN = {"width": 6, "candidates": {"plain": {}}, "restarts": 1, "halvings": (), "validation": 0.0, "unit_rows": False}
 PLAIN["overcluster_factor"] = 2
 
 
@@ -335,6 +335,8 @@ def test_the_release_answers_with_its_first_modality():
         ({"overcluster_factor": 0}, r"method\.overcluster_factor: 0 given; it must be a number of at least 1"),
         ({"refresh_every": 0}, r"method\.refresh_every: 0 given"),
         ({"beta": -0.1}, r"method\.beta: -0\.1 given"),
+        ({"halvings": 0.5}, r"method\.halvings: 0\.5 given; it must be a list of shares"),
+        ({"halvings": (0.2, 1)}, r"method\.halvings: \(0\.2, 1\) given"),
         ({"batch_size": 2}, r"method\.batch_size: 2 given; a batch must hold at least as many samples"),
         ({"width": None}, r"method\.width: null given"),
         ({"phases": {"align": {"epochs": 1}}}, r"method\.phases\.align: DMIM's phases are train and finish"),
