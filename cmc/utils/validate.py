@@ -58,10 +58,10 @@ def share(key: str, value: _T) -> _T:
 
 def shares(key: str, values: Any) -> list[float]:
     """Several shares, in any order."""
-    listed = list(values) if isinstance(values, Sequence) and not isinstance(values, str) else [None]
-    fit = all(is_number(value) and 0 <= value < 1 for value in listed)
+    listed = isinstance(values, Sequence) and not isinstance(values, str)
+    fit = listed and all(is_number(value) and 0 <= value < 1 for value in values)
     require(key, values, fit, "a list of shares of at least 0 and below 1, such as [0.2, 0.5], or []")
-    return listed
+    return list(values)
 
 
 def seed(key: str, value: _T) -> _T:
