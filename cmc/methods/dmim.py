@@ -82,7 +82,7 @@ class DMIM(Method):
         unit_rows: scale rows to length 1 before anything else.
         candidates: name -> the attributes of `cmc.methods.candidates.Candidate`.
         restarts: networks of each candidate, trained side by side; a step takes them in turn, in the memory of one.
-        halvings: shares of ``train`` after which only the better half of the networks goes on (successive halving).
+        halvings: shares of ``train`` after which the better half of each candidate's networks goes on alone.
         validation: the share of the samples by which they are judged; 0 judges them by what they were trained on.
         beta: weight of L2.
         beta_warmup: share of the run over which beta rises from 0.
@@ -233,9 +233,9 @@ class DMIM(Method):
             self.front.fit(lambda: self._fitted(batches))
         if phase == "finish" and epoch == 0:
             self._choose(batches)
-        elif epoch in self._halved and len(self.choice.running) > 1:
+        elif phase == "train" and epoch in self._halved and len(self.choice.running) > 1:
             tables = self._settle(batches, self.choice.running, judged=True)
-            self.choice.halve(tables.hard, tables.unseen)
+            self.choice.halve(tables.hard, tables.unseen, self._view)
         if not self.gamma or epoch % self.refresh_every:
             return
         if self.pseudo.shape[2] != batches.n_samples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -65,15 +66,21 @@ class Choice(nn.Module):
         self.kept.fill_(self._number)
         self.unseen = unseen[self._number].clone()
 
-    def halve(self, seen: Tensor, unseen: Tensor) -> None:
-        """Look on at the better half alone (successive halving: Jamieson and Talwalkar, AISTATS 2016).
+    def halve(self, seen: Tensor, unseen: Tensor, kinds: Sequence[int]) -> None:
+        """Look on at the better half of each kind (successive halving: Jamieson and Talwalkar, AISTATS 2016).
+
+        Kinds do not compare before they are trained: one may agree early, and another better in the end.
 
         Args:
             seen: as for `choose`.
             unseen: the same.
+            kinds: R, of which kind each one is.
         """
-        ranked = self._ranked(seen, unseen)
-        self._running = sorted(ranked[: (len(ranked) + 1) // 2])
+        ranked, going_on = self._ranked(seen, unseen), []
+        for kind in set(kinds):
+            those = [r for r in ranked if kinds[r] == kind]
+            going_on += those[: (len(those) + 1) // 2]
+        self._running = sorted(going_on)
         self.left.fill_(False)
         self.left[self._running] = True
 

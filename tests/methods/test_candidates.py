@@ -119,14 +119,18 @@ def test_the_better_half_goes_on_after_each_halving(tmp_path):
             return tables
 
     data = ToyData(60)
-    method = build(BOTH, candidates={"plain": {}}, restarts=5, halvings=(0.5, 1 / 3), kind=Watched)
+    method = build(
+        BOTH, candidates={"plain": {}, "few": {"components": 2}}, restarts=5, halvings=(0.5, 1 / 3), kind=Watched
+    )
     fit(method, data, tmp_path)
-    assert [len(those) for those in trained] == [5, 5, 3, 2, 2, 2, 1, 1, 1, 1]
+    assert [len(those) for those in trained] == [10, 10, 6, 4, 4, 4, 1, 1, 1, 1]
     assert [epoch for epoch, _ in judged[:3]] == [2, 3, 6]
-    left = range(5)
-    for (_, tables), next_ones in zip(judged, (trained[2], trained[3], trained[6]), strict=False):
-        left = sorted(sorted(left, key=lambda r, t=tables: -quality(t[r]))[: len(next_ones)])
-        assert left == next_ones
+    left = [range(5), range(5, 10)]
+    for (_, tables), next_ones in zip(judged, (trained[2], trained[3]), strict=False):
+        half = len(next_ones) // 2
+        left = [sorted(those, key=lambda r, t=tables: -quality(t[r]))[:half] for those in left]
+        assert sorted(left[0] + left[1]) == next_ones
+    assert trained[6] == [max(left[0] + left[1], key=lambda r: quality(judged[2][1][r]))]
     for name in states[0]:
         number = int(name.split(".")[1])
         if number not in trained[2]:
