@@ -64,6 +64,15 @@ def write_report(run: Path, report: Mapping[str, Any]) -> None:
         path.write_text(json.dumps(report, indent=2) + "\n")
 
 
+def nearly_uniform(measures: Mapping[str, float]) -> bool:
+    """Whether samples belong to all clusters about alike: the mean entropy of their assignments is above .9 log K.
+
+    Args:
+        measures: ``label_free`` of ``metrics.json``; without ``entropy`` nothing is known, and it is false.
+    """
+    return measures.get("entropy", 0.0) > 0.9
+
+
 def carries_over(measures: Mapping[str, float]) -> bool:
     """Whether modalities agree at least half as much on samples that training has not seen.
 

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from cmc.runs.report import carries_over
+from cmc.runs.report import carries_over, nearly_uniform
 
 
 def show(report: dict[str, Any], unlabelled: str, samples: str = "all samples") -> None:
@@ -21,8 +21,10 @@ def show(report: dict[str, Any], unlabelled: str, samples: str = "all samples") 
     """
     console = Console()
     _scores(console, report, unlabelled, samples)
-    if words := agreement_in_words(report.get("label_free") or {}):
-        console.print(words, soft_wrap=True)
+    measures = report.get("label_free") or {}
+    for words in (agreement_in_words(measures), doubt_in_words(measures)):
+        if words:
+            console.print(words, soft_wrap=True)
 
 
 def agreement_in_words(measures: Mapping[str, float]) -> str:
@@ -38,6 +40,17 @@ def agreement_in_words(measures: Mapping[str, float]) -> str:
     if carries_over(measures):
         return told
     return f"{told}: it does not carry over; pairs of samples were learned by heart"
+
+
+def doubt_in_words(measures: Mapping[str, float]) -> str:
+    """Whether samples belong to any cluster more than to the others; "" where they do.
+
+    Args:
+        measures: ``label_free`` of ``metrics.json``.
+    """
+    if not nearly_uniform(measures):
+        return ""
+    return f"assignments are nearly uniform (entropy {measures['entropy']:.2f} of log K): no clusters were found"
 
 
 def _scores(console: Console, report: dict[str, Any], unlabelled: str, samples: str) -> None:

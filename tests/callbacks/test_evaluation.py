@@ -11,7 +11,7 @@ from sklearn.metrics import normalized_mutual_info_score, silhouette_score
 from cmc.callbacks import evaluation
 from cmc.callbacks.evaluation import Tally
 from cmc.functional.separation import assignment_entropy
-from cmc.runs.summary import agreement_in_words
+from cmc.runs.summary import agreement_in_words, doubt_in_words
 from tests.methods.toy import Toy, ToyData
 
 
@@ -85,6 +85,11 @@ def test_the_closing_table_says_whether_agreement_carries_over(seen, unseen, say
     )
     assert ("it does not carry over" in words) == says
     assert agreement_in_words({"agreement": seen}) == agreement_in_words({}) == ""
+
+
+def test_the_closing_table_says_where_no_clusters_were_found():
+    assert doubt_in_words({"entropy": 0.97}).startswith("assignments are nearly uniform (entropy 0.97 of log K)")
+    assert doubt_in_words({"entropy": 0.9}) == doubt_in_words({}) == ""
 
 
 def test_a_method_without_assignments_of_each_modality_has_no_agreement():

@@ -244,3 +244,11 @@ def test_agreement_that_does_not_carry_over_is_told_and_so_are_qualities_that_do
     assert carried(rows)[1:] == [
         "digits: quality is that of held-out samples in 3 runs and of training samples in 1; the two do not compare"
     ]
+
+
+def test_runs_without_clusters_are_told(tmp_path):
+    for seed, entropy in ((0, 0.97), (1, 0.95), (2, 0.4)):
+        make_run(tmp_path / f"run{seed}", seed, "cmmc", label_free={"entropy": entropy})
+    rows, _ = gathered(tmp_path)
+    said = "digits, cmmc: assignments are nearly uniform in 2 of 3 runs (entropy 0.96 of log K): no clusters were found"
+    assert carried(rows) == [said]
