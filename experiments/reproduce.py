@@ -5,19 +5,20 @@
 
 Runs go to ``multirun/reproduce/NAME/METHOD``; those that are finished there are not run again. ``results/NAME.csv``
 has a row a run, with its commit and precision (on CPUs with AMX both methods train in bf16-mixed), and
-``results/NAME.md`` the table; docs/results.md shows some columns of all tables, the README the ACC of some methods on
-some data sets.
+``results/NAME.md`` the table; methods of which no run lies there keep the rows that they have. docs/results.md shows
+some columns of all tables, the README the ACC of some methods on some data sets.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cmc.reporting.rows import Row, gather
 from cmc.reporting.runs import Run, find, noting, read_run
@@ -29,7 +30,7 @@ HOME = Path(__file__).resolve().parents[1]
 RESULTS = HOME / "experiments" / "results"
 README, PAGE = HOME / "README.md", HOME / "docs" / "results.md"
 IN_README = {"digits": "digits", "synthetic": "synthetic", "mnist_usps": "MNIST-USPS", "event": "Event"}  # its columns
-COLUMNS = ("method", "epochs", "ACC", "NMI", "ARI", "agreement", "ARI of two seeds", "runs")
+COLUMNS = ("method", "epochs", "ACC", "NMI", "ARI", "agreement", "held-out agreement", "ARI of two seeds", "runs")
 SEEDS = 5
 LEAN = ["~callbacks.figures", "callbacks.results.embeddings=false", "evaluate_every=0"]
 
@@ -88,14 +89,47 @@ def rows_of(folder: Path) -> list[Row]:
 
 def write(name: str, rows: list[Row]) -> None:
     """Write the table's files, and what the README and docs/results.md show of all tables."""
-    records = run_records(rows)
-    write_csv(RESULTS / f"{name}.csv", [{k: v for k, v in record.items() if k != "folder"} for record in records])
+    records = [{k: v for k, v in record.items() if k != "folder"} for record in run_records(rows)]
+    write_csv(RESULTS / f"{name}.csv", with_others(records, _records(name)))
+    text = markdown(rows)
     with atomic_write(RESULTS / f"{name}.md") as path:
-        path.write_text(markdown(rows), encoding="utf-8")
+        path.write_text(as_table(with_others(cells(text), cells(_text(name)))) + _notes(text), encoding="utf-8")
     for shown, tables in ((PAGE, on_page()), (README, {"results": summary()})):
         text = with_tables(shown.read_text(encoding="utf-8"), tables)
         with atomic_write(shown) as path:
             path.write_text(text, encoding="utf-8")
+
+
+def with_others(new: list[dict[str, Any]], old: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """New rows, and those of the methods that they lack, in the order of `METHODS`; all have the columns of both."""
+    columns = list(new[0])
+    for before, column in zip([None, *old[0]], old[0], strict=False) if old else ():
+        if column not in columns:
+            columns.insert(columns.index(before) + 1 if before else 0, column)
+    fresh = {row["method"] for row in new}
+    order = [entry.name for entry in METHODS]
+    rows = [*new, *(row for row in old if row["method"] not in fresh)]
+    rows.sort(key=lambda row: (order.index(row["method"].partition(" ")[0]), row["method"]))
+    return [{column: row.get(column, "") for column in columns} for row in rows]
+
+
+def _records(name: str) -> list[dict[str, Any]]:
+    path = RESULTS / f"{name}.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _notes(text: str) -> str:
+    """What stands below a table."""
+    return "".join(f"{line}\n" for line in text.splitlines() if line[:1] != "|")
+
+
+def as_table(rows: list[dict[str, Any]]) -> str:
+    """A Markdown table of rows with the same columns."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *([str(cell) for cell in row.values()] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def with_tables(text: str, tables: Mapping[str, str]) -> str:
@@ -120,9 +154,12 @@ def on_page() -> dict[str, str]:
 def summary() -> str:
     """ACC of every method on the data sets of `IN_README`, a column each; k-means on one modality is left out."""
     found = {name: {row["method"]: row["ACC"] for row in cells(_text(name))} for name in IN_README}
-    lines = [["method", *IN_README.values()], ["---"] * (1 + len(found))]
-    lines += [[method.name, *(scores.get(method.name, "") for scores in found.values())] for method in METHODS]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return as_table(
+        [
+            {"method": method.name} | {IN_README[name]: scores.get(method.name, "") for name, scores in found.items()}
+            for method in METHODS
+        ]
+    )
 
 
 def _text(name: str) -> str:
@@ -140,9 +177,7 @@ def narrow(table: str) -> str:
     """Some of a Markdown table's columns, in the order of `COLUMNS`; those that it lacks are left out."""
     if not (rows := cells(table)):
         return ""
-    shown = [title for title in COLUMNS if title in rows[0]]
-    lines = [shown, ["---"] * len(shown), *([row[title] for title in shown] for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return as_table([{title: row[title] for title in COLUMNS if title in row} for row in rows])
 
 
 def main() -> None:

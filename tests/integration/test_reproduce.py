@@ -17,6 +17,7 @@ from experiments.reproduce import (
     entries,
     on_page,
     summary,
+    with_others,
     with_tables,
 )
 from tests.quick import interpreter
@@ -107,6 +108,17 @@ def test_a_table_is_run_written_and_shown(tmp_path, monkeypatch, capsys):
     reproduce.main()
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("metrics.json")} == stamps
     assert len(stamps) == 4
+
+
+def test_methods_without_a_new_run_keep_their_rows():
+    old = [{"method": "cmmc", "ACC": "1", "agreement": "2", "runs": "5"}, {"method": "dmim", "ACC": "3"}]
+    new = [{"method": "dmim", "ACC": "4", "gap": "6", "runs": "5"}, {"method": "kmeans (left)", "ACC": "7"}]
+    merged = with_others(new, old)
+    assert [list(row) for row in merged] == [["method", "ACC", "agreement", "gap", "runs"]] * 3
+    assert [list(row.values()) for row in merged] == [
+        *(["cmmc", "1", "2", "", "5"], ["dmim", "4", "", "6", "5"], ["kmeans (left)", "7", "", "", ""])
+    ]
+    assert with_others(new, []) == [new[0], {**new[1], "gap": "", "runs": ""}]
 
 
 @pytest.mark.parametrize("text", ["", "<!-- digits -->\n", "<!-- end digits -->\n<!-- digits -->\n"])
