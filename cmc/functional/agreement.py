@@ -65,6 +65,22 @@ def agreement(tables: Tensor) -> tuple[float, float]:
     return sum(pairs) / len(pairs), balance.item()
 
 
+def concordance(tables: Tensor) -> float:
+    """The share of samples that two modalities put into the same cluster, once their clusters are matched.
+
+    It sees what the normalised mutual information hardly does: that one modality merges clusters where another splits.
+
+    Args:
+        tables: as for `agreement`.
+
+    Returns:
+        The mean over pairs of modalities, from 0 to 1; 0 where there are no samples.
+    """
+    pairs = [tables[a, b] for a, b in combinations(range(len(tables)), 2)]
+    shares = [table[torch.arange(len(table)), match(table)].sum() / table.sum().clamp_min(1) for table in pairs]
+    return float(sum(shares) / len(shares))
+
+
 def label_free(tables: Tensor) -> dict[str, float]:
     """What `agreement` measures, by name: ``agreement``, ``balance``, and their product ``quality``."""
     agreed, balance = agreement(tables)

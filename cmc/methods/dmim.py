@@ -58,10 +58,10 @@ class DMIM(Method):
     2e-3 instead of 5e-4, gamma of 0.2 instead of 0.5, PyTorch's initialisation instead of N(0, 0.02^2); and a choice
     among networks. Candidates, which see few principal components of each modality, or what the modalities share
     (`cmc.nn.inputs.Inputs`), are trained side by side in the phase ``train``, on all samples but a share. By that
-    share, which none of them has seen, and without labels, the better half goes on after each of ``halvings``, and at
-    the end the one is kept whose modalities agree best on clusters of equal size (`cmc.functional.agreement`): what
-    does not carry over to new samples is not a cluster. The phase ``finish`` trains it on all samples, from the middle
-    of its schedule on.
+    share, which none of them has seen, and without labels, the better half of each candidate's networks goes on after
+    each of ``halvings``, and at the end the one is kept whose modalities agree best on clusters of equal size
+    (`cmc.nn.choice.Choice`): what does not carry over to new samples is not a cluster. The phase ``finish`` trains it
+    on all samples, from the middle of its schedule on.
 
     Source: Mao et al., AAAI 2021. What its abstract and its pipeline leave open is reconstructed: heads read z, batch
     norm keeps statistics for each modality, projections align widths. Pseudo labels are made in evaluation mode; the

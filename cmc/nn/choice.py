@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cmc.functional.agreement import label_free
+from cmc.functional.agreement import concordance, label_free
 
 
 class Choice(nn.Module):
     """Which ones are still looked at, which one is kept, and how its modalities agreed on samples it had not seen.
+
+    They are judged by agreement x balance x concordance (`cmc.functional.agreement`).
 
     Args:
         n: R, how many there are.
@@ -87,7 +89,7 @@ class Choice(nn.Module):
     def _ranked(self, seen: Tensor, unseen: Tensor) -> list[int]:
         """Those still looked at, the best first."""
         tables = (unseen if unseen.any() else seen).cpu()
-        quality = {r: label_free(tables[r])["quality"] for r in self.running}
+        quality = {r: label_free(tables[r])["quality"] * concordance(tables[r]) for r in self.running}
         return sorted(quality, key=lambda r: -quality[r])
 
     def told(self) -> Tensor | None:

@@ -1,13 +1,14 @@
 """Matching modalities, and the label-free measure, against permutations and scikit-learn."""
 
 import math
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import normalized_mutual_info_score
 
-from cmc.functional.agreement import agreement, agreement_tables, match_modalities
+from cmc.functional.agreement import agreement, agreement_tables, concordance, match_modalities
 
 
 def tables_of(labels, k):
@@ -19,14 +20,14 @@ def tables_of(labels, k):
 def test_permuted_clusters_get_common_names(n_modalities):
     rng = np.random.default_rng(0)
     common = rng.integers(0, 6, 200)
-    permutations = [np.arange(6), *(rng.permutation(6) for _ in range(n_modalities - 1))]
+    renamed = [np.arange(6), *(rng.permutation(6) for _ in range(n_modalities - 1))]
     noisy = []
-    for permutation in permutations:
+    for permutation in renamed:
         labels = permutation[common]
         labels[:20] = rng.integers(0, 6, 20)
         noisy.append(labels)
     names = match_modalities(tables_of(noisy, 6).double())
-    assert [row.tolist() for row in names] == [permutation.tolist() for permutation in permutations]
+    assert [row.tolist() for row in names] == [permutation.tolist() for permutation in renamed]
 
 
 def test_the_measure_is_mean_nmi_and_entropy():
@@ -58,3 +59,16 @@ def test_tables_of_batches_add_up_to_a_naive_count():
             for i in range(40):
                 naive[a, b, labels[a, i], labels[b, i]] += 1
     assert counted.tolist() == naive.tolist()
+
+
+def test_concordance_is_the_share_in_matched_clusters():
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 4, (3, 60))
+    labels[1] = np.where(rng.random(60) < 0.6, (labels[0] + 1) % 4, labels[1])
+    orders = [np.array(order) for order in permutations(range(4))]
+    naive = [max(np.mean(order[a] == b) for order in orders) for a, b in combinations(labels, 2)]
+    assert concordance(tables_of(labels, 4)) == pytest.approx(np.mean(naive))
+    split, merged = np.array([0, 0, 1, 1, 2, 2, 2, 2]), np.array([0, 0, 0, 0, 1, 1, 2, 2])
+    assert concordance(tables_of([split, merged], 3)) == 0.5
+    assert concordance(tables_of([split, split[::-1].copy()], 3)) < 1
+    assert concordance(torch.zeros(2, 2, 3, 3, dtype=torch.long)) == 0
