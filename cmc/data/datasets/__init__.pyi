@@ -1,5 +1,6 @@
 from .arrays import Arrays as Arrays
 from .digits import Digits as Digits
+from .emoji import Emoji as Emoji
 from .espgame import EspGame as EspGame
 from .files import Files as Files
 from .folder import Folder as Folder
