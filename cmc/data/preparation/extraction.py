@@ -280,10 +280,17 @@ def _image(source: Distribution, selection: Selection, extraction: Extraction) -
         from cmc.data.preparation.images import Histograms
 
         return Images(Histograms(), source.images, selection.rows, extraction.batch_size)
+    model = _image_model(extraction)
+    return Images(model, source.images, selection.rows, extraction.batch_size)
+
+
+def _image_model(extraction: Extraction) -> Any:
+    from cmc.data.preparation.packaged import EFFICIENTNET, EfficientNetLite0
     from cmc.data.preparation.transformers import ImageModel
 
-    model = ImageModel(kind, extraction.precision, extraction.device)
-    return Images(model, source.images, selection.rows, extraction.batch_size)
+    if extraction.image == EFFICIENTNET:
+        return EfficientNetLite0(extraction.precision, extraction.device)
+    return ImageModel(extraction.image, extraction.precision, extraction.device)
 
 
 def _tables(source: Distribution, wanted: Sequence[str] | None) -> dict[str, FeatureTable]:

@@ -1,4 +1,4 @@
-"""Vectors of images and texts from any pretrained model of the `transformers` library.
+"""Vectors of images and texts from any pretrained model of `transformers`, of `timm` and of sentence-transformers.
 
 A model is a local folder, or a name on the Hugging Face hub whose files are fetched once and then read from the local
 cache. Only configurations, vocabularies and tensors are read: no code that comes with a model runs.
@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,7 @@ class ImageModel:
             from PIL.Image import new
             from transformers import AutoImageProcessor
 
+            _check_timm(model, folder)
             self.name = _name(model, folder)
             self._processor = AutoImageProcessor.from_pretrained(folder, backend="pil", **LOCAL)
             self._model, self._pooled = _load(folder, "Vision", precision, pick(device))
@@ -182,7 +184,11 @@ def _folder(key: str, model: str) -> Path:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
 
+    from cmc.data.preparation.packaged import MINILM, minilm_folder
+
     folder = Path(model).expanduser()
+    if model == MINILM and not folder.is_dir():
+        folder = minilm_folder()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise UserError(f"{key}={model} holds no config.json: give the folder of a transformers model")
@@ -224,9 +230,22 @@ def _fingerprint(folder: Path, model: Any) -> str:
     """Of a model's weights, and of the files that say what becomes of an image or a text before it sees them."""
     from cmc.data.preparation.extraction import digest
 
-    weights = ((name, t.detach().cpu().contiguous()) for name, t in model.state_dict().items())
-    bits = (digest(name, t.reshape(-1).view(torch.uint8).numpy().tobytes()) for name, t in weights)
-    return digest(*bits, *((folder / name).read_bytes() for name in _BEFORE if (folder / name).is_file()))
+    return digest(*_bits(model), *((folder / name).read_bytes() for name in _BEFORE if (folder / name).is_file()))
+
+
+def weights_digest(model: torch.nn.Module) -> str:
+    """Of all tensors of a model, with their names."""
+    from cmc.data.preparation.extraction import digest
+
+    return digest(*_bits(model))
+
+
+def _bits(model: torch.nn.Module) -> Iterator[str]:
+    from cmc.data.preparation.extraction import digest
+
+    for name, tensor in model.state_dict().items():
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        yield digest(name, flat.view(torch.uint8).numpy().tobytes())
 
 
 # a model
@@ -258,6 +277,17 @@ def _load(folder: Path, tower: str, precision: str, device: torch.device) -> tup
     if untrained:
         raise ValueError(f"no weights for {untrained[0]} and {len(untrained) - 1} more")
     return model.eval().to(device), not report["missing_keys"]
+
+
+def _check_timm(model: str, folder: Path) -> None:
+    """Refuse a model of timm where that is not installed."""
+    config = _json(folder / "config.json", {})
+    is_timm = config.get("model_type") == "timm_wrapper" or "pretrained_cfg" in config
+    if is_timm and (missing := [name for name in ("timm", "torchvision") if find_spec(name) is None]):
+        raise UserError(
+            f"features.image={model} is a model of timm, and {missing[0]} is not installed: pip install timm, and the "
+            "torchvision that belongs to your torch"
+        )
 
 
 def _check_implementations(config: Any) -> None:
