@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cmc.functional.matching import match
-from cmc.functional.scores import normalized_mutual_info
+from cmc.functional.scores import accuracy, normalized_mutual_info
 
 
 def match_modalities(tables: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ def agreement(tables: Tensor) -> tuple[float, float]:
 
 
 def concordance(tables: Tensor) -> float:
-    """The share of samples that two modalities put into the same cluster, once their clusters are matched.
+    """The share of samples that two modalities put into the same cluster: the accuracy of one against the other.
 
     It sees what the normalised mutual information hardly does: that one modality merges clusters where another splits.
 
@@ -77,8 +77,7 @@ def concordance(tables: Tensor) -> float:
         The mean over pairs of modalities, from 0 to 1; 0 where there are no samples.
     """
     pairs = [tables[a, b] for a, b in combinations(range(len(tables)), 2)]
-    shares = [table[torch.arange(len(table)), match(table)].sum() / table.sum().clamp_min(1) for table in pairs]
-    return float(sum(shares) / len(shares))
+    return sum(accuracy(table) for table in pairs if table.any()) / len(pairs)
 
 
 def label_free(tables: Tensor) -> dict[str, float]:

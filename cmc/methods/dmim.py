@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import combinations
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -18,13 +16,13 @@ from cmc import distributed
 from cmc.data.loader import Batch, InOrder
 from cmc.data.module import DataModule
 from cmc.errors import UserError
-from cmc.functional.mutual_information import joint_table, mutual_information
 from cmc.functional.sinkhorn import sinkhorn_labels
 from cmc.functional.variational import gaussian_kl
 from cmc.methods.base import Method, sum_of
 from cmc.methods.candidates import CANDIDATES, read_candidates
 from cmc.methods.collapse import CollapseWarning
-from cmc.nn.bottleneck import Bottleneck, BottleneckNetwork
+from cmc.methods.dmim_terms import check_ranges, shared_information, uniform_distribution
+from cmc.nn.bottleneck import BottleneckNetwork
 from cmc.nn.choice import Choice
 from cmc.nn.inputs import Inputs
 from cmc.nn.precision import full_precision
@@ -325,35 +323,3 @@ class DMIM(Method):
             raise UserError(
                 "method.phases.train.epochs: 0 given; give at least 1, for finish goes on with what it gives"
             )
-
-
-def check_ranges(
-    overcluster_factor: int, depth: int, power: float, refresh_every: int, beta: float, gamma: float
-) -> None:
-    """Refuse what none of DMIM's variants can do.
-
-    Raises:
-        UserError: a setting out of its range.
-    """
-    counts = {"overcluster_factor": overcluster_factor, "depth": depth, "power": power, "refresh_every": refresh_every}
-    for key, count in counts.items():
-        validate.number(f"method.{key}", count, least=1)
-    for key, weight in {"beta": beta, "gamma": gamma}.items():
-        validate.number(f"method.{key}", weight, least=0)
-
-
-def shared_information(outputs: list[Bottleneck], share: float, symmetric: bool = False) -> Tensor:
-    """Mutual information of the pairs, summed; a ``share`` of the batch is here; ``symmetric``: see `joint_table`."""
-    information = [
-        mutual_information(distributed.all_reduce_sum(joint_table(a, b, symmetric) * share))
-        for logits in ([o.cluster for o in outputs], [o.overcluster for o in outputs])
-        for a, b in combinations([x.softmax(1) for x in logits], 2)
-    ]
-    return sum_of(information)
-
-
-def uniform_distribution(logits: list[Tensor], targets: Tensor | None) -> Tensor:
-    """L3: cross-entropy of modalities' cluster logits against their pseudo labels, M x B; 0 without any."""
-    if targets is None:
-        return logits[0].new_zeros(())
-    return sum_of(F.cross_entropy(x, targets[m]) for m, x in enumerate(logits))

@@ -15,7 +15,8 @@ from cmc import distributed
 from cmc.data.loader import Batch, InOrder
 from cmc.functional.variational import softmax_kl
 from cmc.methods.base import sum_of
-from cmc.methods.dmim import DMIM, check_ranges, shared_information, uniform_distribution
+from cmc.methods.dmim import DMIM
+from cmc.methods.dmim_terms import check_ranges, shared_information, uniform_distribution
 from cmc.nn.bottleneck import MOMENTUM, Bottleneck, BottleneckNetwork, initialise_normal
 from cmc.nn.precision import full_precision
 

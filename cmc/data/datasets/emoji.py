@@ -8,7 +8,6 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +16,7 @@ from cmc.data.datasets.folder import Folder
 from cmc.data.preparation.extraction import Extraction
 from cmc.errors import UserError
 from cmc.utils.atomic import atomic_write
+from cmc.utils.packages import version_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -220,13 +220,7 @@ class _Pen:
 
 def _versions() -> dict[str, str]:
     """The packages that are needed, and their versions."""
-    for package, module in PACKAGES.items():
-        if find_spec(module) is None:
-            raise UserError(f"data=emoji: {package} is not installed: pip install 'cmc[emoji]'")
-    try:
-        return {package: version(package) for package in PACKAGES}
-    except PackageNotFoundError as error:
-        raise UserError(f"data=emoji: {error}; pip install 'cmc[emoji]'") from None
+    return {package: version_of(package, module, "data=emoji", "emoji") for package, module in PACKAGES.items()}
 
 
 def _place(module: str) -> Path:

