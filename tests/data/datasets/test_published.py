@@ -98,7 +98,10 @@ def test_prepare_stopped_by_ctrl_c_goes_on(tmp_path):
         (["data=nuswide", "data.rew=."], "data.rew: no such key; did you mean data.raw?"),
         (["data=nuswide", "data.concepts=[1.5]"], "data.concepts: "),
         (["data=nuswide", "features.batch_size=0"], "features.batch_size: 0 given"),
-        (["data=nuswide", "features=klip"], "features=klip: no such features; there are clip, default, small; did you mean"),
+        (
+            ["data=nuswide", "features=klip"],
+            "features=klip: no such features; there are clip, default, small; did you mean",
+        ),
     ],
 )
 def test_mistakes_of_prepare_are_one_line(tmp_path, monkeypatch, capsys, arguments, message):
