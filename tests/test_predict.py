@@ -79,6 +79,8 @@ def test_without_other_data_the_runs_own_are_labelled(trained, commanded, tmp_pa
             probabilities = [float(found[f"probability_{k}"]) for k in range(3)]
             assert int(np.argmax(probabilities)) == int(row["cluster"])
             assert max(probabilities) == pytest.approx(float(row["confidence"]), abs=1e-6)
+            second, first = sorted(probabilities)[-2:]
+            assert float(row["margin"]) == pytest.approx(first - second, abs=2e-6)
     assert not table
 
 
@@ -158,7 +160,10 @@ def test_parquet_holds_what_csv_holds(trained, features, commanded, tmp_path):
         assert commanded(predict, *words, f"out=new.{suffix}")[0] == 0
     text, table = rows(tmp_path / "new.csv"), pyarrow.parquet.read_table(tmp_path / "new.parquet")
     assert table.column_names == list(text[0])
-    assert [str(field.type) for field in table.schema] == ["int64", "int64", "float", "string", *["float"] * 3]
+    assert [str(field.type) for field in table.schema] == [
+        *["int64", "int64", "float", "float", "int64", "int64", "string"],
+        *["float"] * 3,
+    ]
     for one, other in zip(text, table.to_pylist(), strict=True):
         for key, value in other.items():
             assert one[key] == (f"{value:.6f}" if isinstance(value, float) else str(value))

@@ -25,6 +25,7 @@ from cmc.callbacks.stopping import how_it_ended
 from cmc.data.modalities import UNLABELLED
 from cmc.data.module import DataModule
 from cmc.data.preparation.extractors import made_of
+from cmc.functional.decisions import decide
 from cmc.methods.base import Method
 from cmc.runs.embeddings import write_ids
 from cmc.runs.report import write_report
@@ -41,7 +42,9 @@ class Results(Callback):
     ``metrics.json`` holds ``scores`` (and ``holdout``, where samples were held out; None without labels),
     ``label_free`` (see `Tally.label_free`), the protocol, and what traces the run: seed, data fingerprint,
     versions, commit, device, seconds, memory.
-    ``assignments.csv`` has a row a sample: index, cluster, confidence, and label, id and caption if known.
+    ``assignments.csv`` has a row a sample: index, cluster, confidence, the margin between the two best clusters, what
+    each modality would say alone (``cluster_NAME``, of methods that have such assignments), and label, id and caption
+    if known.
     ``embeddings.npy`` is N x D; where samples have ids, ``ids.txt`` beside it has one a line.
 
     Args:
@@ -122,7 +125,7 @@ class Results(Callback):
             for batch in data.pass_over(held):
                 assignment, each = method.assignments(batch)
                 tally.add(batch, assignment, each, labels)
-                confidence, cluster = (distributed.all_gather_rows(x).cpu() for x in assignment.float().max(1))
+                decided = decide(assignment, each).each(lambda x: distributed.all_gather_rows(x).cpu())
                 if self._embeddings:
                     block = distributed.all_gather_rows(method.embed(batch))
                     method.require_finite("embeddings", block)
@@ -134,7 +137,7 @@ class Results(Callback):
                     texts = (
                         None if of is None else [str(of[row]) for row in shown] for of in (data.ids, data.captions)
                     )
-                    append(assignments(shown, cluster.tolist(), confidence.tolist(), named, *texts))
+                    append(assignments(shown, *decided.columns(method.modalities), named, *texts))
         return tally
 
 
@@ -191,6 +194,7 @@ def _facts(trainer: Trainer, method: Method, data: DataModule) -> dict[str, Any]
             "surrogate": data.surrogate,
             "remarks": list(data.remarks),
             "doubts": data.doubts,
+            **({"pictures": str(data.pictures.resolve())} if data.pictures is not None else {}),
             **({"extractors": made_of(data.prepared)} if data.prepared is not None else {}),
         },
         "shared": [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ class Modalities:
         held_out: rows that the data themselves set apart, to be scored and not trained on; None without.
         remarks: what was taken for what while reading, a phrase each; they are logged.
         offered: what could be labels, as the options that would take them.
+        pictures: the folder in which ``ids`` are the names of picture files; None without.
 
     Raises:
         UserError: Fewer than 2 modalities; one that is no 2-d real array, has no columns or another number of rows;
@@ -54,6 +56,7 @@ class Modalities:
     held_out: NDArray[np.int64] | None = None
     remarks: tuple[str, ...] = ()
     offered: tuple[str, ...] = ()
+    pictures: Path | None = None
 
     def __post_init__(self) -> None:
         """Check everything; recode the labels."""

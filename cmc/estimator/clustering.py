@@ -206,7 +206,7 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
     def _assignments(self, X: Any) -> Tensor:
         check_is_fitted(self)
         with as_value_errors():
-            return torch.cat([each.float().cpu() for _, each in self._trained.assign(self._incoming(X))])
+            return torch.cat([each.assignment.float().cpu() for each in self._trained.assign(self._incoming(X))])
 
     def _incoming(self, X: Any) -> Mapping[str, NDArray[Any]]:
         """X as the trained model takes it, checked."""

@@ -70,7 +70,6 @@ def _tally(trained: Trained, data: Incoming, rows: Any) -> Tally:
     """Count the assignments of the given rows; None for all."""
     tally = Tally(trained.method, data.n_classes, partial(trained.spaced, data.features, rows))
     labels = None if data.labels is None else torch.from_numpy(data.labels if rows is None else data.labels[rows])
-    for batch, assignment in trained.assign(data.features, rows):
-        with torch.no_grad():
-            tally.add(batch, assignment, trained.method.assign_each(batch), labels)
+    for batch, assignment, each, _ in trained.assign(data.features, rows):
+        tally.add(batch, assignment, each, labels)
     return tally

@@ -10,8 +10,8 @@ from cmc.errors import UserError
 from cmc.methods.base import Method
 
 
-def assign_present(method: Method, batch: Batch, present: Tensor) -> Tensor:
-    """Assignment probabilities, B x K, of samples that lack modalities: the mean over those that are there.
+def assign_present(method: Method, batch: Batch, present: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Assignment probabilities of samples that lack modalities, B x K, and those of each modality, M x B x K.
 
     Args:
         method: in evaluation mode.
@@ -19,19 +19,20 @@ def assign_present(method: Method, batch: Batch, present: Tensor) -> Tensor:
         present: M x B, true where a sample has a modality; every sample has one.
 
     Returns:
-        Of a sample with all of the method's ``inputs`` what ``assign`` says, of another the mean of ``assign_each``.
+        Of a sample with all of the method's ``inputs`` what ``assign`` says, of another the mean of ``assign_each``
+        over the modalities that are there; and ``assign_each``, None where a method has none.
 
     Raises:
         UserError: one of ``inputs`` is missing, and the method has no assignments of each modality.
     """
     whole = has_inputs(method, present)
     if whole.all():
-        return method.assign(batch)
+        return method.assignments(batch)
     each = method.assign_each(batch)
     if each is None:
         raise _incomplete(method, int(batch.index[~whole.cpu()][0]))
     mean = each.masked_fill(~present[:, :, None], 0).sum(0) / present.sum(0)[:, None]
-    return torch.where(whole[:, None], method.assign(batch), mean)
+    return torch.where(whole[:, None], method.assign(batch), mean), each
 
 
 def has_inputs(method: Method, present: Tensor) -> Tensor:

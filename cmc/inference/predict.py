@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cmc.data.modalities import UNLABELLED
+from cmc.functional.decisions import decide
 from cmc.inference.inputs import Incoming
 from cmc.inference.trained import Trained
 from cmc.runs.tables import assignments, table
@@ -18,7 +19,7 @@ def predict(
     probabilities: bool,
     advance: Callable[[int], None] = lambda rows: None,
 ) -> None:
-    """Write a row a sample: index, cluster, confidence; label, id, caption if known; probabilities if asked for.
+    """Write a row a sample as `assignments` has them, with probabilities if asked for.
 
     Args:
         trained: the model.
@@ -28,15 +29,14 @@ def predict(
         advance: told the number of rows after every batch.
     """
     with table(out) as append:
-        for batch, assignment in trained.assign(data.features):
-            assignment = assignment.float().cpu()
-            confidence, cluster = assignment.max(1)
+        for batch, assignment, each, present in trained.assign(data.features):
+            decided = decide(assignment, each, present)
             labels, index = None, batch.index.tolist()
             if data.labels is not None and data.classes is not None:
                 labels = ["" if k == UNLABELLED else data.classes[k] for k in data.labels[index]]
             texts = (None if of is None else [str(of[row]) for row in index] for of in (data.ids, data.captions))
-            columns = dict(assignments(index, cluster.tolist(), confidence.tolist(), labels, *texts))
+            columns = dict(assignments(index, *decided.columns(trained.method.modalities), labels, *texts))
             if probabilities:
-                columns |= {f"probability_{k}": p.tolist() for k, p in enumerate(assignment.unbind(1))}
+                columns |= {f"probability_{k}": p.tolist() for k, p in enumerate(assignment.float().cpu().unbind(1))}
             append(columns)
             advance(batch.size)

@@ -57,6 +57,22 @@ class Seen(NamedTuple):
     present: Tensor
 
 
+class Assigned(NamedTuple):
+    """A batch of new samples, assigned.
+
+    Attributes:
+        batch: the samples.
+        assignment: B x K probabilities.
+        each: M x B x K, those of each modality; None where a method has none.
+        present: M x B, true where a sample has a modality.
+    """
+
+    batch: Batch
+    assignment: Tensor
+    each: Tensor | None
+    present: Tensor
+
+
 @dataclass(frozen=True, eq=False)
 class Trained:
     """What a run folder holds of a trained model.
@@ -94,21 +110,19 @@ class Trained:
         for batch in InOrder(source, PASS):
             yield _filled(batch)
 
-    def assign(
-        self, features: Mapping[str, NDArray[Any]], rows: NDArray[Any] | None = None
-    ) -> Iterator[tuple[Batch, Tensor]]:
-        """Batches and their assignment probabilities, B x K; arguments as for `batches`.
+    def assign(self, features: Mapping[str, NDArray[Any]], rows: NDArray[Any] | None = None) -> Iterator[Assigned]:
+        """Batches and their assignments; arguments as for `batches`.
 
         Raises:
             UserError: a sample so far from those of the training that its assignment is no number.
         """
         for batch, present in self.batches(features, rows):
             with torch.no_grad():
-                assignment = assign_present(self.method, batch, present)
+                assignment, each = assign_present(self.method, batch, present)
             if not (finite := assignment.isfinite().all(1)).all():
                 row = int(batch.index[~finite.cpu()][0])
                 raise UserError(f"row {row} lies so far from the training data that its assignment is no number")
-            yield batch, assignment
+            yield Assigned(batch, assignment, each, present)
 
     def spaced(
         self, features: Mapping[str, NDArray[Any]], rows: NDArray[Any] | None = None, at_most: int = 1000

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmc.runs.folder import damaged
+from cmc.runs.tables import OWN
 from cmc.utils.memory import check_size
 from cmc.utils.safe_read import check_text, read_errors, text_array
 
@@ -32,6 +33,9 @@ class Assignments:
         label: (N,) str, empty where unknown, or None where all are.
         id: (N,) str, or None where samples have none.
         caption: (N,) str, or None where samples have none.
+        margin: (N,) float64, by how much the largest assignment probability exceeds the second; None where unknown.
+        own: modality -> (N,) int64, the cluster that it alone would give, -1 where a sample lacks it; none where
+            a method has no such assignments.
     """
 
     index: NDArray[np.int64]
@@ -40,6 +44,8 @@ class Assignments:
     label: NDArray[np.str_] | None
     id: NDArray[np.str_] | None = None
     caption: NDArray[np.str_] | None = None
+    margin: NDArray[np.float64] | None = None
+    own: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 def read_assignments(run: Path, part: str = "", what: str | None = None) -> Assignments | None:
@@ -59,12 +65,17 @@ def read_assignments(run: Path, part: str = "", what: str | None = None) -> Assi
     if not path.exists():
         return None
     blocks = list(assignment_blocks(run, part, what))
-    texts = [_joined(path, [getattr(block, name) for block in blocks]) for name in TEXTS]
+    label, ids, caption = (_joined(path, [getattr(block, name) for block in blocks]) for name in TEXTS)
+    margins = [block.margin for block in blocks if block.margin is not None]
     return Assignments(
         np.concatenate([block.index for block in blocks]),
         np.concatenate([block.cluster for block in blocks]),
         np.concatenate([block.confidence for block in blocks]),
-        *texts,
+        label,
+        ids,
+        caption,
+        margin=np.concatenate(margins) if margins else None,
+        own={name: np.concatenate([block.own[name] for block in blocks]) for name in blocks[0].own},
     )
 
 
@@ -107,13 +118,20 @@ def _blocks(path: Path) -> Iterator[Assignments]:
 def _columns(path: Path, cells: dict[str, tuple[str, ...]]) -> Assignments:
     import numpy as np
 
+    label, ids, caption = (text_array(path.name, cells[name]) if name in cells else None for name in TEXTS)
     found = Assignments(
         np.array(cells["index"], dtype=np.int64),
         np.array(cells["cluster"], dtype=np.int64),
         np.array(cells["confidence"], dtype=np.float64),
-        *(text_array(path.name, cells[name]) if name in cells else None for name in TEXTS),
+        label,
+        ids,
+        caption,
+        margin=np.array(cells["margin"], dtype=np.float64) if "margin" in cells else None,
+        own={name.removeprefix(OWN): np.array(cells[name], dtype=np.int64) for name in cells if name.startswith(OWN)},
     )
-    for name, column in (("an index", found.index), ("a cluster", found.cluster)):
-        if column.min() < 0:
-            raise ValueError(f"{name} below 0")
+    least = {"an index": (found.index, 0), "a cluster": (found.cluster, 0)}
+    least |= {f"a cluster of {name}": (own, -1) for name, own in found.own.items()}
+    for name, (column, lowest) in least.items():
+        if column.min() < lowest:
+            raise ValueError(f"{name} below {lowest}")
     return found

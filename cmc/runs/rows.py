@@ -73,7 +73,11 @@ def write_rows(run: Path, rows: Rows) -> None:
     for name, part in rows.parts.items():
         texts = (None if column is None else column.tolist() for column in (part.label, part.id, part.caption))
         with table(run / f"assignments{name}.csv") as append:
-            append(assignments(part.index.tolist(), part.cluster.tolist(), part.confidence.tolist(), *texts))
+            margin = None if part.margin is None else part.margin.tolist()
+            own = {each: column.tolist() for each, column in part.own.items()}
+            append(
+                assignments(part.index.tolist(), part.cluster.tolist(), part.confidence.tolist(), margin, own, *texts)
+            )
         here = place[done : (done := done + len(part.index))]
         if rows.embeddings is not None and part.id is not None:
             write_ids(run, part.id.tolist(), name)

@@ -15,6 +15,7 @@ from cmc.utils.atomic import atomic_write
 Columns = Mapping[str, Sequence[Any]]  # of one length
 Append = Callable[[Columns], None]
 SUFFIXES = (".csv", ".parquet")
+OWN = "cluster_"  # opens the name of a column: what a modality alone would say
 
 
 def check_writable(key: str, path: Path) -> None:
@@ -39,13 +40,27 @@ def assignments(
     index: list[int],
     cluster: list[int],
     confidence: list[float],
+    margin: list[float] | None = None,
+    own: Mapping[str, list[int]] | None = None,
     label: Sequence[str] | None = None,
     ids: Sequence[str] | None = None,
     caption: Sequence[str] | None = None,
 ) -> dict[str, Sequence[Any]]:
-    """The columns of a table of assignments, a row a sample; ``label``, ``id`` and ``caption`` where they are known."""
+    """The columns of a table of assignments, a row a sample; those after ``confidence`` where they are known.
+
+    Args:
+        index: row numbers.
+        cluster: from 0.
+        confidence: the largest assignment probability.
+        margin: by how much it exceeds the second largest.
+        own: modality -> the cluster that it alone would give, -1 where the sample lacks it.
+        label: names of classes.
+        ids: of samples.
+        caption: of samples.
+    """
     columns: dict[str, Sequence[Any]] = {"index": index, "cluster": cluster, "confidence": confidence}
-    known = {"label": label, "id": ids, "caption": caption}
+    known: dict[str, Sequence[Any] | None] = {"margin": margin, **{f"{OWN}{name}": each for name, each in (own or {}).items()}}
+    known |= {"label": label, "id": ids, "caption": caption}
     return columns | {name: texts for name, texts in known.items() if texts is not None}
 
 

@@ -44,7 +44,7 @@ def test_it_is_in_evaluation_mode_and_scales_as_the_training_data_were(trained):
 
 def test_it_assigns_as_the_run_did(trained):
     features = features_of(trained)
-    clusters = torch.cat([p.argmax(1) for _, p in trained.assign(features)])
+    clusters = torch.cat([each.assignment.argmax(1) for each in trained.assign(features)])
     for part in ("assignments.csv", "assignments_holdout.csv"):
         with (trained.folder / part).open() as file:
             for row in csv.DictReader(file):
@@ -54,12 +54,12 @@ def test_it_assigns_as_the_run_did(trained):
 def test_company_changes_no_sample(trained):
     """Alone, in another order or among all, a sample is assigned the same."""
     features = features_of(trained)
-    (_, whole), *_ = trained.assign(features)
+    (_, whole, *_), *_ = trained.assign(features)
     order = np.random.default_rng(0).permutation(len(whole))
-    (_, shuffled), *_ = trained.assign(features, order)
+    (_, shuffled, *_), *_ = trained.assign(features, order)
     torch.testing.assert_close(shuffled, whole[order], rtol=1e-5, atol=1e-7)
     for row in order[:20]:
-        (_, alone), *_ = trained.assign({name: x[row : row + 1] for name, x in features.items()})
+        (_, alone, *_), *_ = trained.assign({name: x[row : row + 1] for name, x in features.items()})
         torch.testing.assert_close(alone[0], whole[row], rtol=1e-5, atol=1e-7)
 
 
@@ -84,17 +84,20 @@ def test_missing_modalities_are_averaged_over_sample_by_sample(trained):
             method.assign(Batch((a, b), torch.arange(40))),
         )
         filled = torch.where(present[1][:, None], b, noise)
-        found = assign_present(method, Batch((a, filled), torch.arange(40)), present)
+        found, alone = assign_present(method, Batch((a, filled), torch.arange(40)), present)
     for i in range(40):
         there = [each[m, i] for m in range(2) if present[m, i]]
         expected = whole[i] if len(there) == 2 else there[0]
         torch.testing.assert_close(found[i], expected, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(alone[0], each[0], rtol=1e-5, atol=1e-7)
 
 
 def test_without_assignments_of_each_modality_none_may_be_missing():
     method = Toy({"a": 4, "b": 3}, 3, {"first": {"epochs": 1}})
     batch, present = Batch((torch.randn(2, 4), torch.randn(2, 3)), torch.arange(2)), torch.ones(2, 2, dtype=torch.bool)
-    assert torch.equal(assign_present(method, batch, present), method.assign(batch))
+    found, each = assign_present(method, batch, present)
+    assert torch.equal(found, method.assign(batch))
+    assert each is None
     present[1, 0] = False
     with pytest.raises(UserError, match=r"^Toy assigns from all modalities together \(a, b\)"):
         assign_present(method, batch, present)

@@ -120,7 +120,7 @@ def test_labels_leave_every_assignment_bit_equal(files, small_run, method):
 def test_without_labels_a_run_assigns_and_says_that_there_is_nothing_to_score(files, small_run, capsys):
     report, folder = small_run("run", *files(None), "data.n_clusters=4")
     assert report["scores"] is None
-    assert list(rows(folder / "assignments.csv")[0]) == ["index", "cluster", "confidence"]
+    assert list(rows(folder / "assignments.csv")[0]) == ["index", "cluster", "confidence", "margin"]
     assert not (folder / "figures" / "confusion.png").exists()
     assert (folder / "figures" / "embedding.png").exists()
     assert "nothing to score" in capsys.readouterr().out

@@ -69,8 +69,8 @@ class Folder(Raw):
                 "data.root=ANOTHER, or delete them"
             )
         data = self._read_made()
-        captions = self._captions(data.ids)
-        return data if captions is None else dataclasses.replace(data, captions=captions)
+        there = self.raw if self.raw is not None and self.raw.is_dir() else None
+        return dataclasses.replace(data, captions=self._captions(data.ids), pictures=there)
 
     def _captions(self, names: Any) -> list[str] | None:
         """The samples' texts, for people to read; None where the raw folder is no more what the features are of."""
