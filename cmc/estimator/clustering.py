@@ -154,7 +154,8 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         given = {"data__n_clusters": n_clusters, "max_phase_epochs": self.max_phase_epochs, **self._settings()}
         config = compose_config(self.method, {"evaluate_every": 0, **given})
         config.seed = _seed(self.random_state)
-        config.callbacks.pop("figures", None)
+        for pictures in ("figures", "gallery"):
+            config.callbacks.pop(pictures, None)
         if not self.verbose:
             config.callbacks.pop("progress", None)
         if config.trainer.devices != 1 or config.trainer.get("num_nodes", 1) != 1:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from cmc.config.messages import make
@@ -22,6 +23,7 @@ from cmc.errors import UserError
 from cmc.inference import inputs
 from cmc.inference.inputs import Incoming
 from cmc.inference.trained import Trained
+from cmc.runs.config import read_config
 from cmc.utils.safe_read import read_errors
 
 _READERS = ("Folder", "Emoji", "NusWide", "EspGame", "MirFlickr", "IaprTc12")  # of raw data
@@ -56,8 +58,30 @@ def module_of(trained: Trained, settings: Any, trust: Sequence[str]) -> DataModu
     Raises:
         UserError: a class that is not trusted; a setting that is wrong.
     """
-    where = "data" if settings is not None else str(trained.folder / "config.yaml")
-    plain = OmegaConf.to_container(trained.config.data if settings is None else settings, resolve=True)
+    if settings is None:
+        return _module(str(trained.folder / "config.yaml"), trained.config.data, trust)
+    return _module("data", settings, trust)
+
+
+def own_features(run: Path, n_samples: int, trust: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """The features that a run was trained on and those held out, unscaled, read anew: modality -> N x d.
+
+    Args:
+        run: its folder.
+        n_samples: N.
+        trust: packages whose classes its configuration may name besides those of CMC.
+
+    Raises:
+        UserError: they cannot be read any more, or are others.
+    """
+    data = _module(str(run / "config.yaml"), read_config(run).data, trust).read()
+    if data.n_samples != n_samples:
+        raise UserError(f"{data.source}: {data.n_samples} samples, where the run had {n_samples}")
+    return data.features
+
+
+def _module(where: str, settings: Any, trust: Sequence[str]) -> DataModule:
+    plain = OmegaConf.to_container(settings, resolve=True)
     check_classes(where, plain, DataModule, trust)
     module: DataModule = make("data", plain)
     return module

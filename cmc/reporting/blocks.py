@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -12,6 +11,7 @@ from cmc.reporting.details import Projection, confusion, curves, embedding, fact
 from cmc.reporting.rows import shown
 from cmc.reporting.runs import Run
 from cmc.utils.progress import Step
+from cmc.webpage.document import encode
 
 _NAMES = {"curves": "curves", "confusion": "confusion matrices", "embedding": "embeddings"}
 _NONE = {
@@ -20,12 +20,6 @@ _NONE = {
     "embedding": "The run has no embeddings.npy.",
 }
 _FULL = "Left out: the page would become too large."
-
-
-def encode(value: Any) -> str:
-    """JSON in which nothing ends or begins an element of a page."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def collect(

@@ -21,7 +21,6 @@ Projection = Literal["tsne", "pca"]
 _POINTS = 300  # of a curve
 _SAMPLES = 1000  # of an embedding
 _LETTERS = 120  # of an id or a caption
-_CELLS = 40_000  # of a confusion matrix
 _FACTS = (
     "protocol",
     "stopped",
@@ -103,19 +102,9 @@ def confusion(run: Run) -> dict[str, Any] | None:
     assignments = run.assignments()
     if assignments is None or assignments.label is None or not (assignments.label != "").any():
         return None
-    from cmc.runs.matching import match_samples
+    from cmc.runs.matching import confusion_counts
 
-    n_clusters = max(int(run.report.get("n_clusters") or 0), int(assignments.cluster.max()) + 1)
-    if n_clusters * (n_classes := len({*assignments.label.tolist()} - {""})) > _CELLS:
-        raise UserError(f"{n_clusters} clusters by {n_classes} classes are too many for a picture")
-    found = match_samples(assignments.cluster, assignments.label, n_clusters)
-    order = found.order()
-    return {
-        "classes": found.classes,
-        "clusters": order,
-        "matched": found.partners[order].tolist(),
-        "counts": found.table[order].T.tolist(),
-    }
+    return confusion_counts(assignments.cluster, assignments.label, int(run.report.get("n_clusters") or 0))
 
 
 def embedding(run: Run, projection: Projection) -> dict[str, Any] | None:

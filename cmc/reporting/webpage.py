@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from base64 import b64encode
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from statistics import mean, median
-from string import Template
 from typing import Any
 
-from cmc.errors import UserError
-from cmc.reporting.blocks import collect, encode
+from cmc.reporting.blocks import collect
 from cmc.reporting.details import Projection, rounded
 from cmc.reporting.figures import GROUPS
 from cmc.reporting.rows import Row
 from cmc.reporting.runs import Run
 from cmc.reporting.tables import BEST, ENOUGH, TITLES, best, cell, is_mean, present
-from cmc.utils.atomic import atomic_write
 from cmc.utils.progress import Step
+from cmc.webpage import document
 
 BUDGET = 25_000_000  # characters of the runs' details; plotly.js adds 5 million
 _SCRIPTS = ("common.js", "board.js", "charts.js", "run.js", "compare.js", "main.js")
@@ -31,14 +26,9 @@ def plotly_source() -> str:
     """plotly.js.
 
     Raises:
-        UserError: the package plotly is not there.
+        UserError: a package that the page needs is not there.
     """
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError:
-        raise UserError("report.html needs plotly: pip install 'cmc[report]'") from None
-    source: str = get_plotlyjs()
-    return source
+    return document.plotly_source("report.html", "report")
 
 
 def write_page(
@@ -67,33 +57,10 @@ def write_page(
     runs = [run for row in rows for run in row.runs]
     blocks, told = collect(runs, projection, BUDGET, advance, begin)
     lines = [line for line in told if line not in notes]
-    script = '(() => {\n"use strict";\n' + "\n".join(map(_page_file, _SCRIPTS)) + "})();\n"
-    page = Template(_page_file("page.html")).substitute(
-        policy=_policy(script, plotly),
-        style=_page_file("page.css"),
-        report=encode(_summary(rows, runs, [*notes, *lines], projection)),
-        runs="\n".join(
-            f'<script type="application/json" id="run-{number}">{block}</script>' for number, block in enumerate(blocks)
-        ),
-        plotly=encode(plotly),
-        script=script,
-    )
-    with atomic_write(path) as unfinished:
-        unfinished.write_text(page, encoding="utf-8")
+    summary = _summary(rows, runs, [*notes, *lines], projection)
+    parts = {"report": document.encode(summary)} | {f"run-{number}": block for number, block in enumerate(blocks)}
+    document.write_document(path, "cmc.reporting", ["page.css"], _SCRIPTS, parts, plotly)
     return lines
-
-
-def _page_file(name: str) -> str:
-    return (files("cmc.reporting") / "page" / name).read_text(encoding="utf-8")
-
-
-def _policy(*scripts: str) -> str:
-    """Allow these scripts and no other, and no address outside of the page."""
-    hashes = (b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
-    allowed = " ".join(f"'sha256-{each}'" for each in hashes)
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; form-action 'none'"
-    )
 
 
 def _summary(rows: Sequence[Row], runs: Sequence[Run], notes: Sequence[str], projection: str) -> dict[str, Any]:

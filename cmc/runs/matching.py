@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from cmc.errors import UserError
 from cmc.functional.contingency import contingency_table
 from cmc.functional.matching import match
+
+_CELLS = 40_000  # of a confusion matrix; more cannot be told apart
 
 
 class Matching(NamedTuple):
@@ -46,6 +49,34 @@ def match_samples(clusters: np.ndarray, labels: np.ndarray, n_clusters: int) -> 
     position = {name: code for code, name in enumerate(classes)}
     codes = torch.tensor([position[name] for name in labels.tolist()])
     return match_counts(classes, contingency_table(torch.from_numpy(clusters), codes, n_clusters, len(classes)))
+
+
+def confusion_counts(clusters: np.ndarray, labels: np.ndarray, n_clusters: int) -> dict[str, Any]:
+    """Counts of classes (rows) in clusters (columns), as a page draws them: each cluster under its class.
+
+    Args:
+        clusters: N, from 0.
+        labels: N, text; empty where unknown.
+        n_clusters: K; more where an assignment says more.
+
+    Returns:
+        ``classes``, ``clusters`` in the order of the columns, ``matched``, the class of every column, -1 where there is
+        none left, and ``counts``.
+
+    Raises:
+        UserError: more cells than a reader can see.
+    """
+    n_clusters = max(n_clusters, int(clusters.max()) + 1)
+    if n_clusters * (n_classes := len({*labels.tolist()} - {""})) > _CELLS:
+        raise UserError(f"{n_clusters} clusters by {n_classes} classes are too many for a picture")
+    found = match_samples(clusters, labels, n_clusters)
+    order = found.order()
+    return {
+        "classes": found.classes,
+        "clusters": order,
+        "matched": found.partners[order].tolist(),
+        "counts": found.table[order].T.tolist(),
+    }
 
 
 def match_counts(classes: list[str], table: Tensor) -> Matching:

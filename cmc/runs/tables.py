@@ -59,7 +59,10 @@ def assignments(
         caption: of samples.
     """
     columns: dict[str, Sequence[Any]] = {"index": index, "cluster": cluster, "confidence": confidence}
-    known: dict[str, Sequence[Any] | None] = {"margin": margin, **{f"{OWN}{name}": each for name, each in (own or {}).items()}}
+    known: dict[str, Sequence[Any] | None] = {
+        "margin": margin,
+        **{f"{OWN}{name}": each for name, each in (own or {}).items()},
+    }
     known |= {"label": label, "id": ids, "caption": caption}
     return columns | {name: texts for name, texts in known.items() if texts is not None}
 

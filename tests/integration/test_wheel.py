@@ -27,7 +27,8 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_the_package_and_conf_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     shipped = {f"cmc/{path.relative_to(ROOT)}" for path in (ROOT / "conf").rglob("*.yaml")}
-    shipped |= {str(path.relative_to(ROOT)) for path in (ROOT / "cmc" / "reporting" / "page").iterdir()}
+    for room in ("reporting", "webpage", "clusters"):
+        shipped |= {str(path.relative_to(ROOT)) for path in (ROOT / "cmc" / room / "page").iterdir()}
     assert len(shipped) > 20
     assert shipped <= names
     assert all(name.startswith(("cmc/", "cmc-")) for name in names)

@@ -46,7 +46,7 @@ function drawPair(place, pair, name) {
     const line = { color: PAIR[number], width: 1.8, dash: number ? "dash" : "solid" };
     return [{ x: curves.axes[found[2]], y: found[3], mode: "lines", name: "AB"[number], line, hovertemplate: "epoch %{x}: %{y:.4g}" }];
   });
-  const yaxis = { title: { text: TITLES[name] ?? plain(name), standoff: 4 }, gridcolor: "#eef1f4", zeroline: false, automargin: true };
+  const yaxis = { title: { text: TITLES[name] ?? plain(name), standoff: 4 }, gridcolor: tone("grid"), zeroline: false, automargin: true };
   place.style.height = "240px";
   return draw(place, traces, { xaxis: { title: { text: "epoch", standoff: 4 }, showgrid: false }, yaxis, legend: { orientation: "h", y: 1.12 } });
 }

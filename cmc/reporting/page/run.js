@@ -1,12 +1,5 @@
 // One run: its curves, confusion matrix, embedding and facts.
 
-/** A titled box with a picture, or with why there is none. */
-function card(title, missing, drawing, ...buttons) {
-  const place = missing ? make("p", { class: "missing" }, missing) : make("div", { class: "plot", role: "img", "aria-label": title });
-  const element = make("div", { class: "card" }, make("div", { class: "title" }, make("h3", {}, title), ...buttons), place);
-  return { element, show: () => (missing ? null : drawing(place)), place };
-}
-
 function tiles(run) {
   const entries = [
     ...report.figures.filter(({ key }) => key in run.figures).map(({ key, title }) => [title, fixed(run.figures[key])]),

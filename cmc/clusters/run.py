@@ -1,0 +1,63 @@
+"""A run folder's clusters, read back from its files: nothing of the data has to be at hand but the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cmc.clusters.described import Described
+from cmc.clusters.page import Told
+from cmc.clusters.samples import samples_of
+from cmc.runs.names import kept
+from cmc.runs.report import scored_text
+from cmc.runs.rows import read_rows
+
+CLUSTERS = "clusters.csv"
+_CREDITS = ("SOURCES.md", "CREDITS.md", "CREDITS.txt", "LICENSE", "LICENSE.txt")  # beside pictures
+_LETTERS = 2000  # of them
+
+
+def describe_run(run: Path, report: Mapping[str, Any], pictures: Path | None = None) -> Described:
+    """The clusters of a finished run.
+
+    Args:
+        run: its folder.
+        report: what its ``metrics.json`` holds.
+        pictures: the folder in which ids are names of pictures; None for the one that the run was trained with.
+
+    Raises:
+        UserError: a file of it cannot be read.
+    """
+    return Described(samples_of(read_rows(run), report["n_clusters"], picture_folder(report, pictures)), kept(run))
+
+
+def picture_folder(report: Mapping[str, Any], given: Path | None = None) -> Path | None:
+    """The folder of the pictures: the given one, else the one that the run was trained with; None without."""
+    if given is not None:
+        return given
+    told = report["features"].get("pictures")
+    return Path(told) if isinstance(told, str) and told else None
+
+
+def told_of(run: Path, report: Mapping[str, Any], pictures: Path | None = None) -> Told:
+    """What the page says of the run."""
+    features = report["features"]
+    facts = {"data": str(features.get("source", "")), "run": str(run.resolve())}
+    if isinstance(scores := report.get("scores"), Mapping):
+        facts["scores"] = ", ".join(f"{name.upper()} {value:.3f}" for name, value in scores.items())
+    if scored := scored_text(report):
+        facts["scored"] = scored
+    for name, about in features.get("extractors", {}).items():
+        facts[f"{name} by"] = str(about.get("extractor"))
+    facts |= {key.replace("_", " "): str(report[key]) for key in ("protocol", "git_commit") if report.get(key)}
+    title = f"{report['method']} on {report['data']}, seed {report['seed']}"
+    return Told(title, facts, _credits(picture_folder(report, pictures)))
+
+
+def _credits(folder: Path | None) -> str:
+    """Whose pictures these are, where a file beside them says so."""
+    for name in _CREDITS:
+        if folder is not None and (folder / name).is_file():
+            return (folder / name).read_text(encoding="utf-8", errors="replace")[:_LETTERS].strip()
+    return ""
