@@ -35,8 +35,11 @@ def _predict(config: DictConfig) -> None:
     from cmc.inference import samples
     from cmc.inference.predict import predict
     from cmc.inference.trained import load
+    from cmc.runs.names import given as given_names
+    from cmc.runs.names import kept
     from cmc.utils.progress import bars
 
+    edits = given_names(Path(config.names).expanduser(), run) if config.names else kept(run)
     trained = load(run, config.trust, config.device)
     left_out = ""
     with bars() as (advance, begin):
@@ -46,7 +49,7 @@ def _predict(config: DictConfig) -> None:
             module = samples.module_of(trained, None if root is None else settings, config.trust)
             data = samples.read(trained, module, config)
         begin("predict", data.n_samples)
-        predict(trained, data, out, config.probabilities, lambda rows: advance("predict", rows))
+        predict(trained, data, out, config.probabilities, edits, lambda rows: advance("predict", rows))
     lacking = "".join(f"; {count} of them lack {name}" for name, count in data.missing.items())
     print(f"{out}: {data.n_samples} samples, K = {trained.method.n_clusters}{lacking}{left_out}")
 

@@ -26,8 +26,8 @@ def feature_means(
         prototypes: of each cluster the position of one member, -1 of an empty one.
 
     Returns:
-        Modality -> ``strips`` (K of at most 64 numbers), ``prototypes`` (the same of these members), and ``top``: of each
-        cluster five ``[column, deviations, mean]``, the farthest from 0 first.
+        Modality -> ``strips`` (K of at most 64 numbers), ``prototypes`` (the same of these members), and ``top``, of
+        each cluster five ``[column, deviations, mean]``, the farthest from 0 first.
     """
     return {name: _of_modality(x, cluster, n_clusters, prototypes) for name, x in features.items()}
 

@@ -14,10 +14,14 @@ import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, estimator_html_repr
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from cmc.clusters.described import Described
+from cmc.clusters.run import picture_folder
+from cmc.clusters.samples import samples_of
+from cmc.clusters.terms import Term
 from cmc.config.trust import check_run
 from cmc.data.datasets.arrays import Arrays
 from cmc.data.formats import Found
@@ -26,6 +30,7 @@ from cmc.data.preparation.extractors import FOLDER
 from cmc.errors import UserError
 from cmc.estimator.compose import changed_settings, compose_config
 from cmc.estimator.isolation import as_value_errors, undisturbed
+from cmc.estimator.showing import clusters_html, texts_of, write_page
 from cmc.estimator.validation import aligned, to_assign, to_fit
 from cmc.functional.contingency import contingency_table
 from cmc.functional.scores import accuracy
@@ -35,6 +40,7 @@ from cmc.runs import checkpoint
 from cmc.runs.config import read_config, write_config
 from cmc.runs.folder import LAST, finished
 from cmc.runs.history import read_history, write_history
+from cmc.runs.names import Edits
 from cmc.runs.report import write_report
 from cmc.runs.rows import read_rows, write_rows
 from cmc.runs.summary import show
@@ -68,6 +74,7 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
 
     Attributes:
         labels_: N clusters, from 0 to K - 1.
+        cluster_terms_: of each of K clusters ``(word, number of captions)``, best first; where `fit` was given captions.
         ids_: N texts, the samples' ids in the order of ``labels_``, where X has any; else None.
         embedding_: N x D, the common representation of the samples.
         report_: what ``metrics.json`` of a run holds.
@@ -124,12 +131,15 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
             if name not in signature and not name.startswith("_") and ("__" in name or not name.endswith("_"))
         }
 
-    def fit(self, X: Any, y: Any = None) -> CrossModalClustering:
+    def fit(self, X: Any, y: Any = None, captions: Any = None, pictures: Any = None) -> CrossModalClustering:
         """Train.
 
         Args:
             X: see the class.
             y: unused, but for the number of its classes where ``n_clusters`` is None.
+            captions: N texts, which no training sees: for `gallery` and ``cluster_terms_``. Like y, a series is brought
+                into the order of X's data frames.
+            pictures: N paths of picture files, for `gallery`, in the same way; None in it where there is none.
         """
         with as_value_errors(), undisturbed(self.verbose), tempfile.TemporaryDirectory() as folder:
             given = to_fit(self, X)
@@ -137,11 +147,16 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
                 warnings.warn(f"X: {remark}", stacklevel=2)
             config = self._configuration(y)
             settings = {str(key): value for key, value in config.data.items() if key != "_target_"}
-            data = Arrays(Modalities(given.features, source="X", ids=given.ids), **settings)
+            n = len(next(iter(given.features.values())))
+            texts = texts_of("captions", captions, given.ids, n)
+            paths = texts_of("pictures", pictures, given.ids, n)
+            spoken = None if texts is None else [text or "" for text in texts]
+            data = Arrays(Modalities(given.features, source="X", ids=given.ids, captions=spoken), **settings)
             report = fit(config, folder, data=data)
             if self.verbose:
                 show(report, "see labels_")
             self._take(Path(folder))
+            self._pictures = None if paths is None else [None if path is None else Path(path) for path in paths]
         return self
 
     def _configuration(self, y: Any) -> DictConfig:
@@ -169,6 +184,7 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         self._history, self._rows = read_history(run), read_rows(run)
         self.report_, self.labels_ = self._trained.report, self._rows.clusters
         self.ids_ = self._rows.ids
+        self._pictures: list[Path | None] | None = None
         self._n_features_out = 0
         if (embedding := self._rows.embeddings) is not None:
             self.embedding_, self._n_features_out = embedding, embedding.shape[1]
@@ -213,6 +229,41 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         """X as the trained model takes it, checked."""
         features = to_assign(self, X, self._trained.dims).features
         return inputs.arrange(Found(features, None, None, "X"), self._trained.dims).features
+
+    @property
+    def cluster_terms_(self) -> list[list[Term]]:
+        """Of each cluster the words of its captions that tell it from the others, and in how many they stand."""
+        check_is_fitted(self)
+        if (terms := self._described().terms) is None:
+            raise AttributeError("cluster_terms_: the samples have no captions; fit(X, captions=...) takes them")
+        return terms
+
+    def gallery(self, path: str | Path = "gallery.html", projection: str = "tsne") -> Path:
+        """Write a page on what is in the clusters, to look at and to work on, as ``python -m cmc.gallery`` does.
+
+        Args:
+            path: of the page.
+            projection: of its map: ``tsne``, ``umap`` or ``pca``.
+
+        Raises:
+            ValueError: a package of ``cmc[gallery]`` is not installed, or another projection.
+        """
+        check_is_fitted(self)
+        with as_value_errors():
+            return write_page(Path(path).expanduser(), self._described(), self.report_, projection)
+
+    def _described(self) -> Described:
+        pictures = picture_folder(self.report_) if self._pictures is None else self._pictures
+        return Described(samples_of(self._rows, self._trained.method.n_clusters, pictures), Edits())
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the parameters, and once it is fitted its clusters."""
+        parameters = str(estimator_html_repr(self))
+        return parameters + clusters_html(self._described()) if hasattr(self, "labels_") else parameters
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        """What notebooks ask for first."""
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
     def save(self, folder: str | Path) -> None:
         """Leave a run folder, which `load`, ``cmc.predict`` and ``cmc.evaluate`` understand.

@@ -9,7 +9,10 @@ from cmc.data.modalities import UNLABELLED
 from cmc.functional.decisions import decide
 from cmc.inference.inputs import Incoming
 from cmc.inference.trained import Trained
+from cmc.runs.names import Edits
 from cmc.runs.tables import assignments, table
+
+NOTHING = Edits()
 
 
 def predict(
@@ -17,6 +20,7 @@ def predict(
     data: Incoming,
     out: Path,
     probabilities: bool,
+    edits: Edits = NOTHING,
     advance: Callable[[int], None] = lambda rows: None,
 ) -> None:
     """Write a row a sample as `assignments` has them, with probabilities if asked for.
@@ -26,6 +30,7 @@ def predict(
         data: the samples.
         out: a file that ends in ``.csv`` or ``.parquet``.
         probabilities: write ``probability_0`` and so on.
+        edits: the names that a person gave the clusters, which become the column ``name``.
         advance: told the number of rows after every batch.
     """
     with table(out) as append:
@@ -36,6 +41,8 @@ def predict(
                 labels = ["" if k == UNLABELLED else data.classes[k] for k in data.labels[index]]
             texts = (None if of is None else [str(of[row]) for row in index] for of in (data.ids, data.captions))
             columns = dict(assignments(index, *decided.columns(trained.method.modalities), labels, *texts))
+            if edits.names:
+                columns["name"] = [edits.name(k) for k in columns["cluster"]]
             if probabilities:
                 columns |= {f"probability_{k}": p.tolist() for k, p in enumerate(assignment.float().cpu().unbind(1))}
             append(columns)

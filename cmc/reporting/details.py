@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from cmc.reporting.rows import shown
 from cmc.reporting.runs import Run
 from cmc.runs.embeddings import read_embeddings
 from cmc.runs.history import read_history
+from cmc.runs.names import kept
 from cmc.runs.report import LABEL_FREE, SCORES, scored_text
 from cmc.runs.summary import agreement_in_words
 from cmc.utils.safe_read import read_errors
@@ -104,7 +105,19 @@ def confusion(run: Run) -> dict[str, Any] | None:
         return None
     from cmc.runs.matching import confusion_counts
 
-    return confusion_counts(assignments.cluster, assignments.label, int(run.report.get("n_clusters") or 0))
+    found = confusion_counts(assignments.cluster, assignments.label, int(run.report.get("n_clusters") or 0))
+    named = _named(run, found["clusters"])
+    return found | ({"names": [named.get(k, str(k)) for k in found["clusters"]]} if named else {})
+
+
+def _named(run: Run, clusters: Iterable[int]) -> dict[int, str]:
+    """Of the clusters that a person named: number and name.
+
+    Raises:
+        UserError: ``names.json`` is damaged, or of another run.
+    """
+    edits = kept(run.folder)
+    return {k: f"{k} {edits.name(k)}" for k in clusters if edits.name(k)}
 
 
 def embedding(run: Run, projection: Projection) -> dict[str, Any] | None:
@@ -135,6 +148,7 @@ def embedding(run: Run, projection: Projection) -> dict[str, Any] | None:
     points = project(block, projection)
     names: list[str] = []
     codes = None
+    named = _named(run, set(assignments.cluster[chosen].tolist()))
     if assignments.label is not None:
         unique, codes = np.unique(assignments.label, return_inverse=True)
         names = [name or "no label" for name in unique.tolist()]
@@ -148,6 +162,7 @@ def embedding(run: Run, projection: Projection) -> dict[str, Any] | None:
         "caption": None
         if assignments.caption is None
         else [each[:_LETTERS] for each in assignments.caption[chosen].tolist()],
+        "named": {str(k): name for k, name in named.items()},
         "labels": names,
         "label": None if codes is None else codes[chosen].tolist(),
     }

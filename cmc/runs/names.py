@@ -92,10 +92,17 @@ def kept(run: Path) -> Edits:
     Raises:
         UserError: it is damaged, or of another run.
     """
-    if not (run / FILE).exists():
-        return Edits()
+    return given(run / FILE, run) if (run / FILE).exists() else Edits()
+
+
+def given(path: Path, run: Path) -> Edits:
+    """What an export holds.
+
+    Raises:
+        UserError: see `read_edits`.
+    """
     clusters = clusters_of(run)
-    return read_edits(run / FILE, clusters, _number(run, clusters))
+    return read_edits(path, clusters, _number(run, clusters))
 
 
 def take(path: Path, run: Path) -> Edits:
@@ -104,8 +111,7 @@ def take(path: Path, run: Path) -> Edits:
     Raises:
         UserError: see `read_edits`.
     """
-    clusters = clusters_of(run)
-    edits = read_edits(path, clusters, _number(run, clusters))
+    edits = given(path, run)
     with atomic_write(run / FILE) as unfinished:
         unfinished.write_text(json.dumps({"format": FORMAT, **asdict(edits)}, indent=1, ensure_ascii=False) + "\n")
     return edits

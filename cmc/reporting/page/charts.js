@@ -64,7 +64,7 @@ function drawEmbedding(place, embedding, confusion, by) {
   const traces = present.map((group) => {
     const here = groups.flatMap((value, i) => (value === group ? [i] : []));
     return {
-      x: here.map((i) => embedding.x[i]), y: here.map((i) => embedding.y[i]), mode: "markers", name: by === "label" ? plain(embedding.labels[group], 18) : String(group),
+      x: here.map((i) => embedding.x[i]), y: here.map((i) => embedding.y[i]), mode: "markers", name: by === "label" ? plain(embedding.labels[group], 18) : plain(embedding.named[group] ?? String(group), 24),
       marker: { size: 5, color: by === "label" ? colour(group) : ofCluster(group), opacity: 0.85 },
       customdata: here.map((i) => [embedding.index[i], embedding.cluster[i], label(i), embedding.confidence[i], said(i)]),
       hovertemplate: "sample %{customdata[0]}%{customdata[4]}<br>cluster %{customdata[1]}<br>label %{customdata[2]}<br>confidence %{customdata[3]}<extra></extra>",
