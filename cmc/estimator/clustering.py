@@ -74,7 +74,7 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
 
     Attributes:
         labels_: N clusters, from 0 to K - 1.
-        cluster_terms_: of each of K clusters ``(word, number of captions)``, best first; where `fit` was given captions.
+        cluster_terms_: of K clusters each ``(word, number of captions)``, best first, where `fit` was given captions.
         ids_: N texts, the samples' ids in the order of ``labels_``, where X has any; else None.
         embedding_: N x D, the common representation of the samples.
         report_: what ``metrics.json`` of a run holds.
@@ -156,7 +156,8 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
             if self.verbose:
                 show(report, "see labels_")
             self._take(Path(folder))
-            self._pictures = None if paths is None else [None if path is None else Path(path) for path in paths]
+            if paths is not None:
+                self._pictures = [None if path is None else Path(path) for path in paths]
         return self
 
     def _configuration(self, y: Any) -> DictConfig:
@@ -180,11 +181,11 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
     def _take(self, run: Path, trust: Sequence[str] = ()) -> None:
         """Become what a finished run folder holds; the folder is not needed afterwards."""
         self._trust = tuple(trust)
+        self._pictures: list[Path | None] | None = None
         self._trained = load(run, trust, _device(read_config(run)))
         self._history, self._rows = read_history(run), read_rows(run)
         self.report_, self.labels_ = self._trained.report, self._rows.clusters
         self.ids_ = self._rows.ids
-        self._pictures: list[Path | None] | None = None
         self._n_features_out = 0
         if (embedding := self._rows.embeddings) is not None:
             self.embedding_, self._n_features_out = embedding, embedding.shape[1]

@@ -1,4 +1,4 @@
-"""What an estimator shows of its clusters: captions and pictures that it was given, its page, its table in a notebook."""
+"""What an estimator shows of its clusters: its page, and its table in a notebook."""
 
 from __future__ import annotations
 

@@ -2,9 +2,7 @@
 
 import csv
 import json
-import os
 import re
-import shutil
 import sys
 import time
 from dataclasses import replace
@@ -12,12 +10,12 @@ from statistics import mean
 
 import numpy as np
 import pytest
-from playwright.sync_api import sync_playwright
 
 from cmc import report
 from cmc.reporting import webpage
 from cmc.reporting.blocks import collect
 from cmc.reporting.runs import read_run
+from tests.browser import browser_program, chromium, opened  # noqa: F401
 from tests.reporting.made import make_run
 from tests.reporting.test_tables import gathered
 
@@ -25,25 +23,6 @@ STRANGE = '<img src=x onerror="alert(1)">'
 QUOTED = '"<img src=x onerror=""alert(1)"">"'  # the same in a table
 LABELS = ("</script ><script >alert(2)</script >", '<a href="javascript:alert(3)">b</a>', "%{x} & <b>c</b>")
 NONE, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
-
-
-def browser_program():
-    """The path of a Chromium; where there is none, tests are skipped, and fail in continuous integration."""
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        line = "there is no Chromium for the tests of the report's page; on Debian: apt-get install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(line, pytrace=False)
-        pytest.skip(line)
-    return program
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_program(), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -73,21 +52,10 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def page(chromium, folder):
+def page(chromium, folder):  # noqa: F811
     """The page, just opened; it must neither complain nor ask for anything but itself."""
-    address = (folder / "out" / "report.html").as_uri()
-    page = chromium.new_page(viewport={"width": 1280, "height": 800})
-    page.set_default_timeout(10_000)
-    said, asked = [], []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("dialog", lambda dialog: (said.append(f"dialog {dialog.message}"), dialog.dismiss()))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(address)
-    yield page
-    page.close()
-    assert said == []
-    assert {url.partition("#")[0] for url in asked if not url.startswith(("data:", "blob:"))} == {address}
+    with opened(chromium, folder / "out" / "report.html") as page:
+        yield page
 
 
 def column(page, title):
@@ -366,7 +334,7 @@ def test_names_of_strangers_are_text(page):
     assert told[2].removeprefix("label ") in LABELS
 
 
-def test_300_runs_open_in_less_than_two_seconds(chromium, tmp_path, monkeypatch):
+def test_300_runs_open_in_less_than_two_seconds(chromium, tmp_path, monkeypatch):  # noqa: F811
     rng = np.random.default_rng(0)
     path = make_run(tmp_path / "runs" / "one", n=1000)
     with (path / "history.csv").open("w", newline="") as file:

@@ -1,7 +1,7 @@
 // The clusters as cards.
 
-const TYPICAL = data.pictures ? 12 : 5;
-const DOUBTFUL = data.pictures ? 6 : 3;
+const TYPICAL = data.pictures ? 14 : 4;
+const DOUBTFUL = data.pictures ? 7 : 2;
 const CARDS = 24; // laid out at once
 
 function termChip([word, count]) {
@@ -80,7 +80,7 @@ function numbersOf(cluster) {
 function clusterCard(cluster, list, most) {
   const [field, fault] = nameField(cluster);
   const size = data.total === N || isFiltered() ? list.length : sizeOf(cluster);
-  const head = make("div", { class: "head" }, make("a", { class: "number", href: `#cluster=${cluster}`, "aria-label": `open cluster ${cluster}` }, String(cluster)), field, make("a", { class: "size", href: `#cluster=${cluster}` }, `${size} ›`));
+  const head = make("div", { class: "head" }, make("a", { class: "number", href: `#cluster=${cluster}`, "aria-label": `open cluster ${cluster}` }, String(cluster)), field, make("a", { class: "size", href: `#cluster=${cluster}` }, String(size)));
   const share = make("div", { class: "share" }, make("i", {}));
   share.firstChild.style.width = `${(100 * list.length) / most}%`;
   const best = [...list].sort(typicalFirst).slice(0, TYPICAL);
