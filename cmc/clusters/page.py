@@ -105,7 +105,15 @@ def write_gallery(
     main = _main(described, shown, told, described.typical[chosen]) | {"pictures": about, "lost": lost}
     main["place"] = np.argsort(order).tolist() if about else None
     blocks = {"gallery": encode(main), "pictures": encode(texts), **blocks}
-    write_document(path, "cmc.clusters", ["gallery.css"], _SCRIPTS, blocks, plotly, "'self' file:" if about else "")
+    write_document(
+        path,
+        "cmc.clusters",
+        ["gallery.css"],
+        _SCRIPTS,
+        blocks,
+        plotly,
+        "'self' file:" if about and about["sheets"] else "",
+    )
     return [_lost_text(lost, shown)] if lost else []
 
 

@@ -192,7 +192,7 @@ def test_the_map_leads_to_members_and_back(page, made):
     point = plot.locator(".scatterlayer .trace").nth(1).locator(".point").nth(2)
     i = traces[1][1][2]
     point.hover(force=True)
-    page.wait_for_selector("#tip:not([hidden])")
+    page.wait_for_selector("#tip:popover-open")
     shown_now = page.locator("#tip b").inner_text()
     assert shown_now in (made.text[i], *made.text)
     assert page.locator("#tip img, #tip .lost").count() == 1

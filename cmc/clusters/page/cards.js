@@ -15,7 +15,7 @@ function termChip([word, count]) {
 }
 
 function nameField(cluster) {
-  const field = make("input", { class: "name", "aria-label": `name of cluster ${cluster}`, maxlength: "200", spellcheck: "false", autocomplete: "off" });
+  const field = make("input", { class: "name", "data-named": cluster, "aria-label": `name of cluster ${cluster}`, maxlength: "200", spellcheck: "false", autocomplete: "off" });
   field.value = called(cluster);
   const fault = make("span", { class: "fault", role: "alert" });
   field.addEventListener("change", () => {
@@ -37,7 +37,7 @@ function figuresOf(cluster, list) {
   const parts = [];
   if (list.length) {
     parts.push(`confidence ${(list.reduce((sum, i) => sum + data.confidence[i], 0) / list.length).toFixed(2)}`);
-    if (MODALITIES.length) parts.push(`modalities agree on ${percent(list.filter((i) => !against(i).length).length / list.length)}`);
+    if (MODALITIES.length) parts.push(`modalities agree on ${percent(list.filter((i) => !doubts()[i]).length / list.length)}`);
     const labels = new Map();
     for (const i of list) if (labelOf(i)) labels.set(labelOf(i), (labels.get(labelOf(i)) ?? 0) + 1);
     const [best] = [...labels].sort((a, b) => b[1] - a[1]);
@@ -65,7 +65,7 @@ function strip(values, title) {
 
 /** Of data without pictures and texts: how the cluster's features differ. */
 function numbersOf(cluster) {
-  if (!means) return [];
+  if (!means || means.prototypes[cluster] < 0) return [];
   return Object.entries(means.modalities).flatMap(([name, of]) => {
     const top = of.top[cluster].map(([column, z, mean]) => `${column}: ${mean} (${z > 0 ? "+" : "−"}${Math.abs(z)})`);
     return [
@@ -103,7 +103,7 @@ function sortedClusters(lists) {
     size: (k) => -lists[k].length,
     number: (k) => k,
     confidence: (k) => mean(lists[k], (i) => data.confidence[i]),
-    agreement: (k) => mean(lists[k], (i) => (against(i).length ? 0 : 1)),
+    agreement: (k) => mean(lists[k], (i) => (doubts()[i] ? 0 : 1)),
   }[order];
   const ranks = new Map(standing().map((k) => [k, rank(k)]));
   return standing().sort((a, b) => ranks.get(a) - ranks.get(b) || a - b);

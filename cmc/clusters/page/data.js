@@ -6,6 +6,7 @@ const K = data.clusters.length;
 const MODALITIES = Object.keys(data.own);
 const means = JSON.parse(byId("means").textContent);
 let embedded = null; // pictures in the page, read when the first is shown
+let counted = null; // modalities that disagree, of every sample, as clusters are merged now
 let words = null; // what is searched, of every sample
 
 const everyone = Array.from({ length: N }, (_, i) => i);
@@ -18,6 +19,12 @@ const short = (text, longest) => (text.length > longest ? `${text.slice(0, longe
 /** The modalities that alone would put a sample elsewhere. */
 function against(i) {
   return MODALITIES.filter((name) => data.own[name][i] >= 0 && root(data.own[name][i]) !== root(data.cluster[i]));
+}
+
+/** How many modalities would put each sample elsewhere, of all samples at once. */
+function doubts() {
+  counted ??= Uint8Array.from(everyone, (i) => against(i).length);
+  return counted;
 }
 
 /** A sample in words, for those who hear the page. */
@@ -67,7 +74,7 @@ function filters() {
     query.every((word) => words[i].includes(word)) &&
     (!label || labelOf(i) === label.slice(1)) &&
     (sure >= 1 || data.confidence[i] <= sure) &&
-    (!disagree || against(i).length > 0) &&
+    (!disagree || doubts()[i] > 0) &&
     (!only || (only === "moved" ? isMoved(i) : isWrong(i)));
 }
 
@@ -80,7 +87,7 @@ const ORDERS = {
   typical: ["most typical first", typicalFirst],
   outliers: ["outliers first", (a, b) => data.typical[a] - data.typical[b] || a - b],
   sure: ["most confident first", (a, b) => data.confidence[b] - data.confidence[a] || typicalFirst(a, b)],
-  doubt: ["most doubtful first", (a, b) => against(b).length - against(a).length || sureOf(a) - sureOf(b) || -typicalFirst(a, b)],
+  doubt: ["most doubtful first", (a, b) => doubts()[b] - doubts()[a] || sureOf(a) - sureOf(b) || -typicalFirst(a, b)],
   ...Object.fromEntries(MODALITIES.map((name) => [`own-${name}`, [`by ${name} alone`, (a, b) => byOwn(name, a, b)]])),
 };
 

@@ -2,6 +2,7 @@
 
 const KEY = `cmc-gallery-${data.run}`;
 const state = { names: {}, merged: {}, moved: {}, wrong: {} };
+const UPON = JSON.stringify(data.edits);
 const past = []; // earlier states, as text
 let members = null; // cluster -> positions, of the present state
 
@@ -11,34 +12,39 @@ function restore() {
   state.wrong = Object.fromEntries(kept.wrong.map((row) => [row, 1]));
   try {
     const own = JSON.parse(localStorage.getItem(KEY));
-    if (own) Object.assign(state, own);
+    if (own?.upon === UPON) Object.assign(state, own.state); // else the run has taken an export since
   } catch {
     // a browser that keeps nothing: the export is what stays
   }
 }
 
-/** Change the state by a function, and show it; it can be undone. */
-function change(edit) {
+/** Change the state by a function, and show it by another; it can be undone. */
+function change(edit, show = refresh) {
   past.push(JSON.stringify(state));
   edit();
-  settle();
+  settle(show);
 }
 
 function undo() {
   if (!past.length) return;
   Object.assign(state, JSON.parse(past.pop()));
-  settle();
+  settle(refresh);
 }
 
-function settle() {
-  members = null;
+function settle(show) {
+  members = counted = null;
   try {
-    localStorage.setItem(KEY, JSON.stringify(state));
+    localStorage.setItem(KEY, JSON.stringify({ upon: UPON, state }));
   } catch {
     // see restore
   }
   showChanges();
-  refresh();
+  show();
+}
+
+/** Names alone have changed: the fields say so, and nothing else moves beneath the pointer. */
+function showNames() {
+  for (const field of document.querySelectorAll("input.name")) field.value = called(Number(field.dataset.named));
 }
 
 const root = (cluster) => {
@@ -81,7 +87,7 @@ function rename(cluster, given) {
   const other = standing().find((k) => k !== cluster && state.names[k] === name);
   if (name && other !== undefined) return `Cluster ${other} is called ${name} already: merge the two, or give another name.`;
   if (name === (state.names[cluster] ?? "") || (!state.names[cluster] && name === called(cluster))) return null;
-  change(() => (name ? (state.names[cluster] = name) : delete state.names[cluster]));
+  change(() => (name ? (state.names[cluster] = name) : delete state.names[cluster]), showNames);
   return null;
 }
 

@@ -33,13 +33,12 @@ function refresh() {
 }
 
 function onHash() {
-  const before = location.hash;
   if (byId("member").open) byId("member").close();
   shownMember = null;
   chosen.clear();
   route();
   window.scrollTo(0, 0);
-  if (before.startsWith("#cluster")) byId("opened-title")?.focus({ preventScroll: true });
+  if (location.hash.startsWith("#cluster")) byId("opened-title")?.focus({ preventScroll: true });
 }
 
 /** The tile that an arrow key leads to. */

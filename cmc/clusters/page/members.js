@@ -8,10 +8,10 @@ function tile(i, selectable = false) {
   const picture = pictureOf(i);
   const text = textOf(i);
   const said = make("span", { class: "caption", dir: "auto" }, short(text || (data.caption ? "(no text)" : nameOf(i)), picture ? 60 : 160));
-  const marks = [against(i).length ? ["mark", "≠"] : null, isMoved(i) ? ["mark moved", "→"] : null, isWrong(i) ? ["mark wrong", "✗"] : null];
+  const marks = [doubts()[i] ? ["mark", "≠"] : null, isMoved(i) ? ["mark moved", "→"] : null, isWrong(i) ? ["mark wrong", "✗"] : null];
   const flags = make("span", { class: "flags", "aria-hidden": "true" }, ...marks.filter(Boolean).map(([style, sign]) => make("span", { class: style }, sign)));
   const numbers = picture || data.caption ? null : make("span", { class: "caption" }, data.confidence[i].toFixed(3));
-  const button = make("button", { type: "button", class: `member${picture ? "" : " text"}${against(i).length ? " doubt" : ""}`, "data-i": i, "aria-label": spoken(i) }, picture, said, numbers, flags);
+  const button = make("button", { type: "button", class: `member${picture ? "" : " text"}${doubts()[i] ? " doubt" : ""}`, "data-i": i, "aria-label": spoken(i) }, picture, said, numbers, flags);
   if (!selectable) return button;
   const box = make("input", { type: "checkbox", class: "select", "aria-label": `select ${nameOf(i)}`, tabindex: "-1" });
   box.checked = chosen.has(i);
@@ -47,6 +47,8 @@ function unroll(place, items, piece, build) {
       watcher.observe(end);
     }
   };
+  place.unrolling?.disconnect();
+  place.unrolling = watcher;
   place.replaceChildren(end);
   more();
   if (end.isConnected) watcher.observe(end);
@@ -109,13 +111,17 @@ function showSelection() {
 /** What one sees of a member before one clicks. */
 function hover(i, x, y) {
   const tip = byId("tip");
-  tip.hidden = i === null;
-  if (i === null) return;
+  if (i === null) {
+    if (tip.matches(":popover-open")) tip.hidePopover();
+    return;
+  }
   const facts = [`cluster ${clusterOf(i)}, ${called(clusterOf(i))}`, `confidence ${data.confidence[i].toFixed(3)}`];
   for (const name of MODALITIES) facts.push(`${name} alone: ${ownText(name, i)}`);
   if (labelOf(i)) facts.push(`label ${labelOf(i)}`);
   const text = make("div", {}, make("b", { dir: "auto" }, short(textOf(i) || nameOf(i), 200)), ...facts.map((fact) => make("div", {}, fact)));
   tip.replaceChildren(...[pictureOf(i), text].filter(Boolean));
+  if (tip.matches(":popover-open")) tip.hidePopover(); // shown anew, it lies above a dialog
+  tip.showPopover();
   tip.style.left = `${Math.max(8, Math.min(x + 14, innerWidth - tip.offsetWidth - 8))}px`;
   tip.style.top = `${y + 18 + tip.offsetHeight > innerHeight ? Math.max(8, y - tip.offsetHeight - 10) : y + 18}px`;
 }
