@@ -2,8 +2,8 @@
 
     python -m experiments.gallery_speed 1600 50000
 
-Pictures are drawn (2,000 different ones at most, the others are links to them), a run folder is written by hand, the page
-is made, and a headless Chromium opens it three times; the fastest counts. Printed are wall seconds.
+Pictures are drawn (2,000 different ones at most, the others are links to them), a run folder is written by hand, the
+page is made, and a headless Chromium opens it three times; the fastest counts. Printed are wall seconds.
 """
 
 from __future__ import annotations

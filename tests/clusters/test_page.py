@@ -328,7 +328,7 @@ def test_a_run_without_pictures_shows_texts_or_numbers(chromium, tmp_path, texts
     path = write(plain, tmp_path)
     with opened(chromium, path) as page:
         assert page.locator("#cards img").count() == 0
-        first = shown(page, "#cards article >> nth=0")[0]
+        first = shown(page, "#cards article:first-child")[0]
         seen = page.locator(f"#cards [data-i='{first}'] .caption").first.inner_text()
         assert seen == (plain.text[first] if texts else f"row {first}")
         assert page.locator("#disagree-filter").is_hidden()

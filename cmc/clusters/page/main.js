@@ -52,7 +52,7 @@ function stepTile(from, key) {
 
 function onKey(event) {
   if (event.ctrlKey || event.altKey || event.metaKey) return;
-  const typing = event.target.closest("input:not([type=checkbox]), select");
+  const typing = event.target.closest("input:not([type=checkbox])") ?? (event.key === "Escape" ? null : event.target.closest("select"));
   const dialog = byId("member");
   if (dialog.open) {
     if (typing) return;
