@@ -45,7 +45,7 @@ def told_of(run: Path, report: Mapping[str, Any], pictures: Path | None = None) 
     features = report["features"]
     facts = {"data": str(features.get("source", "")), "run": str(run.resolve())}
     if isinstance(scores := report.get("scores"), Mapping):
-        facts["scores"] = ", ".join(f"{name.upper()} {value:.3f}" for name, value in scores.items())
+        facts["scores"] = ", ".join(f"{name.upper() if len(name) == 3 else name} {value:.3f}" for name, value in scores.items())
     if scored := scored_text(report):
         facts["scored"] = scored
     for name, about in features.get("extractors", {}).items():

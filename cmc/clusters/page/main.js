@@ -3,10 +3,10 @@
 function route() {
   const [view, text = ""] = location.hash.slice(1).split("=");
   const cluster = /^\d+$/.test(text) && Number(text) < K ? root(Number(text)) : null;
-  const shown = view === "cluster" && cluster !== null ? "opened" : view === "map" && places ? "map" : view === "confusion" && table ? "confusion" : "clusters";
+  const shown = view === "cluster" && cluster !== null ? "opened" : view === "view" && text === "map" && places ? "map" : view === "view" && text === "confusion" && table ? "confusion" : "clusters";
   for (const id of ["clusters", "opened", "map", "confusion"]) byId(id).hidden = id !== shown;
   for (const link of document.querySelectorAll("[data-view]")) {
-    if (link.dataset.view === shown) link.setAttribute("aria-current", "page");
+    if (link.dataset.view === (shown === "opened" ? "clusters" : shown)) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   byId("cards-order").hidden = shown !== "clusters";

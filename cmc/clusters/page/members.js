@@ -56,7 +56,7 @@ function unroll(place, items, piece, build) {
 
 /** Where a member would go: a field for the cluster's number or name, and what is done with it. */
 function target(title, verb, done) {
-  const field = make("input", { list: "all-clusters", placeholder: "number or name", "aria-label": title, size: "14", autocomplete: "off" });
+  const field = make("input", { list: "all-clusters", placeholder: "number or name", "aria-label": title, size: "16", autocomplete: "off" });
   const fault = make("span", { class: "fault", role: "alert" });
   const go = () => {
     const cluster = meant(field.value);
