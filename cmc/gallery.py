@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cmc.cli import command
+from cmc.config.requirements import check_projection
 from cmc.errors import UserError
 from cmc.runs.folder import finished
 
@@ -38,6 +39,7 @@ def _gallery(arguments: Sequence[str]) -> None:
         raise UserError(f"--out: {out} given; its name must end in .html")
     if options.pictures is not None and not options.pictures.is_dir():
         raise UserError(f"--pictures: {options.pictures}: there is no such folder")
+    check_projection("--projection", options.projection)
 
     from cmc.clusters.described import write_clusters
     from cmc.clusters.page import check_installed, write_gallery

@@ -10,7 +10,7 @@ import hydra
 from omegaconf import DictConfig
 
 from cmc.cli import command, register_resolvers, shipped, task
-from cmc.config.requirements import check_figures, check_loggers
+from cmc.config.requirements import check_loggers, check_projection
 from cmc.config.schema import check, conf_dir
 from cmc.runs.config import read_yaml
 from cmc.runs.lock import locked
@@ -46,7 +46,8 @@ def _trained(config: DictConfig, folder: str, overrides: list[str], lock: int | 
     n = 1
     if isinstance(begun, DictConfig):
         check_loggers(begun.get("logger"))
-        check_figures((begun.get("callbacks") or {}).get("figures"))
+        for name, settings in (begun.get("callbacks") or {}).items():
+            check_projection(f"callbacks.{name}.projection", (settings or {}).get("projection"))
         n = n_local(begun) if begun.get("trainer") else 1
     if n > 1:
         return launch(config, folder, overrides, n, lock)

@@ -16,6 +16,7 @@ from cmc.runs.rows import read_rows
 CLUSTERS = "clusters.csv"
 _CREDITS = ("SOURCES.md", "CREDITS.md", "CREDITS.txt", "LICENSE", "LICENSE.txt")  # beside pictures
 _LETTERS = 2000  # of them
+_SCORES = {"acc": "ACC", "nmi": "NMI", "ari": "ARI"}
 
 
 def describe_run(run: Path, report: Mapping[str, Any], pictures: Path | None = None) -> Described:
@@ -45,7 +46,9 @@ def told_of(run: Path, report: Mapping[str, Any], pictures: Path | None = None) 
     features = report["features"]
     facts = {"data": str(features.get("source", "")), "run": str(run.resolve())}
     if isinstance(scores := report.get("scores"), Mapping):
-        facts["scores"] = ", ".join(f"{name.upper() if len(name) == 3 else name} {value:.3f}" for name, value in scores.items())
+        facts["scores"] = ", ".join(
+            f"{name.upper() if len(name) == 3 else name} {value:.3f}" for name, value in scores.items()
+        )
     if scored := scored_text(report):
         facts["scored"] = scored
     for name, about in features.get("extractors", {}).items():

@@ -32,19 +32,19 @@ def check_loggers(loggers: Mapping[str, Any] | None) -> None:
             check_login(", or give logger.wandb.mode=offline")
 
 
-def check_figures(settings: Mapping[str, Any] | None) -> None:
-    """Refuse pictures that could not be drawn.
+def check_projection(key: str, projection: object) -> None:
+    """Refuse a projection that could not be made.
 
     Args:
-        settings: of ``callbacks.figures``; None where there are none.
+        key: the setting that names it, for the message.
+        projection: such as ``umap``.
 
     Raises:
         UserError: umap-learn is asked for and not installed.
     """
-    if settings and settings.get("projection") == "umap" and find_spec("umap") is None:
+    if projection == "umap" and find_spec("umap") is None:
         raise UserError(
-            "callbacks.figures.projection: umap given, but umap-learn is not installed; pip install 'cmc[umap]', "
-            "or give tsne or pca"
+            f"{key}: umap given, but umap-learn is not installed; pip install 'cmc[umap]', or give tsne or pca"
         )
 
 

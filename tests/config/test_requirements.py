@@ -6,7 +6,7 @@ import time
 import pytest
 
 from cmc.config import requirements
-from cmc.config.requirements import check_figures, check_loggers
+from cmc.config.requirements import check_loggers, check_projection
 from cmc.errors import UserError
 
 CSV = {"csv": {}}
@@ -34,9 +34,9 @@ def test_a_mode_is_one_of_wandbs():
 
 
 def test_umap_that_is_missing_is_named(monkeypatch):
-    check_figures({"projection": "umap"})
+    check_projection("callbacks.figures.projection", "umap")
     monkeypatch.setattr(requirements, "find_spec", lambda package: None)
     with pytest.raises(UserError, match=r"^callbacks\.figures\.projection: umap .*cmc\[umap\]', or give tsne"):
-        check_figures({"projection": "umap"})
-    check_figures({"projection": "tsne"})
-    check_figures(None)
+        check_projection("callbacks.figures.projection", "umap")
+    check_projection("callbacks.figures.projection", "tsne")
+    check_projection("callbacks.figures.projection", None)
