@@ -53,6 +53,8 @@ def _gallery(arguments: Sequence[str]) -> None:
     if options.names is not None:
         take(options.names, run)
     described = describe_run(run, report, options.pictures)
+    if described.samples.pictures is None and (gone := report["features"].get("pictures")):
+        print(f"without pictures: {gone} is not there any more; --pictures DIR says where they are", file=sys.stderr)
     bare = described.samples.pictures is None and described.samples.caption is None
     features = _features(run, len(described.samples), options.trust) if bare else None
     try:

@@ -131,6 +131,13 @@ def test_pictures_that_were_moved_are_found_and_gone_ones_are_told(trained, tmp_
     assert f"1 of 48 pictures cannot be shown, one of them: {made.ids[3]} (no such file)" in told.err
     page = said(tmp_path / "page.html")
     assert [page["id"][int(i)] for i in page["lost"]] == [made.ids[3]]
+    report = json.loads((run / "metrics.json").read_text())
+    report["features"]["pictures"] = "/nowhere"
+    other = shutil.copytree(run, tmp_path / "other")
+    (other / "metrics.json").write_text(json.dumps(report))
+    told = command(other, "--projection", "pca")
+    assert told.err == "without pictures: /nowhere is not there any more; --pictures DIR says where they are\n"
+    assert said(other / "gallery.html")["pictures"] is None
 
 
 def test_mistakes_are_told_in_a_line(trained, tmp_path, refused, monkeypatch):

@@ -87,23 +87,9 @@ def write_gallery(
     blocks = {"map-data": encode(_map(shown, projection)), "confusion-data": encode(_confusion(described.samples))}
     blocks["means"] = encode(None if features is None else _means(described, features))
     advance("map", 1)
-    lost: dict[int, str] = {}
-    about: dict[str, Any] | None = None
-    texts: list[str] = []
-    if shown.pictures is not None:
-        pictures.check_pillow()
-        paths = [shown.pictures[i] for i in order.tolist()]
-        begin("pictures", len(paths))
-        folder = path.with_name(f"{path.stem}_files")
-        small = (
-            pictures.embedded(paths, lambda n: advance("pictures", n))
-            if len(paths) <= pictures.EMBEDDED
-            else pictures.sheets(paths, folder, lambda n: advance("pictures", n))
-        )
-        lost, texts = {int(order[i]): why for i, why in small.lost.items()}, small.texts
-        about = {"side": small.side, "columns": pictures.COLUMNS, "sheets": small.sheets, "folder": folder.name}
-    main = _main(described, shown, told, described.typical[chosen]) | {"pictures": about, "lost": lost}
-    main["place"] = np.argsort(order).tolist() if about else None
+    small = _thumbnails(path, shown, order, advance, begin)
+    main = _main(described, shown, told, described.typical[chosen]) | _pictured(path, small, order)
+    texts = small.texts if small is not None else []
     blocks = {"gallery": encode(main), "pictures": encode(texts), **blocks}
     write_document(
         path,
@@ -112,9 +98,37 @@ def write_gallery(
         _SCRIPTS,
         blocks,
         plotly,
-        "'self' file:" if about and about["sheets"] else "",
+        "'self' file:" if small is not None and small.sheets else "",
     )
-    return [_lost_text(lost, shown)] if lost else []
+    return [_lost_text(main["lost"], shown)] if main["lost"] else []
+
+
+def _thumbnails(
+    path: Path, shown: Samples, order: NDArray[np.intp], advance: Step, begin: Step
+) -> pictures.Thumbnails | None:
+    """Small pictures in the given order, in the page or beside it; None where there are none."""
+    if shown.pictures is None:
+        return None
+    pictures.check_pillow()
+    paths = [shown.pictures[i] for i in order.tolist()]
+    begin("pictures", len(paths))
+    if len(paths) <= pictures.EMBEDDED:
+        return pictures.embedded(paths, lambda n: advance("pictures", n))
+    return pictures.sheets(paths, _beside(path), lambda n: advance("pictures", n))
+
+
+def _pictured(path: Path, small: pictures.Thumbnails | None, order: NDArray[np.intp]) -> dict[str, Any]:
+    """Where the page finds its pictures, and why some are not there."""
+    if small is None:
+        return {"pictures": None, "lost": {}, "place": None}
+    about = {"columns": pictures.COLUMNS, "sheets": small.sheets, "folder": _beside(path).name}
+    lost = {int(order[i]): why for i, why in small.lost.items()}
+    return {"pictures": about, "lost": lost, "place": np.argsort(order).tolist()}
+
+
+def _beside(path: Path) -> Path:
+    """The folder of a page's sheets."""
+    return path.with_name(f"{path.stem}_files")
 
 
 def _main(described: Described, shown: Samples, told: Told, typical: NDArray[np.float32]) -> dict[str, Any]:

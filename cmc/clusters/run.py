@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,9 @@ def describe_run(run: Path, report: Mapping[str, Any], pictures: Path | None = N
 
 
 def picture_folder(report: Mapping[str, Any], given: Path | None = None) -> Path | None:
-    """The folder of the pictures: the given one, else the one that the run was trained with; None without."""
-    if given is not None:
-        return given
-    told = report["features"].get("pictures")
-    return Path(told) if isinstance(told, str) and told else None
+    """The folder of the pictures: the given one, else that of the training; None where there is none."""
+    told = report["features"].get("pictures") if given is None else given
+    return Path(told) if told and os.path.isdir(str(told)) else None
 
 
 def told_of(run: Path, report: Mapping[str, Any], pictures: Path | None = None) -> Told:
