@@ -40,7 +40,7 @@ from cmc.runs import checkpoint
 from cmc.runs.config import read_config, write_config
 from cmc.runs.folder import LAST, finished
 from cmc.runs.history import read_history, write_history
-from cmc.runs.names import Edits
+from cmc.runs.names import kept
 from cmc.runs.report import write_report
 from cmc.runs.rows import read_rows, write_rows
 from cmc.runs.summary import show
@@ -155,9 +155,9 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
             report = fit(config, folder, data=data)
             if self.verbose:
                 show(report, "see labels_")
-            self._take(Path(folder))
-            if paths is not None:
-                self._pictures = [None if path is None else Path(path) for path in paths]
+            self._take(
+                Path(folder), pictures=None if paths is None else [Path(path) if path else None for path in paths]
+            )
         return self
 
     def _configuration(self, y: Any) -> DictConfig:
@@ -178,10 +178,10 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
             raise UserError("trainer__devices: the estimator trains on one device; python -m cmc.run takes several")
         return config
 
-    def _take(self, run: Path, trust: Sequence[str] = ()) -> None:
+    def _take(self, run: Path, trust: Sequence[str] = (), pictures: Sequence[Path | None] | None = None) -> None:
         """Become what a finished run folder holds; the folder is not needed afterwards."""
         self._trust = tuple(trust)
-        self._pictures: list[Path | None] | None = None
+        self._pictures, self._edits = pictures, kept(run)
         self._trained = load(run, trust, _device(read_config(run)))
         self._history, self._rows = read_history(run), read_rows(run)
         self.report_, self.labels_ = self._trained.report, self._rows.clusters
@@ -255,7 +255,7 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
 
     def _described(self) -> Described:
         pictures = picture_folder(self.report_) if self._pictures is None else self._pictures
-        return Described(samples_of(self._rows, self._trained.method.n_clusters, pictures), Edits())
+        return Described(samples_of(self._rows, self._trained.method.n_clusters, pictures), self._edits)
 
     def _repr_html_(self) -> str:
         """In a notebook: the parameters, and once it is fitted its clusters."""

@@ -41,7 +41,7 @@ def texts_of(what: str, given: Any, ids: NDArray[np.str_] | None, n: int) -> lis
     texts = aligned(given, ids) if hasattr(given, "index") and not isinstance(given, list | tuple) else list(given)
     if len(texts) != n:
         raise UserError(f"{what}: {len(texts)} given for {n} samples; give one a sample")
-    return [None if text is None or text != text else str(text) for text in texts]
+    return [None if text is None or text != text else str(text) for text in texts]  # NaN in a series is none
 
 
 def write_page(path: Path, described: Described, report: Mapping[str, Any], projection: str) -> Path:
