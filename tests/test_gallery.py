@@ -164,15 +164,6 @@ def test_a_run_on_numbers_alone_has_a_table_and_its_page_has_means(tiny_run, tmp
         assert row in ([page["row"][i] for i in here] if here else [-1])
 
 
-def test_many_clusters_take_no_more_than_a_moment(tmp_path, command):
-    many = Made(n=300, pictures=False)
-    many.cluster = np.arange(300) * 331 % 100_000
-    many.n_clusters, many.own = 100_000, False
-    command(many.write(tmp_path / "run"), "--projection", "pca")
-    assert len(said(tmp_path / "run" / "gallery.html")["clusters"]) == 100_000
-    assert said(tmp_path / "run" / "gallery.html", "confusion-data")["missing"].startswith("100000 clusters by 4")
-
-
 def test_an_estimator_shows_its_clusters(tmp_path):
     made = Made(n=60)
     made.write_pictures(tmp_path / "raw")

@@ -42,7 +42,7 @@ class Samples:
     own: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     label: NDArray[np.str_] | None = None
     id: NDArray[np.str_] | None = None
-    caption: NDArray[np.str_] | None = None
+    caption: NDArray[np.object_] | None = None
     embeddings: NDArray[np.float32] | None = None
     pictures: Sequence[Path | None] | None = None
 

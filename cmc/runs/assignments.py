@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cmc.runs.folder import damaged
 from cmc.runs.tables import OWN
@@ -32,7 +32,7 @@ class Assignments:
         confidence: (N,) float64, the largest assignment probability.
         label: (N,) str, empty where unknown, or None where all are.
         id: (N,) str, or None where samples have none.
-        caption: (N,) str, or None where samples have none.
+        caption: (N,) str as objects, of which one may be long; or None where samples have none.
         margin: (N,) float64, by how much the largest assignment probability exceeds the second; None where unknown.
         own: modality -> (N,) int64, the cluster that it alone would give, -1 where a sample lacks it; none where
             a method has no such assignments.
@@ -43,7 +43,7 @@ class Assignments:
     confidence: NDArray[np.float64]
     label: NDArray[np.str_] | None
     id: NDArray[np.str_] | None = None
-    caption: NDArray[np.str_] | None = None
+    caption: NDArray[np.object_] | None = None
     margin: NDArray[np.float64] | None = None
     own: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
@@ -79,7 +79,7 @@ def read_assignments(run: Path, part: str = "", what: str | None = None) -> Assi
     )
 
 
-def _joined(path: Path, blocks: list[NDArray[np.str_] | None]) -> NDArray[np.str_] | None:
+def _joined(path: Path, blocks: list[NDArray[Any] | None]) -> NDArray[Any] | None:
     """One column of texts, of which each takes as much as the longest."""
     import numpy as np
 
@@ -118,7 +118,8 @@ def _blocks(path: Path) -> Iterator[Assignments]:
 def _columns(path: Path, cells: dict[str, tuple[str, ...]]) -> Assignments:
     import numpy as np
 
-    label, ids, caption = (text_array(path.name, cells[name]) if name in cells else None for name in TEXTS)
+    label, ids = (text_array(path.name, cells[name]) if name in cells else None for name in ("label", "id"))
+    caption = np.array(cells["caption"], dtype=object) if "caption" in cells else None  # one may be as long as a book
     found = Assignments(
         np.array(cells["index"], dtype=np.int64),
         np.array(cells["cluster"], dtype=np.int64),

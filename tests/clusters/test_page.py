@@ -351,3 +351,15 @@ def test_dark_and_on_a_phone_nothing_is_cut_off(chromium, folder):  # noqa: F811
         box = page.locator("#member").bounding_box()
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= 391
+
+
+def test_a_hundred_thousand_clusters_open_a_few_at_a_time(chromium, tmp_path):  # noqa: F811
+    many = Made(n=300, pictures=False, own=False)
+    many.cluster, many.n_clusters = np.arange(300) * 331 % 100_000, 100_000
+    many.write(tmp_path / "run")
+    with opened(chromium, write(many, tmp_path)) as page:
+        page.wait_for_selector("article.cluster")
+        assert page.locator("article.cluster").count() < 200
+        assert page.locator("#summary").inner_text() == "300 samples, 100000 clusters"
+        page.click("[data-view=confusion]")
+        assert page.locator("#confusion .missing").inner_text().startswith("100000 clusters by 4 classes are too many")

@@ -82,3 +82,13 @@ def test_what_the_command_line_reads_imports_nothing_heavy():
     script = f"import sys, {rooms}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "numpy"} & set(loaded)
+
+
+def test_one_long_caption_takes_no_more_than_itself(tmp_path):
+    """As an array of texts, each would take as much as the longest."""
+    lines = ["index,cluster,confidence,id,caption", *(f"{i},0,1,{i},a {i}" for i in range(20_000))]
+    lines[7] = f"6,0,1,6,{'word ' * 20_000}"
+    (tmp_path / "assignments.csv").write_text("\n".join(lines) + "\n")
+    found = assignments.read_assignments(tmp_path)
+    assert found.caption[5:8].tolist() == ["a 5", "word " * 20_000, "a 7"]
+    assert found.caption.nbytes < 10**6

@@ -51,7 +51,7 @@ function pictureOf(i) {
   element.style.setProperty("--column", cell % columns);
   element.style.setProperty("--line", Math.floor(cell / columns));
   element.style.setProperty("--columns", columns);
-  element.dataset.sheet = `url("${folder}/${sheets[sheet]}")`;
+  element.dataset.sheet = `url("${encodeURIComponent(folder)}/${sheets[sheet]}")`;
   soon.observe(element);
   return element;
 }
