@@ -1,64 +1,13 @@
-"""The gallery in a real headless Chromium: what one clicks, and what the page then shows and exports."""
+"""The gallery in a real headless Chromium: what one clicks, and what the page then shows."""
 
-import csv
-import json
 import shutil
 
 import numpy as np
 import pytest
 
-from cmc import gallery
-from cmc.runs.names import kept, take
-from tests.browser import chromium, opened  # noqa: F401
+from tests.browser import opened
+from tests.clusters.clicks import STRANGE, against, open_cluster, shown, write
 from tests.clusters.made import Made
-
-STRANGE = '<img src=x onerror="alert(1)"><script>alert(2)</script> %{x} </script>'
-CAPTIONS = {5: STRANGE, 7: "مرحبا بالعالم", 9: "", 11: "word " * 20_000}
-
-
-@pytest.fixture(scope="module")
-def made():
-    found = Made(n=120, captions=CAPTIONS)
-    found.label[5] = STRANGE
-    return found
-
-
-def write(made, place, *words):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["gallery", str(place / "run"), "--projection", "pca", *words])
-        gallery.main()
-    return place / "run" / "gallery.html"
-
-
-@pytest.fixture(scope="module")
-def folder(made, tmp_path_factory):
-    place = tmp_path_factory.mktemp("gallery")
-    made.write_pictures(place / "raw")
-    (place / "raw" / made.ids[0]).unlink()
-    (place / "raw" / made.ids[1]).write_bytes(b"no picture")
-    (place / "raw" / "SOURCES.md").write_text("Shapes, drawn by <b>hand</b>")
-    made.write(place / "run", place / "raw")
-    write(made, place)
-    return place
-
-
-@pytest.fixture
-def page(chromium, folder):  # noqa: F811
-    with opened(chromium, folder / "run" / "gallery.html") as page:
-        yield page
-
-
-def against(made, i):
-    return made.image_own[i] != made.cluster[i] or made.text_own[i] != made.cluster[i]
-
-
-def shown(page, place="#opened"):
-    return [int(each) for each in page.locator(f"{place} .member").evaluate_all("all => all.map(e => e.dataset.i)")]
-
-
-def open_cluster(page, cluster):
-    page.click(f"[data-cluster='{cluster}'] .size")
-    page.wait_for_selector("#opened:not([hidden])")
 
 
 def test_cards_show_size_name_terms_typical_and_doubtful_members(page, made):
@@ -218,65 +167,6 @@ def test_a_cell_of_the_labels_opens_the_cluster(page, made):
     assert sorted(shown(page)) == expected
 
 
-def exported(page, button):
-    with page.expect_download() as told:
-        page.click(button)
-    return told.value
-
-
-def test_work_on_the_clusters_is_exported_and_taken_by_the_run(page, made, folder, tmp_path):
-    field = page.locator("[data-cluster='0'] input.name")
-    field.fill("round things")
-    field.press("Enter")
-    other = page.locator("[data-cluster='1'] input.name")
-    other.fill("round things")
-    other.press("Enter")
-    assert page.locator("[data-cluster='1'] .fault").inner_text().startswith("Cluster 0 is called round things already")
-    here = [i for i in range(120) if made.cluster[i] == 0]
-    open_cluster(page, 0)
-    for i in here[:2]:
-        page.locator(f"#opened .slot:has([data-i='{i}']) .select").check(force=True)
-    page.fill(".selection .target input", "nowhere")
-    page.click(".selection .target button")
-    assert page.locator(".selection .fault").inner_text() == "There is no such cluster."
-    page.fill(".selection .target input", "3")
-    page.click(".selection .target button")
-    assert set(here[:2]).isdisjoint(shown(page))
-    page.locator(f"#opened [data-i='{here[2]}']").focus()
-    page.keyboard.press("w")
-    page.keyboard.press("Escape")
-    open_cluster(page, 2)
-    page.fill("#opened > .bar > .target input", "1")
-    page.click("#opened > .bar > .target button")
-    page.wait_for_function("() => location.hash === '#cluster=1'")
-    assert len(shown(page)) == int((made.cluster == 1).sum() + (made.cluster == 2).sum())
-    assert page.locator("#changes").inner_text() == "1 name, 1 merge, 2 moves, 1 mark"
-    exported(page, "#export-json").save_as(tmp_path / "e.json")
-    exported(page, "#export-csv").save_as(tmp_path / "e.csv")
-    run = shutil.copytree(folder / "run", tmp_path / "run")
-    edits = take(tmp_path / "e.json", run)
-    assert (edits.names, edits.merged) == ({0: "round things"}, {2: 1})
-    assert edits.moved == dict.fromkeys(here[:2], 3)
-    assert edits.wrong == (here[2],)
-    assert take(tmp_path / "e.csv", run) == edits == kept(run)
-    page.reload()
-    assert page.locator("#changes").inner_text() == "1 name, 1 merge, 2 moves, 1 mark"
-
-
-def test_changes_can_be_undone(page):
-    before = page.locator("article.cluster").count()
-    open_cluster(page, 3)
-    page.fill("#opened > .bar > .target input", "0")
-    page.keyboard.press("Enter")
-    page.keyboard.press("Escape")
-    if page.locator("#opened").is_visible():
-        page.click("#opened .bar a")
-    assert page.locator("article.cluster").count() == before - 1
-    page.click("#undo")
-    assert page.locator("article.cluster").count() == before
-    assert page.locator("#undo").is_hidden()
-
-
 def test_the_keyboard_alone_searches_opens_and_steps(page, made):
     page.keyboard.press("/")
     page.keyboard.type("circle")
@@ -293,20 +183,7 @@ def test_the_keyboard_alone_searches_opens_and_steps(page, made):
     assert not page.locator("#member").is_visible()
 
 
-def test_names_that_the_run_keeps_are_there_when_the_page_opens(made, folder, chromium, tmp_path):  # noqa: F811
-    shutil.copytree(folder / "run", tmp_path / "run")
-    from cmc.runs.names import FORMAT, mark
-
-    said = {"format": FORMAT, "run": mark(made.cluster), "names": {"1": "boxes <b>"}}
-    (tmp_path / "e.json").write_text(json.dumps(said))
-    path = write(made, tmp_path, "--names", str(tmp_path / "e.json"))
-    with opened(chromium, path) as page:
-        assert page.locator("[data-cluster='1'] input.name").input_value() == "boxes <b>"
-    with (tmp_path / "run" / "clusters.csv").open(newline="") as file:
-        assert [row["name"] for row in csv.DictReader(file)][1] == "boxes <b>"
-
-
-def test_more_pictures_than_a_page_holds_lie_on_sheets_beside_it(made, folder, chromium, tmp_path, monkeypatch):  # noqa: F811
+def test_more_pictures_than_a_page_holds_lie_on_sheets_beside_it(made, folder, chromium, tmp_path, monkeypatch):
     monkeypatch.setattr("cmc.clusters.pictures.EMBEDDED", 50)
     shutil.copytree(folder / "run", tmp_path / "run")
     path = write(made, tmp_path)
@@ -322,7 +199,7 @@ def test_more_pictures_than_a_page_holds_lie_on_sheets_beside_it(made, folder, c
 
 
 @pytest.mark.parametrize("texts", [True, False])
-def test_a_run_without_pictures_shows_texts_or_numbers(chromium, tmp_path, texts):  # noqa: F811
+def test_a_run_without_pictures_shows_texts_or_numbers(chromium, tmp_path, texts):
     plain = Made(n=60, pictures=False, texts=texts, own=False, labels=False)
     plain.write(tmp_path / "run")
     path = write(plain, tmp_path)
@@ -335,7 +212,7 @@ def test_a_run_without_pictures_shows_texts_or_numbers(chromium, tmp_path, texts
         assert page.locator("[data-view=confusion]").is_hidden()
 
 
-def test_dark_and_on_a_phone_nothing_is_cut_off(chromium, folder):  # noqa: F811
+def test_dark_and_on_a_phone_nothing_is_cut_off(chromium, folder):
     looks = {"color_scheme": "dark", "viewport": {"width": 390, "height": 800}}
     with opened(chromium, folder / "run" / "gallery.html", **looks) as page:
         wide = "() => document.documentElement.scrollWidth <= innerWidth"
@@ -353,7 +230,7 @@ def test_dark_and_on_a_phone_nothing_is_cut_off(chromium, folder):  # noqa: F811
         assert box["x"] + box["width"] <= 391
 
 
-def test_a_hundred_thousand_clusters_open_a_few_at_a_time(chromium, tmp_path):  # noqa: F811
+def test_a_hundred_thousand_clusters_open_a_few_at_a_time(chromium, tmp_path):
     many = Made(n=300, pictures=False, own=False)
     many.cluster, many.n_clusters = np.arange(300) * 331 % 100_000, 100_000
     many.write(tmp_path / "run")
