@@ -85,6 +85,8 @@ def write_gallery(
     order = np.lexsort((-described.typical[chosen], shown.cluster))
     begin("map", 1)
     blocks = {"map-data": encode(_map(shown, projection)), "confusion-data": encode(_confusion(described.samples))}
+    near = neighbours(shown.embeddings) if shown.embeddings is not None and len(shown) <= _COMPARED else None
+    blocks["near"] = encode(None if near is None else near.tolist())
     blocks["means"] = encode(None if features is None else _means(described, features))
     advance("map", 1)
     small = _thumbnails(path, shown, order, advance, begin)
@@ -135,7 +137,6 @@ def _main(described: Described, shown: Samples, told: Told, typical: NDArray[np.
     """What the page begins with."""
     of, edits = described.samples, described.edits
     labels, codes = (None, None) if shown.label is None else np.unique(shown.label, return_inverse=True)
-    near = neighbours(shown.embeddings) if shown.embeddings is not None and len(shown) <= _COMPARED else None
     return {
         "format": FORMAT,
         "run": mark(of.cluster),
@@ -157,7 +158,6 @@ def _main(described: Described, shown: Samples, told: Told, typical: NDArray[np.
         "labels": None if labels is None else labels.tolist(),
         "label": None if codes is None else codes.tolist(),
         "typical": _numbers(typical),
-        "near": None if near is None else near.tolist(),
     }  # fmt: skip
 
 

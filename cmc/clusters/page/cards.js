@@ -83,9 +83,8 @@ function clusterCard(cluster, list, most) {
   const head = make("div", { class: "head" }, make("a", { class: "number", href: `#cluster=${cluster}`, "aria-label": `open cluster ${cluster}` }, String(cluster)), field, make("a", { class: "size", href: `#cluster=${cluster}` }, String(size)));
   const share = make("div", { class: "share" }, make("i", {}));
   share.firstChild.style.width = `${(100 * list.length) / most}%`;
-  const best = [...list].sort(typicalFirst).slice(0, TYPICAL);
-  const left = new Set(best);
-  const doubtful = list.filter((i) => !left.has(i)).sort(ORDERS.doubt[1]).slice(0, DOUBTFUL);
+  const best = firstOf(list, TYPICAL, typicalFirst);
+  const doubtful = firstOf(list.filter((i) => !best.includes(i)), DOUBTFUL, ORDERS.doubt[1]);
   const terms = termsOf(cluster);
   const card = make("article", { class: "cluster", "data-cluster": cluster }, head, fault, share, make("p", { class: "figures" }, figuresOf(cluster, list)));
   if (terms.length) card.append(make("div", { class: "terms" }, ...terms.map(termChip)));

@@ -7,6 +7,7 @@ const MODALITIES = Object.keys(data.own);
 const means = JSON.parse(byId("means").textContent);
 let embedded = null; // pictures in the page, read when the first is shown
 let counted = null; // modalities that disagree, of every sample, as clusters are merged now
+let nearest = null; // neighbours, read when a member is first looked at
 let words = null; // what is searched, of every sample
 
 const everyone = Array.from({ length: N }, (_, i) => i);
@@ -79,6 +80,25 @@ function filters() {
 }
 
 const isFiltered = () => byId("query").value !== "" || byId("label").value !== "" || byId("sure").value !== "1" || byId("only").value !== "" || byId("disagree").checked;
+
+/** The positions of the nearest neighbours, nearest first. */
+function nearOf(i) {
+  nearest ??= JSON.parse(byId("near").textContent) ?? [];
+  return nearest[i] ?? [];
+}
+
+/** The first n of a list under an order, without sorting it all. */
+function firstOf(list, n, compare) {
+  const kept = [];
+  for (const i of list) {
+    if (kept.length === n && compare(i, kept[n - 1]) >= 0) continue;
+    let at = kept.length;
+    while (at > 0 && compare(i, kept[at - 1]) < 0) at--;
+    kept.splice(at, 0, i);
+    if (kept.length > n) kept.pop();
+  }
+  return kept;
+}
 
 /** Ways to sort members: name -> what compares two. */
 const typicalFirst = (a, b) => data.typical[b] - data.typical[a] || a - b;

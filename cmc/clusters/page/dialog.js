@@ -65,7 +65,7 @@ function showMember() {
     closeMember();
     showOnMap(i);
   });
-  const near = data.near?.[i] ?? [];
+  const near = nearOf(i);
   const neighbours = near.length ? [make("h3", {}, "nearest neighbours"), make("div", { class: "tiles-row near" }, ...near.map((j) => tile(j)))] : [];
   const lost = data.lost[i] === undefined ? null : make("p", { class: "missing" }, `The picture cannot be shown: ${data.lost[i]}.`);
   byId("member").replaceChildren(

@@ -84,7 +84,7 @@ function showMap() {
 
 /** From a member to its point; one that is not on the map is stood for by its nearest neighbour there. */
 function showOnMap(i) {
-  ringed = places.at.includes(i) ? i : ((data.near?.[i] ?? []).find((j) => places.at.includes(j)) ?? grouped()[clusterOf(i)].find((j) => places.at.includes(j)) ?? null);
+  ringed = places.at.includes(i) ? i : (nearOf(i).find((j) => places.at.includes(j)) ?? grouped()[clusterOf(i)].find((j) => places.at.includes(j)) ?? null);
   if (location.hash === "#view=map") showMap();
   else location.hash = "view=map";
 }
