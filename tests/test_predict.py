@@ -315,7 +315,8 @@ trained, own = load(sys.argv[1], device="cpu"), []
 for folder in map(Path, sys.argv[2:]):
     for root, out in (("x.h5", "x.parquet"), ("npy", "x.csv")):
         files = Files(str(folder / root))
-        predict(trained, inputs.read(files, trained.dims), folder / out, True, lambda n: own.append(kib("RssAnon")))
+        given = inputs.read(files, trained.dims)
+        predict(trained, given, folder / out, True, advance=lambda n: own.append(kib("RssAnon")))
     print(kib("VmHWM"), max(own))
 """
 

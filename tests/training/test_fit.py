@@ -120,7 +120,8 @@ def test_labels_leave_every_assignment_bit_equal(files, small_run, method):
 def test_without_labels_a_run_assigns_and_says_that_there_is_nothing_to_score(files, small_run, capsys):
     report, folder = small_run("run", *files(None), "data.n_clusters=4")
     assert report["scores"] is None
-    assert list(rows(folder / "assignments.csv")[0]) == ["index", "cluster", "confidence", "margin"]
+    columns = ["index", "cluster", "confidence", "margin", "cluster_a", "cluster_b"]
+    assert list(rows(folder / "assignments.csv")[0]) == columns
     assert not (folder / "figures" / "confusion.png").exists()
     assert (folder / "figures" / "embedding.png").exists()
     assert "nothing to score" in capsys.readouterr().out
@@ -288,6 +289,7 @@ def test_callbacks_and_loggers_can_be_left_out(tiny_run, tmp_path, written):
     tiny_run(*(written.format(f"callbacks.{name}") for name in ("figures", "checkpoints")), "~logger.csv", figures=True)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
         "assignments.csv",
+        "clusters.csv",
         "config.yaml",
         "embeddings.npy",
         "metrics.json",
