@@ -11,6 +11,7 @@ import torch
 from omegaconf import OmegaConf
 from pytorch_lightning import Callback, Trainer
 
+from cmc.clusters.run import with_clusters
 from cmc.data.module import DataModule
 from cmc.loggers.tracker import Tracker
 from cmc.runs.config import read_config
@@ -18,6 +19,7 @@ from cmc.runs.outcome import read_outcome
 from cmc.utils import validate
 
 log = logging.getLogger(__name__)
+_CLUSTERS = 200  # that are shown, the largest
 
 
 class Tracking(Callback):
@@ -82,6 +84,7 @@ class Tracking(Callback):
                 len(outcome.assignments.rows),
                 outcome.assignments.total,
             )
+        outcome = with_clusters(outcome, _CLUSTERS)
         for tracker in _trackers(trainer):
             tracker.publish(outcome)
 

@@ -17,7 +17,7 @@ from cmc.clusters.terms import Term, cluster_terms
 from cmc.runs.names import Edits
 from cmc.runs.tables import table
 
-_TYPICAL = 5  # ids in the table
+TYPICAL = 5  # members that stand for a cluster
 _NAMED = 3  # terms that stand for a name
 _LETTERS = 60  # of such a name
 
@@ -85,23 +85,28 @@ class Described:
             return np.asarray(sums / self.size)
 
 
-def write_clusters(path: Path, described: Described) -> None:
-    """Write ``clusters.csv``: a row a cluster, with what is known of it."""
+def cluster_columns(described: Described) -> dict[str, list[Any]]:
+    """What is known of each cluster, a column each: cluster, name, size, terms, confidence, agreement, typical ids."""
     k = described.samples.n_clusters
     names = described.samples.names()
-    columns: dict[str, Any] = {"cluster": list(range(k)), "name": described.names, "size": described.size.tolist()}
+    columns: dict[str, list[Any]] = {
+        "cluster": list(range(k)),
+        "name": described.names,
+        "size": described.size.tolist(),
+    }
     if described.terms is not None:
         columns["terms"] = [", ".join(f"{term.word} ({term.texts})" for term in terms) for terms in described.terms]
     columns["confidence"] = described.confidence.tolist()
     if described.agreement is not None:
         columns["agreement"] = described.agreement.tolist()
-    columns["typical"] = [" ".join(map(_quoted, here)) for here in _named(described, names)]
+    columns["typical"] = [" ".join(_quoted(names[i]) for i in here) for here in described.most_typical(TYPICAL)]
+    return columns
+
+
+def write_clusters(path: Path, described: Described) -> None:
+    """Write ``clusters.csv``: a row a cluster, with what is known of it."""
     with table(path) as append:
-        append(columns)
-
-
-def _named(described: Described, names: list[str]) -> list[list[str]]:
-    return [[names[i] for i in here] for here in described.most_typical(_TYPICAL)]
+        append(cluster_columns(described))
 
 
 def _quoted(name: str) -> str:

@@ -116,19 +116,19 @@ def _thumbnails(
     begin("pictures", len(paths))
     if len(paths) <= pictures.EMBEDDED:
         return pictures.embedded(paths, lambda n: advance("pictures", n))
-    return pictures.sheets(paths, _beside(path), lambda n: advance("pictures", n))
+    return pictures.sheets(paths, sheets_folder(path), lambda n: advance("pictures", n))
 
 
 def _pictured(path: Path, small: pictures.Thumbnails | None, order: NDArray[np.intp]) -> dict[str, Any]:
     """Where the page finds its pictures, and why some are not there."""
     if small is None:
         return {"pictures": None, "lost": {}, "place": None}
-    about = {"columns": pictures.COLUMNS, "sheets": small.sheets, "folder": _beside(path).name}
+    about = {"columns": pictures.COLUMNS, "sheets": small.sheets, "folder": sheets_folder(path).name}
     lost = {int(order[i]): why for i, why in small.lost.items()}
     return {"pictures": about, "lost": lost, "place": np.argsort(order).tolist()}
 
 
-def _beside(path: Path) -> Path:
+def sheets_folder(path: Path) -> Path:
     """The folder of a page's sheets."""
     return path.with_name(f"{path.stem}_files")
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from cmc.data.preparation.images import Unreadable, open_image
+from cmc.data.preparation.images import Unreadable, thumbnail
 from cmc.errors import UserError
 from cmc.utils.atomic import atomic_write
 
@@ -113,11 +113,9 @@ def _small(paths: Sequence[Path | None], side: int) -> Iterable[Image | str]:
         if path is None:
             return "no picture"
         try:
-            image = open_image(path, 2 * side)
-            image.thumbnail((side, side))
+            return thumbnail(path, side)
         except (Unreadable, OSError) as error:
             return str(error) or type(error).__name__
-        return image
 
     with ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(paths), COLUMNS * COLUMNS):

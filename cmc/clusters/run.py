@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cmc.clusters.described import Described
-from cmc.clusters.page import Told
+from cmc.clusters.described import TYPICAL, Described, cluster_columns
+from cmc.clusters.page import PAGE, Told, sheets_folder
 from cmc.clusters.samples import samples_of
 from cmc.runs.names import kept
+from cmc.runs.outcome import Outcome, Table
 from cmc.runs.report import scored_text
 from cmc.runs.rows import read_rows
 
@@ -32,6 +33,33 @@ def describe_run(run: Path, report: Mapping[str, Any], pictures: Path | None = N
         UserError: a file of it cannot be read.
     """
     return Described(samples_of(read_rows(run), report["n_clusters"], picture_folder(report, pictures)), kept(run))
+
+
+def with_clusters(outcome: Outcome, at_most: int) -> Outcome:
+    """An outcome with the largest clusters, as the run's ``clusters.csv`` has them, and the gallery's files.
+
+    Args:
+        outcome: of a finished run; as it is where the run has no such table.
+        at_most: clusters.
+    """
+    run = outcome.folder
+    if not (run / CLUSTERS).exists():
+        return outcome
+    described = describe_run(run, outcome.report)
+    order = (-described.size).argsort(kind="stable")[:at_most].tolist()
+    columns = cluster_columns(described)
+    table = Table(list(columns), [[column[k] for column in columns.values()] for k in order], len(described.size))
+    page = run / PAGE
+    files = [path for path in (run / CLUSTERS, page, sheets_folder(page)) if path.exists()]
+    return outcome._replace(clusters=table, typical=_typical(described, order), gallery=files)
+
+
+def _typical(described: Described, clusters: list[int]) -> list[list[Path]]:
+    """Of each cluster the pictures of its most typical members."""
+    if (paths := described.samples.pictures) is None:
+        return []
+    members = described.most_typical(TYPICAL)
+    return [[path for i in members[k] if (path := paths[i]) is not None] for k in clusters]
 
 
 def picture_folder(report: Mapping[str, Any], given: Path | None = None) -> Path | None:

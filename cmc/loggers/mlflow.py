@@ -76,13 +76,18 @@ class MLFlowLogger(Tracker, loggers.MLFlowLogger):
 
     @rank_zero_only
     def publish(self, outcome: Outcome) -> None:
-        """Keep the run folder's files and pictures as artifacts; figures of the report become metrics, words tags."""
+        """Keep files, pictures and gallery as artifacts; figures of the report become metrics, words tags."""
         from mlflow.entities import RunTag
 
         for path in (*(outcome.folder / name for name in _FILES), *outcome.figures):
             if path.exists():
                 place = "figures" if path in outcome.figures else None
                 self.experiment.log_artifact(self._run_id, str(path), place)
+        for path in outcome.gallery:
+            if path.is_dir():
+                self.experiment.log_artifacts(self._run_id, str(path), path.name)
+            else:
+                self.experiment.log_artifact(self._run_id, str(path))
         report = flatten(outcome.report)
         numbers = {k: v for k, v in report.items() if isinstance(v, int | float) and not isinstance(v, bool)}
         super(Tracker, self).log_metrics(numbers, sum(outcome.report["phases"].values()) - 1)  # named already

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from cmc.loggers.tracker import Tracker, flatten, keep_id, kept_id
 from cmc.runs.outcome import Outcome, Table
 
 log = logging.getLogger(__name__)
+_SIDE = 96  # pixels of a picture in a table
 _PATIENCE = 60.0  # seconds to wait for W&B's server before a run ends
 
 
@@ -81,7 +82,7 @@ class WandbLogger(Tracker, loggers.WandbLogger):
 
     @rank_zero_only
     def publish(self, outcome: Outcome) -> None:
-        """Log tables, the confusion matrix and the pictures; the summary takes what ``metrics.json`` holds."""
+        """Log tables, pictures and the gallery, as an artifact; the summary takes what ``metrics.json`` holds."""
         import wandb
 
         shown: dict[str, Any] = {"assignments": _table(outcome.assignments.columns, outcome.assignments.rows)}
@@ -94,8 +95,12 @@ class WandbLogger(Tracker, loggers.WandbLogger):
             )
         if outcome.embeddings is not None:
             shown["embedding"] = _embedding(outcome.points, outcome.embeddings)
+        if outcome.clusters is not None:
+            shown["clusters"] = _clusters(outcome.clusters, outcome.typical)
         shown |= {f"figures/{path.stem}": wandb.Image(str(path)) for path in outcome.figures}
         self.experiment.log(shown)
+        if outcome.gallery:
+            self.experiment.log_artifact(_artifact(f"gallery-{self.experiment.id}", outcome.gallery))
         self.experiment.summary.update(flatten(outcome.report))
 
     @rank_zero_only
@@ -110,6 +115,42 @@ def _table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Any:
     import wandb
 
     return wandb.Table(columns=list(columns), data=list(rows))
+
+
+def _clusters(clusters: Table, typical: Sequence[Sequence[Path]]) -> Any:
+    """A row a cluster, with the pictures of its most typical members, a column each."""
+    small = [[_picture(path) for path in paths] for paths in typical]
+    width = max(map(len, small), default=0)
+    columns = [*clusters.columns, *(f"typical_{i + 1}" for i in range(width))]
+    if not width:
+        return _table(columns, clusters.rows)
+    padded = ([*images, *[None] * (width - len(images))] for images in small)
+    return _table(columns, ([*row, *images] for row, images in zip(clusters.rows, padded, strict=True)))
+
+
+def _picture(path: Path) -> Any:
+    """A small picture; None where it cannot be read any more."""
+    import wandb
+
+    from cmc.data.preparation.images import Unreadable, thumbnail
+
+    try:
+        return wandb.Image(thumbnail(path, _SIDE), caption=path.name)
+    except (Unreadable, OSError):
+        return None
+
+
+def _artifact(name: str, paths: Iterable[Path]) -> Any:
+    """Files and folders under one name."""
+    import wandb
+
+    artifact = wandb.Artifact(name, type="gallery")
+    for path in paths:
+        if path.is_dir():
+            artifact.add_dir(str(path), name=path.name)
+        else:
+            artifact.add_file(str(path), name=path.name)
+    return artifact
 
 
 def _embedding(points: Table, embeddings: np.ndarray) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +14,12 @@ from cmc.runs.assignments import Assignments, assignment_blocks
 from cmc.runs.embeddings import read_embeddings
 from cmc.runs.matching import class_names, match_counts
 from cmc.runs.report import read_report
+from cmc.runs.tables import OWN
 from cmc.utils.arrays import spaced
 
 _MAX_CELLS = 10_000  # of a confusion matrix; more cannot be told apart
+_LETTERS = 200  # of a caption
+_POINT = ("index", "cluster", "confidence", "label")
 
 
 class Table(NamedTuple):
@@ -32,12 +36,16 @@ class Outcome(NamedTuple):
     Attributes:
         folder: the run folder.
         report: what ``metrics.json`` holds.
-        assignments: index, cluster, confidence and, where known, label of evenly spaced samples.
+        assignments: index, cluster, confidence and, where known, margin, each modality's own cluster, label, id and
+            caption of evenly spaced samples; of a caption the first 200 letters.
         confusion: Actual, Predicted, nPredictions, cluster: every class with every cluster, which is called by the
             class that it is matched to; None without labels, and where there are more than 10,000 cells.
-        points: as ``assignments``, of the samples whose embeddings are given.
+        points: index, cluster, confidence and, where known, label of the samples whose embeddings are given.
         embeddings: n x D; None where the run wrote none.
         figures: paths of pictures.
+        clusters: a row a cluster, as in ``clusters.csv``; None where nothing describes them.
+        typical: of each of these clusters the pictures of its most typical members, where they have any.
+        gallery: the page and, where its pictures lie on sheets, their folder.
     """
 
     folder: Path
@@ -47,6 +55,9 @@ class Outcome(NamedTuple):
     points: Table
     embeddings: np.ndarray | None
     figures: list[Path]
+    clusters: Table | None = None
+    typical: Sequence[Sequence[Path]] = ()
+    gallery: Sequence[Path] = ()
 
 
 def read_outcome(folder: Path, max_rows: int, max_points: int) -> Outcome:
@@ -61,7 +72,7 @@ def read_outcome(folder: Path, max_rows: int, max_points: int) -> Outcome:
     n = report["features"]["n_samples"]
     shown, drawn = spaced(n, max_rows), spaced(n, max_points)
     wanted = np.union1d(shown, drawn)
-    rows: dict[int, list[Any]] = {}
+    rows: dict[int, dict[str, Any]] = {}
     counts: Counter[tuple[str, int]] = Counter()
     done = 0
     for block in assignment_blocks(folder):
@@ -70,23 +81,33 @@ def read_outcome(folder: Path, max_rows: int, max_points: int) -> Outcome:
         if block.label is not None:
             counts.update(pair for pair in zip(block.label.tolist(), block.cluster.tolist(), strict=True) if pair[0])
         done += len(block.index)
-    columns = ["index", "cluster", "confidence", *(["label"] if counts else [])]
     embeddings = read_embeddings(folder)
     return Outcome(
         folder,
         report,
-        Table(columns, [rows[i] for i in shown.tolist()], n),
+        _table([rows[i] for i in shown.tolist()], n),
         _confusion(counts, report["n_clusters"]) if counts else None,
-        Table(columns, [rows[i] for i in drawn.tolist()], n),
+        _table([{key: rows[i][key] for key in _POINT if key in rows[i]} for i in drawn.tolist()], n),
         None if embeddings is None else embeddings[drawn],
         sorted((folder / "figures").glob("*.png")),
     )
 
 
-def _rows(block: Assignments, positions: np.ndarray) -> list[list[Any]]:
-    """Index, cluster, confidence and, where known, label."""
-    columns = [block.index, block.cluster, block.confidence, *([] if block.label is None else [block.label])]
-    return [list(row) for row in zip(*(column[positions].tolist() for column in columns), strict=True)]
+def _rows(block: Assignments, positions: np.ndarray) -> list[dict[str, Any]]:
+    """What is known of the samples at some positions."""
+    columns: dict[str, np.ndarray | None] = {
+        **{name: getattr(block, name) for name in ("index", "cluster", "confidence", "margin")},
+        **{f"{OWN}{name}": own for name, own in block.own.items()},
+        **{name: getattr(block, name) for name in ("label", "id", "caption")},
+    }
+    known = {name: column[positions].tolist() for name, column in columns.items() if column is not None}
+    if "caption" in known:
+        known["caption"] = [text[:_LETTERS] for text in known["caption"]]
+    return [dict(zip(known, row, strict=True)) for row in zip(*known.values(), strict=True)]
+
+
+def _table(rows: list[dict[str, Any]], total: int) -> Table:
+    return Table(list(rows[0]), [list(row.values()) for row in rows], total)
 
 
 def _confusion(counts: Counter[tuple[str, int]], n_clusters: int) -> Table | None:

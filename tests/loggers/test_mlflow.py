@@ -45,7 +45,7 @@ def test_a_run_is_its_folders(composed, tmp_path, client, own_trackers):
 
     assert found.info.artifact_uri.startswith((own_trackers / "mlruns").as_uri())
     artifacts = {item.path for item in client.list_artifacts(run_id)}
-    assert artifacts == {"config.yaml", "metrics.json", "history.csv", "assignments.csv", "figures"}
+    assert artifacts == {"config.yaml", "metrics.json", "history.csv", "assignments.csv", "clusters.csv", "figures"}
     assert {item.path for item in client.list_artifacts(run_id, "figures")} == {
         f"figures/{name}.png" for name in PICTURES
     }

@@ -121,13 +121,26 @@ def test_tables_are_thinned_evenly_and_say_so(sweep, written):
         assert columns == said
         assert len(rows) == 100
         assert set(np.diff([row[0] for row in rows])) <= {13, 14}
-        for index, cluster, confidence, label in rows:
-            assert [str(index), str(cluster), f"{confidence:.6f}", label] == whole[index]
+        assert columns[3:] == ["margin", "cluster_modality_0", "cluster_modality_1", "label"]
+        for row in rows:
+            assert [f"{cell:.6f}" if isinstance(cell, float) else str(cell) for cell in row] == whole[row[0]]
         columns, rows = table(folder, media(one, "embedding"))
         embeddings = np.load(folder / "embeddings.npy")
         assert (len(rows), len(columns)) == (70, 4 + embeddings.shape[1])
         assert np.allclose([row[4:] for row in rows], embeddings[[row[0] for row in rows]], atol=1e-5)
     assert sweep[1].count("trackers: 100 of 1300 assignments, evenly spaced; assignments.csv holds all") == 2
+
+
+def test_clusters_are_those_of_the_table(written):
+    for folder, found in written.items():
+        (one,) = found.values()
+        columns, rows = table(folder, media(one, "clusters"))
+        with (folder / "clusters.csv").open(newline="") as file:
+            said, *whole = csv.reader(file)
+        assert columns == said
+        shown = [[f"{cell:.6f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
+        assert sorted(shown) == sorted(whole)
+        assert [row[2] for row in rows] == sorted((row[2] for row in rows), reverse=True)
 
 
 def test_the_confusion_matrix_counts_every_sample(written):

@@ -49,6 +49,7 @@ class Run:
         self.summary: dict[str, Any] = {}
         self.metrics: list[Any] = []
         self.exit_code: int | None = None
+        self.artifacts: list[Any] = []
         for record in (record for path in paths for record in records(path)):
             self._take(record)
 
@@ -65,6 +66,10 @@ class Run:
             self.summary |= _values(record.summary.update)
         elif kind == "metric":
             self.metrics.append(record.metric)
+        elif kind == "request" and record.request.WhichOneof("request_type") == "log_artifact":
+            self.artifacts.append(record.request.log_artifact.artifact)
+        elif kind == "artifact":
+            self.artifacts.append(record.artifact)
         elif kind == "exit":
             self.exit_code = record.exit.exit_code
 

@@ -91,6 +91,17 @@ class Histograms:
         return vectors
 
 
+def thumbnail(path: Path, side: int) -> Image:
+    """A picture whose longer side has at most so many pixels.
+
+    Raises:
+        Unreadable: as of `open_image`.
+    """
+    image = open_image(path, 2 * side)
+    image.thumbnail((side, side))
+    return image
+
+
 def _rgb(image: Image) -> Image:
     from PIL import Image
 
