@@ -10,7 +10,7 @@ from cmc.clusters.run import CLUSTERS, describe_run, with_clusters
 from cmc.loggers.wandb import WandbLogger
 from cmc.runs.outcome import read_outcome
 from tests.clusters.made import Made
-from tests.loggers.wandb_file import runs
+from tests.loggers.wandb_file import ended
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_wandb_shows_typical_pictures_and_keeps_the_gallery(run, monkeypatch):
     logger = WandbLogger(str(run), mode="offline", project="cmc")
     logger.publish(outcome)
     logger.finalize("success")
-    (one,) = runs(run).values()
+    one = ended(run)
     where = next(value for name, value in one.history[-1].items() if name == "clusters/path")
     (path,) = run.rglob(where)
     table = json.loads(path.read_text())

@@ -6,6 +6,7 @@ bytes at a block's end are padding.
 """
 
 import json
+import time
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,3 +87,12 @@ def runs(folder: Path) -> dict[str, Run]:
     paths = sorted(folder.rglob("run-*.wandb"))
     ids = dict.fromkeys(path.stem.removeprefix("run-") for path in paths)
     return {name: Run(*(path for path in paths if path.stem == f"run-{name}")) for name in ids}
+
+
+def ended(folder: Path, seconds: float = 30) -> Run:
+    """The one run below a folder, once its end is written, which W&B's service does on its own."""
+    until = time.monotonic() + seconds
+    while (run := next(iter(runs(folder).values()))).exit_code is None:
+        assert time.monotonic() < until, "W&B has not written the end of the run"
+        time.sleep(0.1)
+    return run
