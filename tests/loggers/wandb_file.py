@@ -6,8 +6,8 @@ bytes at a block's end are padding.
 """
 
 import json
-import time
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
