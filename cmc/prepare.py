@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
 
 import hydra
 from omegaconf import DictConfig
 
 from cmc.cli import command, register_resolvers, shipped, task
-from cmc.config.messages import make
 from cmc.config.schema import check, conf_dir
 from cmc.errors import UserError
-
-if TYPE_CHECKING:
-    from cmc.data.datasets.published import Raw
+from cmc.training.launcher import check_gpus, launch_preparation, n_devices
+from cmc.utils.signals import preemptible
 
 register_resolvers()
 
@@ -22,28 +20,38 @@ register_resolvers()
 @task
 def _prepare(config: DictConfig) -> None:
     check(config, shipped("prepare"))
+    if (n := _n_processes(config)) > 1:
+        launch_preparation(config, n)
+        return
+    from cmc.training.preparation import prepare
 
-    from cmc.data.datasets.published import Raw
-    from cmc.utils.progress import bars
-
-    data = make("data", config.data)
-    if not isinstance(data, Raw):
-        raise UserError("data: this data set needs no preparation; run it with python -m cmc.run")
-    with bars() as (advance, begin):
-        meta = data.prepare(advance, begin)
-    _tell(data, meta)
+    with preemptible():
+        prepare(config)
 
 
-def _tell(data: Raw, meta: dict[str, Any]) -> None:
-    from cmc.data.preparation.feature_store import skipped, told
+def _n_processes(config: DictConfig) -> int:
+    """How many processes are to share the work.
 
-    widths = " + ".join(f"{name} {made['width']} ({made['extractor']})" for name, made in meta["modalities"].items())
-    classes = meta["classes"]
-    k = f", K = {len(classes)} ({', '.join(classes)})" if classes else ", no labels"
-    left_out = f"{words}: see skipped.csv" if (words := told(skipped(data.root))) else ""
-    print(f"{data.root}: {meta['n_samples']} samples, {widths}{k}{left_out}")
-    ask = "" if classes else " data.n_clusters=K"
-    print(f"next: python -m cmc.run data={meta['name']} data.root={data.root}{ask}")
+    Raises:
+        UserError: more than there are devices, or settings of training.
+    """
+    trainer, n = config.trainer, n_devices(config)
+    if trainer.num_nodes > 1:
+        raise UserError(f"trainer.num_nodes: {trainer.num_nodes} given; cmc.prepare shares the work on one machine")
+    if trainer.precision != "auto":
+        raise UserError(f"trainer.precision: {trainer.precision} given; features.precision is that of the models")
+    if "LOCAL_RANK" in os.environ:
+        raise UserError("cmc.prepare starts its processes itself: call it without torchrun, with trainer.devices=N")
+    if n > 1:
+        if config.features.device != "auto":
+            raise UserError(
+                f"features.device: {config.features.device} given, but each of {n} processes has a device of its own "
+                "(trainer.devices); leave it out"
+            )
+        cores = max(2, os.cpu_count() or 1)
+        if not check_gpus(trainer.accelerator, n) and n > cores:
+            raise UserError(f"trainer.devices: {n} given, but {cores} CPU cores are here; give at most that")
+    return n
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ class Processes(DDPStrategy):
 
 def quiet() -> None:
     """Keep Lightning's hints for programmers out of a user's sight, in this process."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch")

@@ -11,11 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning import seed_everything
 from pytorch_lightning.callbacks import Checkpoint
 from rich.console import Console
 
@@ -28,7 +25,7 @@ from cmc.data.preparation.extraction import Extraction
 from cmc.data.preparation.extractors import keep
 from cmc.data.sharing import tell
 from cmc.distributed import is_rank_zero
-from cmc.distributed.strategy import Processes, quiet
+from cmc.distributed.strategy import quiet
 from cmc.errors import Diverged, Interrupted, Preempted, UserError
 from cmc.methods.base import Method
 from cmc.nn.precision import resolve
@@ -39,23 +36,13 @@ from cmc.runs.report import read_report, scored_text
 from cmc.runs.summary import show
 from cmc.training.allocator import keep_freed_memory
 from cmc.training.rehearsal import rehearse
+from cmc.training.trainer import make_trainer
 from cmc.utils.atomic import FULL
 from cmc.utils.signals import StoppedAtOnce
 
 log = logging.getLogger(__name__)
 
 CLIP = "method.gradient_clip"  # which a resumed run may change
-LOOP: dict[str, Any] = {
-    "reload_dataloaders_every_n_epochs": 1,
-    "fast_dev_run": False,  # which Lightning would take from the environment otherwise, as the next three
-    "limit_train_batches": 1.0,
-    "max_time": None,
-    "max_steps": -1,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-    "num_sanity_val_steps": 0,
-    "log_every_n_steps": 1,
-}
 
 
 def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -> dict[str, Any]:
@@ -110,14 +97,13 @@ def fit(
     method: Method = make("method", config.method, dims=data.dims, n_clusters=data.n_clusters)
     method.accept(data)
     config.trainer.precision = resolve(config.trainer.precision, _device(config.trainer), method.is_trained)
-    trainer = _trainer(
+    trainer = make_trainer(
         config,
         max_epochs=method.schedule.n_epochs,
         logger=[make(f"logger.{k}", x, save_dir=str(run)) for k, x in (config.get("logger") or {}).items()],
         callbacks=list(callbacks.values()),
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks.values()),
         default_root_dir=str(run),
-        **LOOP,
     )
     with _way_on(run, method, "gradient_clip" in config.method), keep_freed_memory():
         if first:
@@ -162,28 +148,6 @@ def _way_on(run: Path, method: Method, clips: bool) -> Iterator[None]:
             raise
         line = f"{error.filename or run}: {error.strerror}"
         raise UserError(line, f"make room, and {how_to_resume(run)}") from None
-
-
-def _trainer(config: DictConfig, **settings: Any) -> Trainer:
-    """Lightning's Trainer, over `Processes` where there are several of ours.
-
-    Raises:
-        UserError: a strategy of Lightning's for several processes; what Lightning says of devices that are not there
-            and of settings that it does not know.
-    """
-    asked = config.trainer.get("strategy", "auto")
-    devices = config.trainer.devices if isinstance(config.trainer.devices, int) else len(config.trainer.devices)
-    if devices * config.trainer.get("num_nodes", 1) > 1:
-        if asked not in ("auto", "ddp"):
-            raise UserError(f"trainer.strategy: {asked} given; with several processes it must be auto or ddp")
-        settings["strategy"] = Processes()
-    try:
-        trainer: Trainer = instantiate(config.trainer, **settings)
-    except InstantiationException as error:
-        if isinstance(error.__cause__, MisconfigurationException | ValueError | RuntimeError | TypeError):
-            raise UserError(f"trainer: {' '.join(str(error.__cause__).split())}") from None
-        raise
-    return trainer
 
 
 def _after_divergence(run: Path, method: Method, clips: bool) -> str:

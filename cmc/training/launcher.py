@@ -1,8 +1,8 @@
-"""Several processes for one run, started and watched by a parent that imports no torch.
+"""Several processes for one run, or one preparation, started and watched by a parent that imports no torch.
 
 Lightning would start the others by running the command line again, which under ``-m`` is the whole sweep. Here the
-parent notes the resolved configuration, starts every rank as ``python -m cmc.training.worker FOLDER NOTES``, and ends
-them all when one fails.
+parent notes the resolved configuration, starts every rank as ``python -m cmc.training.worker NOTES``, and ends them all
+when one fails.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from cmc.runs.report import read_report
 from cmc.utils.signals import PREEMPTION, interrupts
 
 REQUEST = "launch.json"
+GO_ON = "the same command goes on from here"  # with a preparation that stopped
 _POLL = 0.1
 _GRACE = 15  # seconds between asking a process to end and killing it
 
 
 def n_local(config: DictConfig) -> int:
     """Processes to start here: 1 where one is enough, or where something else (torchrun, SLURM) starts them."""
-    trainer = config.trainer
-    devices = trainer.devices if isinstance(trainer.devices, int) else len(trainer.devices)
+    trainer, devices = config.trainer, n_devices(config)
     if is_external() or trainer.get("strategy", "auto") not in ("auto", "ddp"):
         return 1
     if trainer.get("num_nodes", 1) > 1 and not {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK"} <= os.environ.keys():
@@ -45,20 +45,31 @@ def n_local(config: DictConfig) -> int:
             "or set MASTER_ADDR, MASTER_PORT and NODE_RANK (docs/scaling.md)"
         )
     if devices > 1:
-        _check_gpus(trainer.accelerator, int(devices))
-    return int(devices)
+        check_gpus(trainer.accelerator, devices)
+    return devices
 
 
-def _check_gpus(accelerator: str, n: int) -> None:
-    """Refuse more processes than GPUs; without any GPU, ``auto`` shares the CPU. The count is another process's."""
+def n_devices(config: DictConfig) -> int:
+    """The number of devices that the trainer is to have."""
+    devices = config.trainer.devices
+    return devices if isinstance(devices, int) else len(devices)
+
+
+def check_gpus(accelerator: str, n: int) -> int:
+    """Refuse more processes than GPUs; without any GPU, ``auto`` shares the CPU. The count is another process's.
+
+    Returns:
+        How many GPUs there are; 0 where none is to be used.
+    """
     if accelerator not in ("auto", "gpu", "cuda"):
-        return
+        return 0
     count = [sys.executable, "-c", "import torch; print(torch.cuda.device_count())"]
     there = int(subprocess.run(count, capture_output=True, text=True, check=True).stdout)
     if n > there and (there or accelerator != "auto"):
         raise UserError(
             f"trainer.devices: {n} given, but {there} GPUs are here; give at most that, or trainer.accelerator=cpu"
         )
+    return there
 
 
 def is_external() -> bool:
@@ -91,22 +102,48 @@ def launch(config: DictConfig, folder: str, overrides: list[str], n: int, lock: 
         Failed: a process died; the line names its rank.
     """
     run = Path(folder)
-    request = {"config": OmegaConf.to_container(config, resolve=True), "overrides": overrides}
     run.mkdir(parents=True, exist_ok=True)
-    meeting = _meeting(config)
-    asked: list[int] = []
-    with tempfile.TemporaryDirectory() as notes:
-        (Path(notes) / REQUEST).write_text(json.dumps(request))
-        ranks = [_start(run, notes, rank, n, meeting, lock) for rank in range(n)]
-        with _forwarding(ranks, asked):
-            codes = _watch(ranks)
-        said = {rank: end for rank, code in enumerate(codes) if code and (end := _said(Path(notes), rank))}
-    cause = _cause(run, codes, said, asked)
+    cause = _ended(config, n, {"folder": folder, "overrides": overrides}, run, lock)
     if not isinstance(cause, Failed):
         _tidy(run, n)
     if cause is not None:
         raise cause
     return read_report(run)
+
+
+def launch_preparation(config: DictConfig, n: int) -> None:
+    """Prepare features in n processes on this machine; see `cmc.training.preparation`.
+
+    Raises:
+        UserError, Interrupted: as a process said.
+        Failed: a process died; the line names its rank.
+    """
+    if (cause := _ended(config, n, {})) is not None:
+        raise cause
+
+
+def _ended(
+    config: DictConfig, n: int, request: Mapping[str, Any], run: Path | None = None, lock: int | None = None
+) -> Ending | None:
+    """Start n processes, watch them, and say why they ended early, if they did.
+
+    Args:
+        config: composed and checked.
+        n: how many.
+        request: what they are told besides.
+        run: the run folder, which takes their logs; None for standard error.
+        lock: see `launch`.
+    """
+    meeting = _meeting(config)
+    asked: list[int] = []
+    with tempfile.TemporaryDirectory() as notes:
+        said_to = {"config": OmegaConf.to_container(config, resolve=True), **request}
+        (Path(notes) / REQUEST).write_text(json.dumps(said_to))
+        ranks = [_start(run, notes, rank, n, meeting, lock) for rank in range(n)]
+        with _forwarding(ranks, asked):
+            codes = _watch(ranks)
+        said = {rank: end for rank, code in enumerate(codes) if code and (end := _said(Path(notes), rank))}
+    return _cause(run, codes, said, asked)
 
 
 @contextmanager
@@ -137,14 +174,14 @@ def _meeting(config: DictConfig) -> dict[str, str]:
 
 
 def _start(
-    run: Path, notes: str, rank: int, n: int, meeting: Mapping[str, str], lock: int | None
+    run: Path | None, notes: str, rank: int, n: int, meeting: Mapping[str, str], lock: int | None
 ) -> subprocess.Popen[bytes]:
     """Start a rank in a session of its own, so that a Ctrl-C reaches it through the parent alone."""
     threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // n))}
     environment = {**threads, **os.environ, **meeting, "WORLD_SIZE": str(n), "LOCAL_RANK": str(rank)}
     environment["PYTHONPATH"] = os.pathsep.join([os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])])
-    own = None if rank == 0 else (run / f"rank{rank}.log").open("wb")
-    command = [sys.executable, "-m", "cmc.training.worker", str(run), notes]
+    own = None if rank == 0 or run is None else (run / f"rank{rank}.log").open("wb")
+    command = [sys.executable, "-m", "cmc.training.worker", notes]
     try:
         kept = () if lock is None or rank else (lock,)
         return subprocess.Popen(command, env=environment, stdout=own, stderr=own, start_new_session=True, pass_fds=kept)
@@ -184,11 +221,11 @@ def _said(notes: Path, rank: int) -> Ending | None:
     return ending_of(json.loads(path.read_text())) if path.exists() else None
 
 
-def _cause(run: Path, codes: list[int], said: Mapping[int, Ending], asked: list[int]) -> Ending | None:
+def _cause(run: Path | None, codes: list[int], said: Mapping[int, Ending], asked: list[int]) -> Ending | None:
     """Why a run ended early: what a process said that ended by itself, else a process that was killed.
 
     Args:
-        run: the run folder.
+        run: the run folder, if there is one.
         codes: of the processes; see `_watch`.
         said: rank -> how it ended, of processes that ended by themselves.
         asked: signals that the run got.
@@ -196,18 +233,20 @@ def _cause(run: Path, codes: list[int], said: Mapping[int, Ending], asked: list[
     for kind in (UserError, Preempted, Interrupted):
         if found := next((end for end in said.values() if isinstance(end, kind)), None):
             return found
+    way_on = how_to_resume(run) if run else GO_ON
     for rank, code in enumerate(codes):
         if code < 0:
             name = signal.Signals(-code).name
             if -code in asked:  # before the process could listen
-                return Preempted(f"stopped at once ({name})", how_to_resume(run))
-            return Failed(f"rank {rank} was killed ({name}); the other processes were ended", how_to_resume(run))
+                return Preempted(f"stopped at once ({name})", way_on)
+            return Failed(f"rank {rank} was killed ({name}); the other processes were ended", way_on)
     for rank, end in said.items():
-        return Failed(f"rank {rank} failed: {end.line}; {run / 'run.log'} has more", how_to_resume(run))
+        more = f"; {run / 'run.log'} has more" if run else ""
+        return Failed(f"rank {rank} failed: {end.line}{more}", way_on)
     for rank, code in enumerate(codes):
         if code:
-            log = run / f"rank{rank}.log"
-            return Failed(f"rank {rank} ended with status {code}; see {log}", how_to_resume(run))
+            more = f"; see {run / f'rank{rank}.log'}" if run else ""
+            return Failed(f"rank {rank} ended with status {code}{more}", way_on)
     return None
 
 

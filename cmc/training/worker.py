@@ -1,4 +1,4 @@
-"""``python -m cmc.training.worker FOLDER NOTES``: one process of a run that `cmc.training.launcher` started."""
+"""``python -m cmc.training.worker NOTES``: one process of several that `cmc.training.launcher` started."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -22,34 +24,53 @@ from cmc.utils.signals import preemptible
 
 
 def main() -> None:
-    """Train; leave a note of how it ended where it did not end well."""
-    run, notes, rank = Path(sys.argv[1]), Path(sys.argv[2]), int(os.environ["LOCAL_RANK"])
+    """Train or prepare; leave a note of how it ended where it did not end well."""
+    notes, rank = Path(sys.argv[1]), int(os.environ["LOCAL_RANK"])
     _watch_parent()
-    _log_to(run, rank)
     request = json.loads((notes / REQUEST).read_text())
-    from cmc.training.fit import train
-
+    run = Path(request["folder"]) if "folder" in request else None
+    _log_to(run, rank)
     try:
         with preemptible():
-            train(OmegaConf.create(request["config"]), str(run), request["overrides"])
+            _work(request)
     except (Exception, KeyboardInterrupt) as error:
-        if (end := as_ending(error)) is None:
+        if (end := as_ending(error, "prepare" if run is None else "config")) is None:
             end = Failed(line(error))
-            with suppress(OSError), (run / "run.log").open("a") as log:
-                log.write(f"rank {rank}:\n{traceback.format_exc()}")
+            _tell(f"rank {rank}:\n{traceback.format_exc()}", run)
         ending_file(notes, rank).write_text(json.dumps(end.told()))
         sys.stdout.flush()
         os._exit(end.status)  # not by way of the interpreter's end: a thread may hang in a collective
 
 
-def _log_to(run: Path, rank: int) -> None:
+def _work(request: Mapping[str, Any]) -> None:
+    config = OmegaConf.create(request["config"])
+    if "folder" in request:
+        from cmc.training.fit import train
+
+        train(config, request["folder"], request["overrides"])
+    else:
+        from cmc.training.preparation import prepare
+
+        prepare(config)
+
+
+def _log_to(run: Path | None, rank: int) -> None:
     """The first process writes the run's log and the terminal, the others warn of what they alone see."""
     form = "[%(asctime)s] %(message)s"
     logging.raiseExceptions = False  # see `cmc.cli.command`
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if rank == 0:
+    if rank == 0 and run is not None:
         handlers.append(logging.FileHandler(run / "run.log"))
     logging.basicConfig(level=logging.INFO if rank == 0 else logging.WARNING, format=form, handlers=handlers)
+
+
+def _tell(defect: str, run: Path | None) -> None:
+    """Keep the traceback of a defect of ours."""
+    if run is None:
+        print(defect, file=sys.stderr)
+        return
+    with suppress(OSError), (run / "run.log").open("a") as log:
+        log.write(defect)
 
 
 def _watch_parent() -> None:

@@ -23,7 +23,7 @@ from cmc.data.modalities import Modalities
 from cmc.data.module import DataModule
 from cmc.callbacks import Results
 from cmc.methods import CMMC, DMIM, ReleasedCMMC, ReleasedDMIM, StableCMMC
-from cmc.training.fit import LOOP
+from cmc.training.trainer import LOOP
 
 case, batch_size, dims, folder, out = sys.argv[1], sys.argv[2], [int(d) for d in sys.argv[3].split(",")], *sys.argv[4:6]
 batch_size = batch_size if batch_size == "full" else int(batch_size)

@@ -5,7 +5,8 @@ import os
 import numpy as np
 
 from cmc.data.preparation.extraction import Modality
-from cmc.data.preparation.feature_store import read_store, write_store
+from cmc.data.preparation.feature_store import read_store
+from cmc.data.preparation.making import Making
 from tests.faults import children
 from tests.faults.campaign import Count
 from tests.faults.disk import filled
@@ -48,8 +49,8 @@ class Command:
     def _prepare(self):
         made = {"a": Numbers(), "b": Numbers()}
         names = [str(i) for i in range(N)]
-        write_store(self.folder, made, names, None, {"title": "t", "classes": [], "selection": {}, "extraction": {}},
-                    [], {}, lambda name, rows: None)  # fmt: skip
+        facts = {"title": "t", "classes": [], "selection": {}, "extraction": {}}
+        Making(self.folder, made, names, None, facts).run(lambda name, rows: None)
 
 
 def prepared(campaign, n):

@@ -30,7 +30,8 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from cmc.data.preparation.extraction import Images
-from cmc.data.preparation.feature_store import read_store, write_store
+from cmc.data.preparation.feature_store import read_store
+from cmc.data.preparation.making import Making
 
 class Wide:
     name, width = "wide", 4096
@@ -43,7 +44,7 @@ made = {"image": image, "text": Images(Wide(), lambda row: folder / "one.png", n
 made["text"].steps, made["text"].width = 1, 1
 made["text"].run = lambda step: iter([(np.arange(n), slice(0, 1), np.ones((n, 1), np.float32))])
 facts = {"name": "wide", "title": "wide", "classes": []}
-write_store(folder / "out", made, [str(i) for i in range(n)], None, facts, [], {}, lambda name, rows: None)
+Making(folder / "out", made, [str(i) for i in range(n)], None, facts).run(lambda name, rows: None)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 held = np.load(folder / "out/image.npy", mmap_mode="r")
 assert held.shape == (n, 4096) and held[::1000].min() == held[::1000].max() == 0.5

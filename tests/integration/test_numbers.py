@@ -135,7 +135,7 @@ from pytorch_lightning import Trainer
 from cmc.callbacks import Checkpoints
 from cmc.errors import Diverged
 from cmc.distributed.strategy import Processes
-from cmc.training.fit import LOOP
+from cmc.training.trainer import LOOP
 from tests.integration.test_numbers import Poison, clipped
 
 method, data = clipped()

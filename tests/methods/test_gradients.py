@@ -13,7 +13,7 @@ from pytorch_lightning.plugins.precision import MixedPrecision
 from cmc.callbacks import Checkpoints, Evaluation
 from cmc.errors import Diverged, UserError
 from cmc.methods.gradients import clip, drop_vanishing, not_finite
-from cmc.training.fit import LOOP
+from cmc.training.trainer import LOOP
 from tests.methods.toy import Toy, ToyData, fit
 
 DIMS = {"a": 4, "b": 3}

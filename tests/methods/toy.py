@@ -76,7 +76,7 @@ class Toy(Method):
 
 def fit(method, data, folder, callbacks=(), **settings):
     """Train quietly on the CPU, as `cmc.training.fit` would."""
-    from cmc.training.fit import LOOP
+    from cmc.training.trainer import LOOP
 
     trainer = Trainer(
         accelerator="cpu",

@@ -72,10 +72,10 @@ class Emoji(Folder):
         if root is None:
             self.root = self.root.with_name(_features_name(self.extraction))
 
-    def _prepare(self, advance: Callable[[str, int], None], begin: Callable[[str, int], None]) -> dict[str, Any]:
+    def provide(self, advance: Callable[[str, int], None], begin: Callable[[str, int], None]) -> None:
+        """Draw the pictures that are not there yet."""
         if self.raw is not None:
             draw(self.raw, advance, begin)
-        return super()._prepare(advance, begin)
 
 
 def _features_name(extraction: Extraction) -> str:

@@ -17,7 +17,8 @@ from cmc.data.modalities import Modalities
 from cmc.data.module import DataModule
 from cmc.data.preparation.distribution import Distribution
 from cmc.data.preparation.extraction import Extraction, Modality, modalities, needs_extraction
-from cmc.data.preparation.feature_store import is_finished, is_store, read_meta, read_store, write_store
+from cmc.data.preparation.feature_store import is_finished, is_store, read_meta, read_store
+from cmc.data.preparation.making import Making
 from cmc.data.preparation.selection import Selection, select
 from cmc.errors import Interrupted, UserError
 from cmc.utils import validate
@@ -82,7 +83,7 @@ class Raw(DataModule):
         """What to say where nothing is found."""
 
     def prepare(self, advance: Callable[[str, int], None], begin: Callable[[str, int], None]) -> dict[str, Any]:
-        """Make the feature folder ``root`` of the raw distribution ``raw``, or go on with it.
+        """Make the feature folder ``root`` of the raw distribution ``raw``, or go on with it, in this process.
 
         Args:
             advance: told the modality and how many rows were done, for a progress bar.
@@ -96,20 +97,38 @@ class Raw(DataModule):
             Interrupted: the user stopped it.
         """
         try:
-            return self._prepare(advance, begin)
+            self.provide(advance, begin)
+            making = self.making()
+            for name, rows in making.rows().items():
+                begin(name, rows)
+            return making.run(advance)
         except KeyboardInterrupt:
             raise Interrupted("stopped; the same command goes on from here") from None
 
-    def _prepare(self, advance: Callable[[str, int], None], begin: Callable[[str, int], None]) -> dict[str, Any]:
+    def provide(self, advance: Callable[[str, int], None], begin: Callable[[str, int], None]) -> None:
+        """What must be done before the raw files are opened; one process does it. Arguments as of `prepare`."""
+
+    def making(self, device: str | None = None, divisible: bool = False) -> Making:
+        """Open the raw files and load the extractors.
+
+        Args:
+            device: of models; None for the one that the settings name.
+            divisible: leave out what one process makes alone.
+
+        Returns:
+            The feature folder, to be made or gone on with.
+
+        Raises:
+            UserError: nothing at ``raw``; what is wrong with it.
+        """
         if self.raw is None:
             raise UserError(
                 f"data.raw: not given; cmc.prepare data={self.key} data.raw=DIR names the raw files' folder"
             )
         source = self.opened(self.raw)
         selection = self._select(source)
-        made = modalities(source, selection, self.extraction)
-        for name, modality in made.items():
-            begin(name, sum(map(modality.work, range(modality.steps))))
+        extraction = dataclasses.replace(self.extraction, device=device or self.extraction.device)
+        made = modalities(source, selection, extraction, divisible=divisible)
         names = [source.names[row] for row in selection.rows.tolist()]
         facts = {
             "name": self.key,
@@ -120,7 +139,7 @@ class Raw(DataModule):
             "extraction": dataclasses.asdict(self.extraction),
         }
         unusable = {source.names[row]: reason for row, reason in source.unusable.items()}
-        return write_store(self.root, made, names, selection.labels, facts, source.files, unusable, advance)
+        return Making(self.root, made, names, selection.labels, facts, source.files, unusable)
 
     def opened(self, folder: Path) -> Distribution:
         """The raw distribution in a folder.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmc.data.preparation.distribution import Distribution, FeatureTable, Rows
+from cmc.data.preparation.mentions import leaving_out, mention
 from cmc.data.preparation.selection import Selection
 from cmc.errors import UserError
 from cmc.utils import validate
@@ -83,6 +83,7 @@ class Modality(ABC):
         steps: how many steps fill it; each may be taken alone and again.
         paths: the files it is read from, for checksums.
         skipped: row of the output -> why it could not be made; grows as steps are taken.
+        device: what a model computes on.
         fingerprint: of the extractor, as it was fitted: two of one fingerprint give an image or a text the same vector.
         fitted: what was fitted to the texts, for others to be made alike; see `cmc.data.preparation.extractors`.
     """
@@ -94,6 +95,7 @@ class Modality(ABC):
         self.dtype: np.dtype[Any] = np.dtype(np.float32)
         self.paths: Sequence[Path] = ()
         self.skipped: dict[int, str] = {}
+        self.device = "cpu"
 
     @abstractmethod
     def work(self, step: int) -> int:
@@ -163,6 +165,7 @@ class _Batches(Modality):
         steps = -(-len(rows) // batch_size)
         super().__init__(extractor.name, extractor.width, steps, getattr(extractor, "fingerprint", None))
         self._extract, self._rows, self._size = extractor, rows, batch_size
+        self.device = str(getattr(extractor, "device", "cpu"))
 
     def work(self, step: int) -> int:
         """The batch's samples."""
@@ -247,7 +250,11 @@ class WholeText(Modality):
 
 
 def modalities(
-    source: Distribution, selection: Selection, extraction: Extraction, fitted: TfIdf | None = None
+    source: Distribution,
+    selection: Selection,
+    extraction: Extraction,
+    fitted: TfIdf | None = None,
+    divisible: bool = False,
 ) -> dict[str, Modality]:
     """Choose how ``image`` and ``text`` are made.
 
@@ -256,18 +263,26 @@ def modalities(
         selection: which samples are taken.
         extraction: how modalities are made.
         fitted: to other texts; None to fit TF-IDF to these.
+        divisible: leave out what one process makes alone: TF-IDF.
 
     Raises:
         UserError: what is asked for is not in the distribution.
     """
-    return {"image": _image(source, selection, extraction), "text": _text(source, selection, extraction, fitted)}
+    made = {"image": _image(source, selection, extraction)}
+    if not (divisible and _text_kind(source, extraction) == "tfidf"):
+        made["text"] = _text(source, selection, extraction, fitted)
+    return made
+
+
+def _text_kind(source: Distribution, extraction: Extraction) -> str:
+    """``tags``, ``tfidf``, or a model."""
+    return extraction.text if extraction.text != "auto" else "tags" if source.tags else "tfidf"
 
 
 def needs_extraction(source: Distribution, extraction: Extraction) -> bool:
     """Whether images or texts must be turned into vectors, which takes long and is done once, by ``prepare``."""
     image = extraction.image if extraction.image != "auto" else "low-level" if source.tables else "histograms"
-    text = extraction.text if extraction.text != "auto" else "tags" if source.tags else "tfidf"
-    return (image, text) != ("low-level", "tags")
+    return (image, _text_kind(source, extraction)) != ("low-level", "tags")
 
 
 def _image(source: Distribution, selection: Selection, extraction: Extraction) -> Modality:
@@ -305,38 +320,22 @@ def _tables(source: Distribution, wanted: Sequence[str] | None) -> dict[str, Fea
 
 
 def _text(source: Distribution, selection: Selection, extraction: Extraction, fitted: TfIdf | None) -> Modality:
-    kind = extraction.text
+    kind = _text_kind(source, extraction)
     without = selection.classes if source.concepts_are_tags else ()
-    if kind == "tags" or (kind == "auto" and source.tags is not None):
+    if kind == "tags":
         if source.tags is None:
             raise UserError(f"features.text: tags asked for, but the {source.form} has no matrix of tags")
-        drop = [column for column, word in enumerate(source.tag_names) if without and _mention(without).search(word)]
+        drop = [column for column, word in enumerate(source.tag_names) if without and mention(without).search(word)]
         return Columns({"tags": source.tags}, selection.rows, len(source.names), drop, source.tag_names)
     if source.texts is None:
-        raise UserError(f"features.text: {kind} needs the texts, but there are none beside the {source.form}")
-    if kind in ("auto", "tfidf"):
+        raise UserError(
+            f"features.text: {extraction.text} needs the texts, but there are none beside the {source.form}"
+        )
+    if kind == "tfidf":
         from cmc.data.preparation.text import TfIdf
 
-        return WholeText(_without(source.texts, without), selection.rows, fitted or TfIdf(extraction.text_width))
+        return WholeText(leaving_out(source.texts, without), selection.rows, fitted or TfIdf(extraction.text_width))
     from cmc.data.preparation.transformers import TextModel
 
     model = TextModel(kind, extraction.precision, extraction.device)
-    return Texts(model, _without(source.texts, without), selection.rows, extraction.batch_size)
-
-
-def _without(texts: Callable[[Rows], list[Any]], words: Sequence[str]) -> Callable[[Rows], list[Any]]:
-    """Leave out the tags that hold one of the words; of captions, the words."""
-    if not words:
-        return texts
-    mention = _mention(words)
-
-    def rest(text: str | list[str]) -> str | list[str]:
-        return mention.sub(" ", text) if isinstance(text, str) else [tag for tag in text if not mention.search(tag)]
-
-    return lambda rows: [rest(text) for text in texts(rows)]
-
-
-def _mention(words: Sequence[str]) -> re.Pattern[str]:
-    """Any of the words, alone or among others, in any case, in the singular or a regular plural."""
-    forms = (r"\s+".join(map(re.escape, word.split())) for word in sorted(words, key=len, reverse=True))
-    return re.compile(rf"(?<!\w)(?:{'|'.join(forms)})(?:e?s)?(?!\w)", re.IGNORECASE)
+    return Texts(model, leaving_out(source.texts, without), selection.rows, extraction.batch_size)

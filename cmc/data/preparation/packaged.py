@@ -44,6 +44,7 @@ class EfficientNetLite0:
         name: the model, and the package that its weights come from.
         width: numbers in a vector.
         fingerprint: of the weights in their precision, and of the size of images.
+        device: what it computes on.
 
     Raises:
         UserError: a package is not installed or damaged, or the device is not there.
@@ -60,8 +61,8 @@ class EfficientNetLite0:
 
         versions = {package: _installed(f"features.image={EFFICIENTNET}", package) for package in _IMAGE}
         self.name = f"{EFFICIENTNET} at {SIDE} x {SIDE} ({_IMAGE[0]} {versions[_IMAGE[0]]})"
-        self._dtype, self._device = PRECISIONS[precision], pick(device)
-        model = _efficientnet().eval().to(self._device, self._dtype, memory_format=torch.channels_last)
+        self._dtype, self.device = PRECISIONS[precision], pick(device)
+        model = _efficientnet().eval().to(self.device, self._dtype, memory_format=torch.channels_last)
         self._model = model
         self.fingerprint = digest(weights_digest(model), str(SIDE))
 
@@ -71,7 +72,7 @@ class EfficientNetLite0:
         from PIL.Image import Resampling
 
         pixels = np.stack([np.asarray(image.resize((SIDE, SIDE), Resampling.BICUBIC)) for image in images])
-        inputs = torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2).to(self._dtype)
+        inputs = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).to(self._dtype)
         features = self._model.extract_features((inputs - 127) / 128)  # the range that it was trained with
         return np.asarray(torch.nn.functional.normalize(features.float().mean((2, 3))).cpu().numpy())
 

@@ -48,6 +48,7 @@ class ImageModel:
         name: the model, the commit it was fetched at where that is known, and the version of `transformers`.
         width: numbers in a vector.
         fingerprint: of the weights in their precision, and of what images are brought to before.
+        device: what it computes on.
 
     Raises:
         UserError: The model cannot be had or loaded, has untrained weights, or the device is not there.
@@ -56,6 +57,7 @@ class ImageModel:
     def __init__(
         self, model: str = "openai/clip-vit-base-patch32", precision: str = "32", device: str = "auto"
     ) -> None:
+        self.device = pick(device)
         with _loading("features.image", model) as folder:
             from PIL.Image import new
             from transformers import AutoImageProcessor
@@ -63,7 +65,7 @@ class ImageModel:
             _check_timm(model, folder)
             self.name = _name(model, folder)
             self._processor = AutoImageProcessor.from_pretrained(folder, backend="pil", **LOCAL)
-            self._model, self._pooled = _load(folder, "Vision", precision, pick(device))
+            self._model, self._pooled = _load(folder, "Vision", precision, self.device)
             self.width: int = self([new("RGB", (64, 64))]).shape[1]
             self.fingerprint = _fingerprint(folder, self._model)
 
@@ -98,6 +100,7 @@ class TextModel:
         name: the model, the commit it was fetched at where that is known, and the version of `transformers`.
         width: numbers in a vector.
         fingerprint: of the weights in their precision, and of the vocabulary.
+        device: what it computes on.
 
     Raises:
         UserError: The model cannot be had or loaded, has untrained weights or steps that are not built here, or the
@@ -108,13 +111,14 @@ class TextModel:
     """
 
     def __init__(self, model: str, precision: str = "32", device: str = "auto") -> None:
+        self.device = pick(device)
         with _loading("features.text", model) as folder:
             from transformers import AutoTokenizer
 
             self.name = _name(model, folder)
             self._first = _pooling("features.text", model, folder) == "cls"
             self._tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
-            self._model, _ = _load(folder, "Text", precision, pick(device))
+            self._model, _ = _load(folder, "Text", precision, self.device)
             self._longest = _longest(folder, self._tokenizer, self._model)
             self._padding = "max_length" if self._model.config.model_type in PADDED else "longest"
             self.width: int = self(["short", "a little longer"]).shape[1]

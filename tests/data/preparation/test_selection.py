@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cmc.data.preparation.distribution import Distribution
-from cmc.data.preparation.extraction import _without
+from cmc.data.preparation.mentions import leaving_out
 from cmc.data.preparation.selection import select
 from cmc.errors import UserError
 
@@ -17,7 +17,7 @@ from cmc.errors import UserError
     ],
 )
 def test_chosen_concepts_leave_the_text_in_any_case_and_among_other_words(text, rest):
-    assert _without(lambda rows: [text for _ in rows], ["sky", "hot dog"])(np.arange(2)) == [rest, rest]
+    assert leaving_out(lambda rows: [text for _ in rows], ["sky", "hot dog"])(np.arange(2)) == [rest, rest]
 
 
 def source(n=200, unusable=()):
