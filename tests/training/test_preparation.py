@@ -1,4 +1,4 @@
-"""``cmc.prepare`` on one device and on two: real processes, with models of random weights, against this process alone."""
+"""``cmc.prepare`` on one device and on two: real processes, with models of random weights, against one alone."""
 
 import json
 import os
@@ -130,7 +130,8 @@ def test_one_of_two_is_killed_and_one_alone_goes_on(tmp_path, monkeypatch, comma
     assert process.returncode == 1
     assert not workers(tmp_path)
     assert not (tmp_path / "out/meta.json").exists()
-    taken = sum(stop - start for start, stop in json.loads((tmp_path / f"out/progress-{killed}.json").read_text())["done"]["image"]["steps"])  # fmt: skip  # noqa: E501
+    noted = json.loads((tmp_path / f"out/progress-{killed}.json").read_text())["done"]["image"]["steps"]
+    taken = sum(stop - start for start, stop in noted)
     assert 0 < taken < 400
     status, _, line = commanded(prepare, *command("out", extract, "trainer.accelerator=cpu"))
     assert status == 0, line
