@@ -1,5 +1,8 @@
 """What tests share: small data, and runs as small as a run can be."""
 
+import copy
+import functools
+import gc
 import os
 import signal
 import sys
@@ -12,9 +15,12 @@ from omegaconf import OmegaConf
 
 from cmc.cli import register_resolvers
 from cmc.config.schema import conf_dir
+from tests.parsing import parse_once
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 register_resolvers()
+parse_once()
+gc.set_threshold(50_000, 50, 100)  # what is imported is a million objects, and looking through them is slow
 
 COSINE = "method.scheduler={_target_: torch.optim.lr_scheduler.CosineAnnealingLR, _partial_: true, T_max: 8}"
 SMALL = {
@@ -62,16 +68,24 @@ def own_trackers(tmp_path_factory):
 
 def compose_with(*overrides, searchpath=None):
     """Compose conf/ with overrides, as the command line would."""
-    extra = [f"hydra.searchpath=[file://{searchpath}]"] if searchpath else []
+    if searchpath:
+        return _composed(*overrides, f"hydra.searchpath=[file://{searchpath}]")
+    return copy.deepcopy(_composed_once(*overrides))
+
+
+def _composed(*overrides):
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = compose("config", overrides=[*overrides, *extra], return_hydra_config=True)
+        config = compose("config", overrides=list(overrides), return_hydra_config=True)
     OmegaConf.resolve(config.hydra.runtime.choices)
     config.names.method = config.hydra.runtime.choices.method
     config.names.data = config.hydra.runtime.choices.data
     OmegaConf.set_struct(config, False)
     del config["hydra"]
     return config
+
+
+_composed_once = functools.cache(_composed)
 
 
 @pytest.fixture
