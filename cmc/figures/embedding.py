@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cmc.figures.style import COLUMN, LEGEND, NAMED, PAGE, blank, looks, short, styled
+from cmc.functional.threads import one_thread
 from cmc.runs.matching import class_names, match_samples
 
 if TYPE_CHECKING:
@@ -47,10 +48,8 @@ def project(features: np.ndarray, projection: str) -> np.ndarray:
 
 def project_each(several: Iterable[np.ndarray], projection: str) -> list[np.ndarray]:
     """`project` each, a thread each: on few points more threads only wait for each other."""
-    from threadpoolctl import threadpool_limits
-
     at_once = 1 if projection == "umap" else None  # numba's threads may not be started from several
-    with threadpool_limits(limits=1), ThreadPoolExecutor(at_once) as pool:
+    with one_thread(), ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(partial(_projected, projection=projection), several))
 
 

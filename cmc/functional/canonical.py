@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cmc.functional.threads import one_thread
+
 
 def canonical_projections(modalities: Sequence[Tensor], components: int, regularization: float = 0.0) -> list[Tensor]:
     r"""MAXVAR generalised canonical correlation analysis, exactly, by singular value decompositions.
@@ -31,9 +33,7 @@ def canonical_projections(modalities: Sequence[Tensor], components: int, regular
         J. R. Kettenring, *Canonical analysis of several sets of variables*, Biometrika 1971 (MAXVAR); P. Rastogi,
         B. Van Durme and R. Arora, *Multiview LSA*, NAACL 2015 (by decompositions, regularised).
     """
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1):  # sums are then added in one order
+    with one_thread():
         bases, whitenings = zip(*(_whiten(x.cpu().numpy(), regularization) for x in modalities), strict=True)
         _, values, right = np.linalg.svd(np.hstack(bases), full_matrices=False)
         kept = min(components, int((values > 1e-6 * values.max(initial=0)).sum()))

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from cmc.functional.threads import one_thread
+
 
 def silhouette(points: Tensor, clusters: Tensor) -> float | None:
     """The mean silhouette: how much nearer samples lie to their own cluster than to the next one (scikit-learn's).
@@ -22,11 +24,10 @@ def silhouette(points: Tensor, clusters: Tensor) -> float | None:
         P. J. Rousseeuw, *Silhouettes*, Journal of Computational and Applied Mathematics 1987.
     """
     from sklearn.metrics import silhouette_score
-    from threadpoolctl import threadpool_limits
 
     if not 1 < len(set(clusters.tolist())) < len(points):
         return None
-    with threadpool_limits(limits=1):  # sums are then added in one order
+    with one_thread():
         return float(silhouette_score(points.cpu().double().numpy(), clusters.cpu().numpy()))
 
 

@@ -18,6 +18,7 @@ from cmc import distributed
 from cmc.data.loader import Batch, InOrder, Span
 from cmc.data.module import DataModule
 from cmc.errors import UserError
+from cmc.functional.threads import one_thread
 from cmc.methods.base import Method
 from cmc.utils import validate
 from cmc.utils.memory import free_memory
@@ -173,15 +174,6 @@ class Transductive(Baseline):
 
 def _marks(x: Tensor) -> Tensor:
     return x.double() @ torch.linspace(1, 2, x.shape[1], dtype=torch.float64, device=x.device)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Sums are then added in one order."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1):
-        yield
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from cmc.data.module import DataModule
 from cmc.errors import UserError
 from cmc.functional.canonical import canonical_projections
 from cmc.functional.kmeans import nearest
-from cmc.methods.baselines.base import Baseline, Transductive, one_thread
+from cmc.functional.threads import one_thread
+from cmc.methods.baselines.base import Baseline, Transductive
 from cmc.utils import validate
 
 log = logging.getLogger(__name__)

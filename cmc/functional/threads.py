@@ -1,0 +1,27 @@
+"""One thread for what must be the same again, bit for bit."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within it the libraries of linear algebra compute on one thread: sums are then added in one order.
+
+    To find these libraries takes as long as a training step or two, so that they are looked for again only where
+    modules have been imported meanwhile, which may have brought others.
+    """
+    with _libraries(len(sys.modules)).limit(limits=1):
+        yield
+
+
+@lru_cache(maxsize=1)
+def _libraries(_: int) -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
