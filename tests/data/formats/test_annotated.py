@@ -13,18 +13,12 @@ from scipy import sparse
 from cmc.data import formats
 from cmc.data.formats import hdf5
 from tests.data.formats.cells import annotated, h5ad, h5mu
-from tests.data.formats.common import CODES, IMG, TXT, check, read_here, refusal
+from tests.data.formats.common import CODES, IMG, TXT, check, refusal
 
 IDS = [f"AAAC{i:04d}-1" for i in range(12)]
 KINDS = np.array(["B", "NK", "T"])[CODES]
 ORDER = np.random.default_rng(1).permutation(12)
 THIN = np.where(np.random.default_rng(2).random(IMG.shape) < 0.6, 0, IMG)
-
-
-@pytest.fixture(autouse=True)
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a child process each; tests/data/formats/test_child.py has that."""
-    monkeypatch.setattr(hdf5, "read_apart", read_here)
 
 
 def parts(rows: Any = ORDER) -> dict[str, Any]:

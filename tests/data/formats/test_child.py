@@ -91,52 +91,6 @@ def test_of_what_is_no_plain_array_the_shape_comes(file: Path) -> None:
     assert {array.dtype for array in found.values()} == {np.dtype(object)}
 
 
-ONCE = """
-import sys, threading, time, os
-import numpy as np
-from pathlib import Path
-from cmc.data.formats.child import read_apart
-from tests.data.formats.readers import ones
-
-def held():
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    sizes = []
-    for pid in ("self", *children):
-        try:
-            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        except OSError:
-            continue
-        sizes.append(int(text.split("Pss:")[1].split()[0]) if "Pss:" in text else 0)
-    return sizes[0], sum(sizes)
-
-def look():
-    while on:
-        for i, now in enumerate(held()):
-            most[i] = max(most[i], now - before[i])
-        time.sleep(0.005)
-
-most, before, on = [0, 0], held(), True
-watch = threading.Thread(target=look)
-watch.start()
-found = read_apart(ones, Path(sys.argv[1]), "a file")
-on = False
-watch.join()
-assert (found["x"] == 1).all() and found["x"].shape == (300, 2**18)
-print(*(size / 2**10 for size in most))
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells what processes hold")
-def test_both_processes_together_hold_an_array_once(file: Path, tmp_path: Path) -> None:
-    """300 MiB, looked at every 5 ms; the child's own libraries are some 50."""
-    (tmp_path / "once.py").write_text(ONCE)
-    command = [sys.executable, str(tmp_path / "once.py"), str(file)]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
-    parent, both = map(float, done.stdout.split())
-    assert 290 < parent < 330
-    assert 290 < both < 400
-
-
 def test_the_child_is_light_and_in_a_session_of_its_own(file: Path) -> None:
     found = read_apart(readers.where, file, "a file")
     assert found["heavy"].tolist() == []

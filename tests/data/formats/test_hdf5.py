@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from cmc.data import formats
-from cmc.data.formats import hdf5
-from tests.data.formats.common import CODES, IMG, RNG, TXT, check, read_here, refusal
+from tests.data.formats.common import CODES, IMG, RNG, TXT, check, refusal
 
 HEADER = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Mon Jan  5 10:00:00 2026 HDF5 schema 1.00 ."
 CLASSES = {"f8": "double", "f4": "single", "u1": "uint8", "u2": "uint16", "i4": "int32", "i8": "int64"}
@@ -91,6 +90,7 @@ def test_many_cells_in_their_order(tmp_path: Path) -> None:
     assert list(formats.read(tmp_path / "x.mat").dims.values()) == list(range(2, 14))
 
 
+@pytest.mark.usefixtures("apart")
 @pytest.mark.parametrize("key", ["truth", "truelabel"])
 def test_cells_of_columns(tmp_path: Path, key: str) -> None:
     labels = CODES[:, None] + 1.0
@@ -99,6 +99,7 @@ def test_cells_of_columns(tmp_path: Path, key: str) -> None:
     assert "samples are columns" in held.source
 
 
+@pytest.mark.usefixtures("apart")
 def test_sparse_cells(tmp_path: Path) -> None:
     thin = RNG.standard_normal((12, 7)) * (RNG.random((12, 7)) > 0.7)
     nothing = sparse.csc_matrix((12, 3))
@@ -109,6 +110,7 @@ def test_sparse_cells(tmp_path: Path) -> None:
     np.testing.assert_array_equal(held.features["X2"], np.zeros((12, 3)))
 
 
+@pytest.mark.usefixtures("apart")
 def test_sparse_that_points_outside_is_damaged(tmp_path: Path) -> None:
     with Matlab(tmp_path / "s.mat") as file:
         file.save("X1", sparse.csc_matrix(np.eye(12)))["ir"][5] = 10**6
@@ -116,6 +118,7 @@ def test_sparse_that_points_outside_is_damaged(tmp_path: Path) -> None:
     assert "damaged" in refusal(tmp_path / "s.mat")
 
 
+@pytest.mark.usefixtures("apart")
 def test_what_is_no_matrix_is_named(tmp_path: Path) -> None:
     with Matlab(tmp_path / "n.mat") as file:
         for name, value in {
@@ -213,6 +216,7 @@ def test_records_beside_features_are_told_by_their_shape_alone(tmp_path: Path) -
     np.testing.assert_array_equal(found["text"], np.eye(4))
 
 
+@pytest.mark.usefixtures("apart")
 def test_links_that_lead_elsewhere_are_not_followed(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["secret"] = IMG
@@ -230,8 +234,7 @@ def cuts(whole: bytes) -> list[int]:
 
 
 @pytest.mark.filterwarnings("error")
-def test_truncated_matlab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hdf5, "read_apart", read_here)
+def test_truncated_matlab(tmp_path: Path) -> None:
     whole = matlab(tmp_path / "whole.mat", X=[IMG, TXT], Y=CODES[:, None]).read_bytes()
     for length in cuts(whole):
         (tmp_path / "cut.mat").write_bytes(whole[:length])
@@ -239,8 +242,7 @@ def test_truncated_matlab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.filterwarnings("error")
-def test_truncated_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hdf5, "read_apart", read_here)
+def test_truncated_plain(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "whole.h5", "w") as file:
         file.create_dataset("img", data=IMG, compression="gzip")
         file["txt"] = TXT
@@ -250,6 +252,7 @@ def test_truncated_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         assert "cut short" in refusal(tmp_path / "cut.h5")
 
 
+@pytest.mark.usefixtures("apart")
 @pytest.mark.parametrize("before", [b"", HEADER.ljust(512)])
 def test_a_signature_and_nothing_else(tmp_path: Path, before: bytes) -> None:
     (tmp_path / "h.mat").write_bytes(before + b"\x89HDF\r\n\x1a\n" + bytes(600))
@@ -261,6 +264,7 @@ def test_no_array(tmp_path: Path) -> None:
     assert "no 2-d array in it (it holds nothing)" in refusal(tmp_path / "p.h5")
 
 
+@pytest.mark.usefixtures("apart")
 @pytest.mark.parametrize("userblock", [0, 512])
 def test_matrices_in_one_piece_stay_on_disk(tmp_path: Path, userblock: int) -> None:
     with h5py.File(tmp_path / "x.h5", "w", userblock_size=userblock) as file:
@@ -274,6 +278,7 @@ def test_matrices_in_one_piece_stay_on_disk(tmp_path: Path, userblock: int) -> N
             np.testing.assert_array_equal(x, file[name][()])
 
 
+@pytest.mark.usefixtures("apart")
 def test_a_matrix_kept_in_another_file_is_read(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["img"] = IMG
