@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra.utils import instantiate
 
 from tests.conftest import SMALL
 from tests.data import trees
@@ -26,29 +27,38 @@ def cmc(door, *arguments, cwd, **settings):
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, **settings)
 
 
-@pytest.mark.parametrize("method", ["dmim", "cmmc"])
-def test_surrogates_of_all_four_run_with_both_methods(tmp_path, method):
+WHOLE = [pytest.param(method, None, marks=pytest.mark.slow) for method in ("dmim", "cmmc")]
+
+
+@pytest.mark.parametrize(("method", "per_class"), [("dmim", 60), ("cmmc", 50), *WHOLE])
+def test_surrogates_of_all_four_run_with_both_methods(tmp_path, method, per_class):
+    """With so many samples of each class, or with all; their numbers are in the next test."""
     small = [*SMALL[method], *(["method.batch_size=512"] if method == "cmmc" else [])]
     lean = ["experiment=smoke", "~callbacks.figures", "callbacks.results.embeddings=false", "trainer.accelerator=cpu"]
     sweep = ["-m", f"method={method}", f"data={','.join(SIZES)}", "++data.surrogate=true", "hydra.sweep.dir=out"]
-    done = cmc("run", *sweep, *small, *lean, cwd=tmp_path)
+    few = [f"++data.per_class={per_class}"] if per_class else []
+    done = cmc("run", *sweep, *few, *small, *lean, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     reports = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("out/*/metrics.json"))]
     assert [report["data"] for report in reports] == [f"{name} (surrogate)" for name in SIZES]
     for report, sizes in zip(reports, SIZES.values(), strict=True):
         assert report["features"]["surrogate"] is True
         assert report["features"]["source"].startswith("surrogate of ")
-        assert (report["features"]["n_samples"], report["n_clusters"]) == (sum(sizes), len(sizes))
+        n = per_class * len(sizes) if per_class else sum(sizes)
+        assert (report["features"]["n_samples"], report["n_clusters"]) == (n, len(sizes))
         assert report["features"]["dims"] == {"image": 100, "text": 100}
         assert set(report["phases"].values()) == {2}
     assert done.stderr.count("SURROGATE") == 4
 
 
-def test_a_surrogate_has_the_class_sizes_of_the_real_one():
-    from cmc.data.datasets.espgame import EspGame
-
-    held = EspGame(root="none", surrogate=True, concepts=7, per_class=SIZES["espgame"]).read()
-    assert np.bincount(held.labels).tolist() == SIZES["espgame"]
+@pytest.mark.parametrize("name", SIZES)
+def test_a_surrogate_has_the_class_sizes_of_the_real_one(composed, name):
+    config = composed(f"data={name}", "data.surrogate=true")
+    held = instantiate(config.data).read()
+    assert np.bincount(held.labels).tolist() == SIZES[name]
+    assert {key: x.shape for key, x in held.features.items()} == {
+        key: (sum(SIZES[name]), 100) for key in ("image", "text")
+    }
 
 
 def test_from_raw_files_to_scores(tmp_path):
