@@ -43,10 +43,10 @@ def labels(p, z):
 
 def contrast(a, b, temperature):
     """NT-Xent of the rows of a and b: each row's positive is its partner, all other rows but itself are negatives."""
-    rows, n, total = torch.cat([a, b]), len(a), 0.0
+    rows, n, total = [row / row.norm() for row in torch.cat([a, b])], len(a), 0.0
     for i in range(2 * n):
-        similar = torch.stack([rows[i] @ rows[j] / rows[i].norm() / rows[j].norm() for j in range(2 * n)]) / temperature
-        others = torch.stack([similar[j].exp() for j in range(2 * n) if j != i])
+        similar = torch.stack([rows[i] @ rows[j] for j in range(2 * n)]) / temperature
+        others = torch.cat([similar[:i], similar[i + 1 :]]).exp()
         total = total - (similar[(i + n) % (2 * n)] - others.sum().log())
     return total / (2 * n)
 
