@@ -77,7 +77,7 @@ def test_every_yaml_runs_two_epochs_of_every_phase(choice, composed, files, fold
     needs = [need.format(files=files, folder=folder, emoji=emoji) for need in NEEDS.get(choice, [])]
     data = [] if choice.startswith("data=") else ["data=synthetic", "data.n_samples=300"]
     method = choice.removeprefix("method=") if choice.startswith("method=") else "cmmc"
-    pictures = [] if choice.startswith(("callbacks=", "experiment=")) else ["callbacks.figures=null"]
+    pictures = [] if choice.startswith("callbacks=") else ["callbacks.figures=null"]
     small = [*SMALL[method], *pictures, "trainer.accelerator=cpu", "max_phase_epochs=2"]
     config = composed(*data, choice, *needs, *small)
     if choice.startswith("trainer="):

@@ -78,13 +78,14 @@ torch.save({{"records": record.records, "gradients": torch.stack(record.gradient
 """
 
 
-def processes(code, arguments, world, port):
+def processes(code, arguments, world, port, python=None):
+    """Run code in processes that are forked, or begun anew by an interpreter that is given."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     started = []
     for rank in range(world):
         here = {"WORLD_SIZE": str(world), "LOCAL_RANK": str(rank), "NODE_RANK": "0"} if world > 1 else {}
         here |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        command = [interpreter(), "-c", code, *map(str, arguments)]
+        command = [python or interpreter(), "-c", code, *map(str, arguments)]
         started.append(subprocess.Popen(command, env=environment | here, stderr=subprocess.PIPE, text=True))
     for process in started:
         _, errors = process.communicate(timeout=240)

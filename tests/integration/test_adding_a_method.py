@@ -31,7 +31,7 @@ def call(project, *more, script=False):
     words = line.split()
     assert words[:3] == ["python", "-m", "cmc.run"]
     start = [str(Path(sys.executable).with_name("cmc"))] if script else [interpreter(), "-m", "cmc.run"]
-    command = [*start, *words[3:], "hydra.run.dir=run", "trainer.accelerator=cpu", *more]
+    command = [*start, *words[3:], "hydra.run.dir=run", "trainer.accelerator=cpu", "callbacks.figures=null", *more]
     return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
 
 
@@ -45,9 +45,9 @@ def test_the_method_of_the_page_runs_by_name_and_clusters(project):
 
 
 def test_its_keys_and_its_own_ranges_are_checked(project):
-    mistyped = call(project, "method.wieght=3")
+    mistyped = call(project, "method.wieght=3", script=True)
     assert mistyped.returncode == 2
     assert "method.wieght: no such key; did you mean method.weight?" in mistyped.stderr
-    impossible = call(project, "method.weight=0", script=True)
+    impossible = call(project, "method.weight=0")
     assert impossible.returncode == 2
     assert "method.weight: 0 given; it must be a number above 0" in impossible.stderr

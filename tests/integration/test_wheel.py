@@ -44,6 +44,7 @@ def test_the_installed_wheel_runs_outside_the_checkout(wheel, tmp_path):
     subprocess.run(install, check=True)
     script = f"import sys; sys.path.insert(0, {str(target)!r}); import cmc.run; print(cmc.__file__); cmc.run.main()"
     small = ["method.hidden=[8]", "method.latent_dim=4", "data=synthetic", "data.n_samples=300", "experiment=smoke"]
+    small += ["callbacks.figures=null"]
     done = subprocess.run(
         [sys.executable, "-c", script, *small, "hydra.run.dir=run", "trainer.accelerator=cpu"],
         cwd=elsewhere,

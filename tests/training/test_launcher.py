@@ -224,12 +224,12 @@ SEARCH = ["method=cmmc", *SMALL["cmmc"], *TINY, *LEAN, "trainer.accelerator=cpu"
 
 
 def test_an_optuna_search_over_temperatures_maximises_what_needs_no_labels(tmp_path):
-    search = ["hydra/sweeper=optuna", "+sweep=cmmc", "hydra.sweeper.n_trials=6", "hydra.sweeper.sampler.seed=0"]
+    search = ["hydra/sweeper=optuna", "+sweep=cmmc", "hydra.sweeper.n_trials=4", "hydra.sweeper.sampler.seed=0"]
     digits = [x for x in SEARCH if not x.startswith("data")]
     done = cmc("-m", *digits, "data=digits", *search, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     reports = [report(path) for path in sorted((tmp_path / "out").iterdir()) if path.is_dir()]
-    assert len(reports) == 6
+    assert len(reports) == 4
     best = OmegaConf.load(tmp_path / "out/optimization_results.yaml")
     assert best.best_value == pytest.approx(max(told["label_free"]["quality"] for told in reports))
 
