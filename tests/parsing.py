@@ -21,7 +21,7 @@ def parse_once():
     OverridesParser.parse_rule = _rule(OverridesParser.parse_rule)
 
 
-def _load(stream, Loader):  # noqa: N803 - as in PyYAML
+def _load(stream, Loader):
     if isinstance(stream, str):
         return copy.deepcopy(_parsed(stream, Loader)[0])
     text = stream.read()

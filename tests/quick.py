@@ -75,6 +75,7 @@ def _is_open(number):
 
 def serve(place):
     """Import; then fork for every client until standard input ends."""
+    import gc
     import importlib
     import selectors
     import shutil
@@ -82,6 +83,9 @@ def serve(place):
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="")
     for name in _PRELOADED:
         importlib.import_module(name)
+    _compose_once()
+    gc.set_threshold(50_000, 50, 100)
+    gc.freeze()  # else a collection in a forked process writes to every page, and copies all of them
     running, listening, selector = {}, socket.socket(socket.AF_UNIX), selectors.DefaultSelector()
     listening.bind(f"{place}/socket")
     listening.listen()
@@ -107,6 +111,18 @@ def serve(place):
                 selector.unregister(asking)
                 asking.sendall(f"{os.waitstatus_to_exitcode(ended[1])}\n".encode())
             asking.close()
+
+
+def _compose_once():
+    """Have Hydra find its plugins and warm its parsers."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    from cmc.config.schema import conf_dir
+
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        compose("config", overrides=["method.hidden=[8]", "data=synthetic"])
+    GlobalHydra.instance().clear()
 
 
 def _forked(asking, place):
