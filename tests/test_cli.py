@@ -318,19 +318,21 @@ def bare(tmp_path_factory):
     """Processor seconds of a Hydra application that does nothing."""
     folder = tmp_path_factory.mktemp("bare")
     (folder / "bare.py").write_text(BARE)
-    return min(command("--help", start=["bare.py"], cwd=folder)[1] for _ in range(3))
+    return min(command("--help", start=["bare.py"], cwd=folder)[1] for _ in range(2))
 
 
 @pytest.mark.parametrize(("arguments", "status"), [(["--help"], 0), (["metod=cmmc"], 2), (["seed=x"], 2)])
 def test_help_and_mistakes_answer_quickly_and_load_nothing_heavy(arguments, status, bare, tmp_path):
     script = tmp_path / "list_modules.py"
     script.write_text(LIST_MODULES.format(arguments))
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path, check=False)
+    done, seconds = command(start=[str(script)], cwd=tmp_path)
     assert done.returncode == status
     loaded = set(done.stderr.splitlines()[-1].split())
     assert "omegaconf" in loaded
     assert not loaded & {"torch", "pytorch_lightning", "sklearn", "matplotlib", "wandb", "scipy"}
-    assert min(command(*arguments, cwd=tmp_path)[1] for _ in range(2)) < 2.5 * bare, "torch alone would be more"
+    if seconds >= 2.5 * bare:  # once more: others on the machine slow it down
+        seconds = command(*arguments, cwd=tmp_path)[1]
+    assert seconds < 2.5 * bare, "torch alone would be more"
 
 
 def test_the_runs_log_keeps_the_line(refused, tmp_path):
