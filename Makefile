@@ -36,7 +36,7 @@ browser: ## Chromium for the tests of the report's page: a Debian package, where
 	|| echo "make: there is no Chromium, and apt-get cannot install it: the tests of the report's page are skipped, and fail where CI is set"
 
 test: $(READY) browser ## All tests but the slow ones
-	$(THREADS) $(BIN)/python -m pytest -n 2 -m "not slow"
+	$(THREADS) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-slow: $(READY) ## The slow tests: minutes each
 	$(BIN)/python -m pytest -m slow
