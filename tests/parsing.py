@@ -11,6 +11,7 @@ import types
 import omegaconf.base
 import omegaconf.omegaconf
 import yaml
+from hydra._internal.hydra import Hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 
@@ -19,6 +20,7 @@ def parse_once():
     omegaconf.omegaconf.yaml = types.SimpleNamespace(**vars(yaml) | {"load": _load})
     omegaconf.base.parse = functools.cache(omegaconf.base.parse)
     OverridesParser.parse_rule = _rule(OverridesParser.parse_rule)
+    Hydra.get_mode = _mode(Hydra.get_mode)
 
 
 def _load(stream, Loader):
@@ -53,3 +55,14 @@ def _rule(parse):
         return copy.deepcopy(known[text, rule])
 
     return once
+
+
+def _mode(compose):
+    """`Hydra.get_mode`, which composes everything to see that nothing but an override sets ``hydra.mode``."""
+
+    @functools.wraps(compose)
+    def mode(self, config_name, overrides):
+        told = any("hydra.mode" in override or "searchpath" in override for override in overrides)
+        return compose(self, config_name, overrides) if told else None
+
+    return mode

@@ -118,8 +118,10 @@ def _compose_once():
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
+    from cmc.cli import register_resolvers
     from cmc.config.schema import conf_dir
 
+    register_resolvers()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         compose("config", overrides=["method.hidden=[8]", "data=synthetic"])
     GlobalHydra.instance().clear()

@@ -33,7 +33,7 @@ WHOLE = [pytest.param(method, None, marks=pytest.mark.slow) for method in ("dmim
 @pytest.mark.parametrize(("method", "per_class"), [("dmim", 60), ("cmmc", 50), *WHOLE])
 def test_surrogates_of_all_four_run_with_both_methods(tmp_path, method, per_class):
     """With so many samples of each class, or with all; their numbers are in the next test."""
-    small = [*SMALL[method], *(["method.batch_size=512"] if method == "cmmc" else [])]
+    small = [*SMALL[method], *([f"method.batch_size={100 if per_class else 512}"] if method == "cmmc" else [])]
     lean = ["experiment=smoke", "~callbacks.figures", "callbacks.results.embeddings=false", "trainer.accelerator=cpu"]
     sweep = ["-m", f"method={method}", f"data={','.join(SIZES)}", "++data.surrogate=true", "hydra.sweep.dir=out"]
     few = [f"++data.per_class={per_class}"] if per_class else []

@@ -205,6 +205,7 @@ RECORDS = {
 }
 
 
+@pytest.mark.usefixtures("apart")
 def test_records_beside_features_are_told_by_their_shape_alone(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["image"], file["text"] = np.eye(4), np.eye(4)
