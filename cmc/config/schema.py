@@ -26,6 +26,7 @@ _NULLABLE = (  # mappings that null takes the place of
     "callbacks.stopping",
     "callbacks.progress",
     "callbacks.figures",
+    "callbacks.gallery",
     "callbacks.checkpoints",
     "callbacks.tracking",
 )

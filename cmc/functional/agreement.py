@@ -84,3 +84,30 @@ def label_free(tables: Tensor) -> dict[str, float]:
     """What `agreement` measures, by name: ``agreement``, ``balance``, and their product ``quality``."""
     agreed, balance = agreement(tables)
     return {"agreement": agreed, "balance": balance, "quality": agreed * balance}
+
+
+def shared_information(table: Tensor) -> float:
+    """What a cluster in one modality tells of the cluster in another, beyond what it would by chance, in nats.
+
+    The mutual information of the two assignments, less its expectation where samples are paired at random and both
+    keep their clusters' sizes. Unlike a normalised index it does not favour few clusters: K clusters of equal size on
+    which both modalities agree share log K.
+
+    Args:
+        table: K x K counts of samples in every pair of the two modalities' clusters.
+
+    Returns:
+        About 0 where the modalities share nothing; below, too.
+
+    Source:
+        N. X. Vinh, J. Epps and J. Bailey, *Information theoretic measures for clusterings comparison*, JMLR 2010.
+    """
+    from scipy.sparse import csr_matrix
+    from sklearn.metrics import mutual_info_score
+    from sklearn.metrics.cluster import expected_mutual_information
+
+    counts = table.cpu().numpy()
+    counts = counts[counts.sum(1) > 0][:, counts.sum(0) > 0]
+    cells = csr_matrix(counts)
+    found = mutual_info_score(None, None, contingency=cells)
+    return float(found - expected_mutual_information(cells, int(counts.sum())))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from cmc.data.modalities import Modalities
 from cmc.data.module import DataModule
 from cmc.errors import UserError
+from cmc.utils import validate
 from cmc.utils.validate import is_list, is_number, is_whole
 
 PRIVATE_SCALE = 2.0  # standard deviation of the private latents; the shared one has 1 within a cluster
@@ -29,7 +30,8 @@ class Synthetic(DataModule):
     """``data=synthetic``: see `load`, also for settings that are not below; its ``seed`` is ``generator_seed`` here.
 
     Args:
-        n_clusters: generated, and looked for.
+        n_clusters: looked for.
+        generated: how many there are; None for as many as are looked for.
         generator_seed: of the data; ``seed`` is that of the run, and leaves the data as they are.
         settings: of every data set; see `cmc.data.module.DataModule`.
     """
@@ -45,11 +47,22 @@ class Synthetic(DataModule):
         noise: float = 0.5,
         separation: float = 7.0,
         imbalance: float = 0.0,
+        generated: int | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(n_clusters=n_clusters, **settings)
+        generated = validate.whole("data.generated", generated, least=2, or_null=True)
         self._generate = partial(
-            load, n_samples, dims, n_clusters, shared, private, noise, separation, imbalance, generator_seed
+            load,
+            n_samples,
+            dims,
+            generated or n_clusters,
+            shared,
+            private,
+            noise,
+            separation,
+            imbalance,
+            generator_seed,
         )
 
     def read(self) -> Modalities:
