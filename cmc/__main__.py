@@ -1,4 +1,4 @@
-"""``cmc run|describe|prepare|evaluate|predict|report|gallery ...``, the console script; also ``python -m cmc``."""
+"""``cmc run|choose|describe|prepare|evaluate|predict|report|gallery ...``, the console script; also ``python -m cmc``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib import import_module
 from cmc.cli import command
 from cmc.errors import UserError
 
-COMMANDS = ("run", "describe", "prepare", "evaluate", "predict", "report", "gallery")
+COMMANDS = ("run", "choose", "describe", "prepare", "evaluate", "predict", "report", "gallery")
 
 
 def main() -> None:

@@ -36,6 +36,7 @@ RULES = ("choose", "most shared", "most stable", "silhouette", "quality")
 
 
 def made(k: int, seed: int) -> Modalities:
+    """Generated clusters."""
     return synthetic.load(n_clusters=k, seed=seed)
 
 
@@ -58,6 +59,7 @@ def blob(shared: int) -> Modalities:
 
 
 def of_file(name: str, **settings: Any) -> Modalities:
+    """A data set of the folder that CMC_DATA names."""
     from cmc.data.datasets.files import Files
 
     return Files(root=str(Path(os.environ["CMC_DATA"], name)), **settings).read()
@@ -129,6 +131,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("choose_k"))
     parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA))

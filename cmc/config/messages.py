@@ -18,6 +18,7 @@ from cmc.utils.mappings import leaves
 
 _OTHER_PLACE = {
     "config": "hydra.run.dir=FOLDER puts the run elsewhere",
+    "choose": "hydra.sweep.dir=FOLDER puts the choice elsewhere",
     "prepare": "data.root=FOLDER puts the features elsewhere",
     "predict": "out=FILE writes elsewhere",
     "evaluate": "out=FOLDER writes elsewhere",
@@ -176,7 +177,7 @@ def _known_keys(arguments: Sequence[str], name: str) -> list[str]:
             composed = compose(name, overrides=chosen)
         except HydraException:
             composed = compose(name)
-    groups = (*GROUPS, "experiment") if name == "config" else ()
+    groups = (*GROUPS, "experiment") if name in ("config", "choose") else ()
     return [*groups, *(key for key, _ in leaves(container(composed)))]
 
 

@@ -6,9 +6,9 @@ from itertools import combinations, permutations
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import normalized_mutual_info_score
+from sklearn.metrics import mutual_info_score, normalized_mutual_info_score
 
-from cmc.functional.agreement import agreement, agreement_tables, concordance, match_modalities
+from cmc.functional.agreement import agreement, agreement_tables, concordance, match_modalities, shared_information
 
 
 def tables_of(labels, k):
@@ -72,3 +72,31 @@ def test_concordance_is_the_share_in_matched_clusters():
     assert concordance(tables_of([split, merged], 3)) == 0.5
     assert concordance(tables_of([split, split[::-1].copy()], 3)) < 1
     assert concordance(torch.zeros(2, 2, 3, 3, dtype=torch.long)) == 0
+
+
+def counts(a, b, k):
+    table = np.zeros((k, k), dtype=np.int64)
+    np.add.at(table, (a, b), 1)
+    return torch.from_numpy(table)
+
+
+@pytest.mark.parametrize("k", [2, 5, 12])
+def test_shared_information_is_what_is_left_of_it_when_samples_are_paired_at_random(k):
+    rng = np.random.default_rng(k)
+    a = rng.integers(k, size=200)
+    b = np.where(rng.random(200) < 0.6, a, rng.integers(k, size=200))
+    by_chance = np.mean([mutual_info_score(a, rng.permutation(b)) for _ in range(300)])
+    expected = mutual_info_score(a, b) - by_chance
+    assert shared_information(counts(a, b, k)) == pytest.approx(expected, abs=0.01)
+
+
+def test_shared_information_of_k_clusters_is_about_log_k_and_none_is_about_zero():
+    same = np.arange(4000) % 8
+    assert shared_information(counts(same, same, 8)) == pytest.approx(np.log(8), abs=0.01)
+    other = np.arange(4000) // 500
+    assert shared_information(counts(same, other, 8)) == pytest.approx(0, abs=0.01)
+
+
+def test_shared_information_minds_no_empty_clusters():
+    a = np.arange(60) % 3
+    assert shared_information(counts(a, a, 9)) == pytest.approx(shared_information(counts(a, a, 3)))
