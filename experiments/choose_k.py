@@ -1,15 +1,14 @@
 """How many clusters do rules without labels find, where the number is known, and where there are none?
 
-``python -m experiments.choose_k --out FOLDER [--data NAME ...]``: k-means of ``cmc.choose`` (2 restarts, K from 2 to
-20), in one process, on made data and digits, and on what lies in the folder that CMC_DATA names. Two choices a data
-set, of seeds 0 to 2 and 3 to 5. Leaves choose_k.csv, a row a choice, and choose_k.md (docs/choosing-k.md).
+``python -m experiments.choose_k --data FOLDER``: k-means of ``cmc.choose`` (2 restarts, K from 2 to 20), in one
+process, on made data and digits, and on what lies in FOLDER. Two choices a data set, of seeds 0 to 2 and 3 to 5.
+Leaves choose_k.csv, a row a choice, and choose_k.md in experiments/results (docs/choosing-k.md).
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import os
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
@@ -23,6 +22,7 @@ from cmc.choosing.measures import measure
 from cmc.choosing.rule import recommend
 from cmc.data.datasets import synthetic
 from cmc.data.datasets.digits import Digits
+from cmc.data.datasets.files import Files
 from cmc.data.modalities import Modalities
 from cmc.data.module import DataModule
 from cmc.functional.agreement import agreement_tables, label_free
@@ -30,6 +30,7 @@ from cmc.functional.kmeans import nearest
 from cmc.functional.separation import silhouette
 from cmc.methods.baselines.sklearn import KMeans
 
+RESULTS = Path(__file__).parent / "results"
 CLUSTERS = range(2, 21)
 CHOICES = ((0, 1, 2), (3, 4, 5))
 RULES = ("choose", "most shared", "most stable", "silhouette", "quality")
@@ -58,13 +59,6 @@ def blob(shared: int) -> Modalities:
     return Modalities(features, source="a blob")
 
 
-def of_file(name: str, **settings: Any) -> Modalities:
-    """A data set of the folder that CMC_DATA names."""
-    from cmc.data.datasets.files import Files
-
-    return Files(root=str(Path(os.environ["CMC_DATA"], name)), **settings).read()
-
-
 DATA: dict[str, tuple[int | None, Callable[[], Modalities]]] = {
     **{f"synthetic, {k}, {s}": (k, lambda k=k, s=s: made(k, s)) for k in (3, 8, 15) for s in (0, 1)},
     "digits": (10, lambda: Digits().read()),
@@ -72,9 +66,8 @@ DATA: dict[str, tuple[int | None, Callable[[], Modalities]]] = {
     "synthetic 8, shuffled": (None, lambda: shuffled(made(8, 0))),
     "blob, nothing shared": (None, lambda: blob(0)),
     "blob, half shared": (None, lambda: blob(16)),
-    "handwritten": (10, lambda: of_file("handwritten.mat")),
-    "youcook": (6, lambda: of_file("youcook")),
 }
+FILES = {"handwritten": (10, "handwritten.mat"), "youcook": (6, "youcook")}
 
 
 def found(data: Modalities, seed: int) -> tuple[dict[int, Found], dict[int, float]]:
@@ -97,10 +90,9 @@ def found(data: Modalities, seed: int) -> tuple[dict[int, Found], dict[int, floa
     return runs, qualities
 
 
-def choices(name: str) -> list[dict[str, Any]]:
+def choices(name: str, true: int | None, data: Modalities) -> list[dict[str, Any]]:
     """What each rule chooses, a row a choice."""
-    true, read = DATA[name]
-    data, rows = read(), []
+    rows = []
     for seeds in CHOICES:
         by_seed = {seed: found(data, seed) for seed in seeds}
         measured = [measure(k, {seed: runs[k] for seed, (runs, _) in by_seed.items()}) for k in CLUSTERS]
@@ -133,13 +125,18 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--out", type=Path, default=Path("choose_k"))
-    parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA))
+    parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="of the files; without it their rows are left out")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="names of data sets; default: all")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    sets = dict(DATA)
+    if options.data is not None:
+        sets |= {name: (true, Files(root=str(options.data / file)).read) for name, (true, file) in FILES.items()}
     rows: list[dict[str, Any]] = []
-    for name in options.data:
-        rows += choices(name)
+    for name in options.only or sets:
+        true, read = sets[name]
+        rows += choices(name, true, read())
         with (options.out / "choose_k.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, rows[0])
             writer.writeheader()

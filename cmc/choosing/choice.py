@@ -88,10 +88,12 @@ def _gaps(measured: Sequence[Measured], asked: Asked, failed: Mapping[str, str])
         whys = [why for seed in asked.seeds if (why := failed.get(f"k{k}-seed{seed}"))]
         if whys:
             lines.append(f"K = {k}: {len(whys)} of {len(asked.seeds)} runs failed: {whys[0]}")
+    unknown: defaultdict[str, list[int]] = defaultdict(list)
     for each in measured:
         if not isfinite(each.shares):
             few = f"{each.compared} samples held out are too few" if each.compared else "no assignments of modalities"
-            lines.append(f"K = {each.k}: what modalities share is unknown: {few}")
+            unknown[few].append(each.k)
+    lines += [f"K = {', '.join(map(str, ks))}: what modalities share is unknown: {why}" for why, ks in unknown.items()]
     if not all(each.unseen for each in measured):
         lines.append("no samples are held out: modalities are compared on those that training has seen (data.holdout)")
     return lines

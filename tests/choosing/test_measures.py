@@ -50,11 +50,16 @@ def test_fewer_samples_held_out_than_clusters_tell_nothing():
     assert measured.compared == 7
 
 
-def test_two_modalities_that_share_nothing_stay_below_what_chance_gives():
-    rng = np.random.default_rng(0)
-    for k in (2, 6, 15):
-        shared = [measure(k, {0: found(range(300), [0] * 300, rng.integers(k, size=(2, 300)))}) for _ in range(50)]
-        assert sum(one.shares > one.by_chance for one in shared) <= 1
+@pytest.mark.parametrize("k", [2, 6, 15])
+def test_two_modalities_that_share_nothing_stay_below_what_chance_gives(k):
+    rng = np.random.default_rng(k)
+
+    def runs():
+        return {seed: found(range(300), [0] * 300, rng.integers(k, size=(2, 300))) for seed in range(3)}
+
+    measured = [measure(k, runs()) for _ in range(20)]
+    assert sum(one.shares > one.by_chance for one in measured) <= 1
+    assert max(one.shares for one in measured) > measured[0].by_chance / 10, "which is not far above them"
 
 
 def test_a_modality_s_own_cluster_is_that_of_the_nearest_mean():
