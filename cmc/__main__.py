@@ -1,4 +1,4 @@
-"""The console script, ``cmc run|choose|describe|prepare|evaluate|predict|report|gallery ...``; also ``python -m cmc``."""
+"""``cmc run|choose|describe|prepare|evaluate|predict|report|gallery``, the console script; also ``python -m cmc``."""
 
 from __future__ import annotations
 

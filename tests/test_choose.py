@@ -56,7 +56,7 @@ def made_up(monkeypatch, blobs):
 
 
 def test_one_folder_one_answer(commanded, made_up, tmp_path):
-    status, said, _ = commanded(choose, *DATA, "data.n_clusters=range(2,6)", "hydra.sweep.dir=out")
+    status, said, _ = commanded(choose, *DATA, "data.n_clusters=range(2,5)", "seed=0,1", "hydra.sweep.dir=out")
     assert status == 0
     answer, where, how = said.splitlines()
     assert answer.startswith("K = 3: modalities share 1.")
@@ -66,17 +66,17 @@ def test_one_folder_one_answer(commanded, made_up, tmp_path):
     assert (told["k"], told["line"]) == (3, answer)
     with (tmp_path / "out" / "choose.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["k"] for row in rows] == ["2", "3", "4", "5"]
-    assert {row["runs"] for row in rows} == {"3"}
+    assert [row["k"] for row in rows] == ["2", "3", "4"]
+    assert {row["runs"] for row in rows} == {"2"}
     assert float(rows[1]["stability"]) == 1
     page = (tmp_path / "out" / "choose.html").read_text()
-    assert page.count("python -m cmc.gallery out/k") == 4
+    assert page.count("python -m cmc.gallery out/k") == 3
     assert "<tr class=chosen><td>3</td>" in page
     assert (tmp_path / "out" / "choose.png").stat().st_size > 10_000
 
 
 def test_what_is_finished_is_not_run_again_and_a_wider_range_adds_to_it(commanded, made_up, tmp_path):
-    words = [*DATA, "hydra.sweep.dir=out", "seed=0,1"]
+    words = [*DATA, "hydra.sweep.dir=out", "seed=0"]
     commanded(choose, *words, "data.n_clusters=2,3")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("k*/metrics.json")}
     status, said, _ = commanded(choose, *words, "data.n_clusters=3,4")
@@ -97,17 +97,17 @@ def test_a_gallery_that_is_there_is_linked(commanded, made_up, tmp_path):
 def test_runs_that_fail_are_told_of_and_the_others_go_on(commanded, made_up):
     raises, asked = made_up
     raises[4] = Diverged("the loss is no number")
-    status, said, _ = commanded(choose, *DATA, "data.n_clusters=range(2,6)", "seed=0,1", "hydra.sweep.dir=out")
+    status, said, _ = commanded(choose, *DATA, "data.n_clusters=range(2,6)", "seed=0", "hydra.sweep.dir=out")
     assert status == 0
-    assert len(asked) == 8
+    assert len(asked) == 4
     assert said.startswith("K = 3: ")
-    assert "K = 4: 2 of 2 runs failed: the loss is no number" in said
+    assert "K = 4: 1 of 1 runs failed: the loss is no number" in said
 
 
 def test_where_all_fail_it_ends_as_they_do(commanded, made_up):
     raises, _ = made_up
     raises |= {k: Diverged("the loss is no number") for k in (2, 3)}
-    status, said, line = commanded(choose, *DATA, "data.n_clusters=2,3", "hydra.sweep.dir=out")
+    status, said, line = commanded(choose, *DATA, "data.n_clusters=2,3", "seed=0", "hydra.sweep.dir=out")
     assert (status, said) == (2, "")
     assert line == "the loss is no number"
 
@@ -142,7 +142,7 @@ def test_real_runs_find_three_clusters_where_k_reaches_n_and_in_an_older_folder(
     assert said.startswith("K = 3: modalities share 1.0")
     assert "K = 60: what modalities share is unknown: 48 samples held out are too few" in said
     assert "K = 200: 2 of 2 runs failed: data.n_clusters: 200 clusters for 192 training samples" in said
-    status, _, line = commanded(choose, *words[:-2], "method.restarts=3", "data.n_clusters=2,3")
+    status, _, line = commanded(choose, *words, "method.restarts=3", "data.n_clusters=2,3")
     assert status == 2
     assert "holds a run whose method differs; give another hydra.run.dir, or hydra.sweep.dir" in line
     assert Path("out", "choose.json").exists()
