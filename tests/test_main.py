@@ -37,6 +37,6 @@ def test_another_word_is_refused_with_the_nearest(called, capsys):
         called("evalute", "run=there")
     assert stop.value.code == 2
     assert capsys.readouterr().err == (
-        "cmc: error: evalute: no such command; there are run, describe, prepare, evaluate, predict, report; "
-        "did you mean evaluate?\n"
+        "cmc: error: evalute: no such command; there are run, choose, describe, prepare, evaluate, predict, "
+        "report, gallery; did you mean evaluate?\n"
     )
