@@ -22,12 +22,7 @@ from cmc.runs.report import read_report
 CASES = {
     "DMIM, 20,000 x (100 + 100), K = 8, full batch": [
         *("method=dmim", "data=nuswide", "data.surrogate=true"),
-        *(
-            "method.candidates.few.components=100",
-            "~method.candidates.shared",
-            "method.restarts=1",
-            "method.validation=0",
-        ),
+        *("~method.candidates.few", "~method.candidates.shared", "method.restarts=1", "method.validation=0"),
         *("method.phases.train.epochs=20", "method.phases.finish.epochs=0"),
     ],
     "CMMC, 5,000 x (784 + 784), batch 256": [

@@ -35,7 +35,7 @@ METHODS = {
         "+method.phases.contrast.batch_size=1024",
     ],
     "dmim": [
-        *("method.width=32", "method.candidates.few.components=100", "~method.candidates.shared", "method.restarts=1"),
+        *("method.width=32", "~method.candidates.few", "~method.candidates.shared", "method.restarts=1"),
         *("method.validation=0", "method.phases.train.epochs=1", "method.phases.finish.epochs=0"),
     ],
 }

@@ -30,7 +30,6 @@ PAGE = HOME / "experiments" / "study.md"
 FIGURES = ("acc", "nmi", "ari", "agreement", "agreement_held_out", "balance")
 _OTHERS = {
     "all": "{input_noise: 0.7}",
-    "many": "{components: 100, input_noise: 0.7}",
     "constant": "{components: 20, input_noise: 0.7, final_noise: 0.7}",
     "no_noise": "{components: 20}",
     "falling": "{components: 200, shared: 50, input_noise: 0.7}",
@@ -49,7 +48,7 @@ VARIANTS = {
     "before": Variant(
         3,
         (
-            *("~method.candidates.few", "~method.candidates.shared", f"+method.candidates.many={_OTHERS['many']}"),
+            *("~method.candidates.few", "~method.candidates.shared"),
             *("method.restarts=5", "method.halvings=[]", "method.validation=0", "method.phases.finish.epochs=0"),
             *("data.holdout=0.2", "data.scaling=minmax"),
         ),

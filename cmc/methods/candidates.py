@@ -12,6 +12,7 @@ from cmc.utils import validate
 
 CANDIDATES: Mapping[str, Mapping[str, Any]] = {
     "few": {"components": 20, "input_noise": 0.7},
+    "many": {"components": 100, "input_noise": 0.7},
     "shared": {"components": 200, "shared": 50, "input_noise": 0.7, "final_noise": 0.7},
 }
 

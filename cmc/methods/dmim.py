@@ -54,7 +54,7 @@ class DMIM(Method):
     What it changes against the paper (experiments/study.md; `PaperDMIM` changes nothing): rows of unit length; noise on
     the networks' input, without which they learn pairs of samples by heart; beta that rises from 0; a learning rate of
     2e-3 instead of 5e-4, gamma of 0.2 instead of 0.5, PyTorch's initialisation instead of N(0, 0.02^2); and a choice
-    among networks. Candidates, which see few principal components of each modality, or what the modalities share
+    among networks. Candidates, which see few or many principal components of each modality, or what they share
     (`cmc.nn.inputs.Inputs`), are trained side by side in the phase ``train``, on all samples but a share. By that
     share, which none of them has seen, and without labels, the better half of each candidate's networks goes on after
     each of ``halvings``, and at the end the one is kept whose modalities agree best on clusters of equal size
@@ -115,7 +115,7 @@ class DMIM(Method):
         unit_rows: bool = True,
         candidates: Mapping[str, Mapping[str, Any] | None] = CANDIDATES,
         restarts: int = 6,
-        halvings: Sequence[float] = (0.2, 0.5),
+        halvings: Sequence[float] = (0.5,),
         validation: float = 0.2,
         beta: float = 0.01,
         beta_warmup: float = 0.2,

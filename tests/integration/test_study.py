@@ -18,9 +18,9 @@ def test_the_first_seeds_of_all_sets_come_first():
 def test_every_variant_is_a_configuration(name):
     config = compose_with("method=dmim", *study.VARIANTS[name].overrides)
     candidates = {
-        "dmim": ["few", "shared"],
+        "dmim": ["few", "many", "shared"],
         "before": ["many"],
-        "networks": ["few", "shared", "all", "many", "constant", "no_noise", "falling"],
+        "networks": ["few", "many", "shared", "all", "constant", "no_noise", "falling"],
     }
     assert list(config.method.candidates) == candidates[name]
 

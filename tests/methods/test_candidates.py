@@ -234,10 +234,10 @@ def test_modalities_that_share_nothing_are_told_by_the_samples_set_aside(tmp_pat
 @pytest.mark.parametrize(
     ("overrides", "kept"),
     [
-        (["~method.candidates.few"], ["shared"]),
-        (["method.candidates.few=null"], ["shared"]),
-        (["+method.candidates.mine={components: 50}"], ["few", "shared", "mine"]),
-        (["method.candidates.few.components=null"], ["few", "shared"]),
+        (["~method.candidates.few"], ["many", "shared"]),
+        (["method.candidates.few=null"], ["many", "shared"]),
+        (["+method.candidates.mine={components: 50}"], ["few", "many", "shared", "mine"]),
+        (["method.candidates.few.components=null"], ["few", "many", "shared"]),
     ],
 )
 def test_candidates_are_left_out_and_added_on_the_command_line(composed, overrides, kept):
