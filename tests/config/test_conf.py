@@ -96,6 +96,11 @@ def test_every_yaml_passes_its_own_check(choice, composed):
     check(config, composed(choice))
 
 
+@pytest.mark.parametrize("callback", ["evaluation", "stopping", "progress", "figures", "gallery", "checkpoints"])
+def test_null_leaves_a_callback_out(callback, composed):
+    check(composed(f"callbacks.{callback}=null"), composed())
+
+
 @pytest.mark.parametrize("method", ["cmmc", "dmim"])
 def test_a_search_space_names_keys_of_its_method(method, composed):
     space = OmegaConf.load(conf_dir() / "sweep" / f"{method}.yaml").hydra.sweeper.params
