@@ -16,6 +16,7 @@ from cmc.methods.base import Method
 from cmc.runs.assignments import read_assignments
 from cmc.runs.embeddings import read_embeddings
 from cmc.runs.history import read_history
+from cmc.runs.matching import match_samples
 from cmc.runs.report import read_report
 from cmc.utils import validate
 from cmc.utils.arrays import spaced
@@ -103,7 +104,7 @@ def draw(
         "measures": figures.measures(history) if history else None,
         "confusion": None if labels is None else figures.confusion(clusters, labels, n_clusters),
         "sizes": figures.sizes(clusters, labels, n_clusters),
-        "confidence": figures.confidence(confidence, clusters, labels, n_clusters),
+        "confidence": figures.confidence(confidence, clusters, labels, n_clusters, assignments.calibrated),
     }
     drawn["sharing"] = figures.sharing(read_report(folder).get("shared") or ())
     if (embeddings := read_embeddings(folder)) is not None:
@@ -112,7 +113,8 @@ def draw(
         ends = [*_ends(folder), (_last_phase(folder), embeddings[chosen], clusters[chosen])]
         places = figures.project_each([features for _, features, _ in ends], projection)
         points = [(name, Points(where, own, shown)) for where, (name, _, own) in zip(places, ends, strict=True)]
-        drawn["embedding"] = figures.embedding(points[-1][1], n_clusters)
+        found = None if labels is None else match_samples(clusters, labels, n_clusters)
+        drawn["embedding"] = figures.embedding(points[-1][1], n_clusters, found)
         if len(points) > 1:
             drawn["phases"] = figures.phases(points, n_clusters)
     for name, figure in drawn.items():

@@ -20,6 +20,7 @@ from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
 from cmc import distributed
+from cmc.callbacks.calibration import calibration
 from cmc.callbacks.evaluation import Tally, unseen
 from cmc.callbacks.stopping import how_it_ended
 from cmc.data.modalities import UNLABELLED
@@ -42,9 +43,10 @@ class Results(Callback):
     ``metrics.json`` holds ``scores`` (and ``holdout``, where samples were held out; None without labels),
     ``label_free`` (see `Tally.label_free`), the protocol, and what traces the run: seed, data fingerprint,
     versions, commit, device, seconds, memory.
-    ``assignments.csv`` has a row a sample: index, cluster, confidence, the margin between the two best clusters, what
-    each modality would say alone (``cluster_NAME``, of methods that have such assignments), and label, id and caption
-    if known.
+    ``assignments.csv`` has a row a sample: index, cluster, confidence, the margin between the two best clusters; of
+    methods whose modalities have assignments of their own what each would say alone (``cluster_NAME``), and
+    ``confidence_calibrated``, how probably another modality says this cluster, by the temperature in ``calibration``
+    (`cmc.callbacks.calibration`); label, id and caption if known.
     ``embeddings.npy`` is N x D; where samples have ids, ``ids.txt`` beside it has one a line.
 
     Args:
@@ -92,8 +94,9 @@ class Results(Callback):
         """
         ending = how_it_ended(trainer, pl_module.schedule)
         folder, data = Path(trainer.default_root_dir), trainer.datamodule  # type: ignore[attr-defined]
-        whole = self._write(folder, "", pl_module, data, False)
-        held = self._write(folder, "_holdout", pl_module, data, True) if data.held_out is not None else None
+        found = calibration(pl_module, data)
+        whole = self._write(folder, "", pl_module, data, found)
+        held = self._write(folder, "_holdout", pl_module, data, found) if data.held_out is not None else None
         report = {
             **self._run,
             **({"method": f"{self._run['method']} ({pl_module.variant})"} if pl_module.variant else {}),
@@ -102,6 +105,7 @@ class Results(Callback):
             **_scored(data),
             **({"holdout": held.scores()} if held is not None else {}),
             "label_free": whole.label_free(unseen(pl_module, data, held)),
+            **({"calibration": found} if found is not None else {}),
             "protocol": _protocol(ending),
             **ending,
             **_facts(trainer, pl_module, data),
@@ -111,8 +115,11 @@ class Results(Callback):
             return
         write_report(folder, report)
 
-    def _write(self, folder: Path, suffix: str, method: Method, data: DataModule, held: bool) -> Tally:
+    def _write(
+        self, folder: Path, suffix: str, method: Method, data: DataModule, found: Mapping[str, Any] | None
+    ) -> Tally:
         """Write assignments and embeddings of the training samples, or of the held-out ones; return their tally."""
+        held, temperature = bool(suffix), None if found is None else found["temperature"]
         labels, rows = (data.held_labels, data.held_rows) if held else (data.labels, data.rows)
         tally = Tally(method, data.n_classes, data.spaced)
         n = len(rows) if rows is not None else data.n_samples
@@ -125,7 +132,9 @@ class Results(Callback):
             for batch in data.pass_over(held):
                 assignment, each = method.assignments(batch)
                 tally.add(batch, assignment, each, labels)
-                decided = decide(assignment, each).each(lambda x: distributed.all_gather_rows(x).cpu())
+                decided = decide(assignment, each, temperature=temperature).each(
+                    lambda x: distributed.all_gather_rows(x).cpu()
+                )
                 if self._embeddings:
                     block = distributed.all_gather_rows(method.embed(batch))
                     method.require_finite("embeddings", block)

@@ -15,7 +15,7 @@ from cmc.clusters.places import typicality
 from cmc.clusters.samples import Samples
 from cmc.clusters.terms import Term, cluster_terms
 from cmc.runs.names import Edits
-from cmc.runs.tables import table
+from cmc.runs.tables import CALIBRATED, table
 
 TYPICAL = 5  # members that stand for a cluster
 _NAMED = 3  # terms that stand for a name
@@ -69,6 +69,11 @@ class Described:
         return self._mean(self.samples.confidence)
 
     @cached_property
+    def calibrated(self) -> NDArray[np.float64] | None:
+        """(K,) the members' mean of the calibrated confidence; None where it is not known."""
+        return None if self.samples.calibrated is None else self._mean(self.samples.calibrated)
+
+    @cached_property
     def agreement(self) -> NDArray[np.float64] | None:
         """(K,) the share of members on which each modality alone says this cluster; None where none can."""
         return self._mean(~self.samples.disagrees) if self.samples.own else None
@@ -97,6 +102,8 @@ def cluster_columns(described: Described) -> dict[str, list[Any]]:
     if described.terms is not None:
         columns["terms"] = [", ".join(f"{term.word} ({term.texts})" for term in terms) for terms in described.terms]
     columns["confidence"] = described.confidence.tolist()
+    if described.calibrated is not None:
+        columns[CALIBRATED] = described.calibrated.tolist()
     if described.agreement is not None:
         columns["agreement"] = described.agreement.tolist()
     columns["typical"] = [" ".join(_quoted(names[i]) for i in here) for here in described.most_typical(TYPICAL)]

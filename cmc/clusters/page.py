@@ -153,6 +153,7 @@ def _main(described: Described, shown: Samples, told: Told, typical: NDArray[np.
         "caption": None if shown.caption is None else [_cut(text) for text in shown.caption.tolist()],
         "cluster": shown.cluster.tolist(),
         "confidence": _numbers(shown.confidence),
+        "calibrated": None if shown.calibrated is None else _numbers(shown.calibrated),
         "margin": None if shown.margin is None else _numbers(shown.margin),
         "own": {name: own.tolist() for name, own in shown.own.items()},
         "labels": None if labels is None else labels.tolist(),

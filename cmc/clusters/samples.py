@@ -26,6 +26,7 @@ class Samples:
         cluster: (N,) from 0.
         confidence: (N,) the largest assignment probability.
         margin: (N,) by how much it exceeds the second; None where unknown.
+        calibrated: (N,) how probably another modality says the same cluster; None where unknown.
         own: modality -> (N,) the cluster that it alone would give, -1 where a sample lacks it.
         label: (N,) text, empty where unknown; None where all are.
         id: (N,) text; None without.
@@ -39,6 +40,7 @@ class Samples:
     cluster: NDArray[np.int64]
     confidence: NDArray[np.float64]
     margin: NDArray[np.float64] | None = None
+    calibrated: NDArray[np.float64] | None = None
     own: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     label: NDArray[np.str_] | None = None
     id: NDArray[np.str_] | None = None
@@ -49,6 +51,11 @@ class Samples:
     def __len__(self) -> int:
         """N."""
         return len(self.row)
+
+    @property
+    def sure(self) -> NDArray[np.float64]:
+        """(N,) the calibrated confidence, else the raw one."""
+        return self.confidence if self.calibrated is None else self.calibrated
 
     @property
     def disagrees(self) -> NDArray[np.bool_]:
@@ -94,6 +101,7 @@ def samples_of(rows: Rows, n_clusters: int, pictures: Path | Sequence[Path | Non
         cluster=cluster,
         confidence=np.concatenate([part.confidence for part in parts])[order],
         margin=_joined(parts, "margin", order),
+        calibrated=_joined(parts, "calibrated", order),
         own={name: np.concatenate([part.own[name] for part in parts])[order] for name in _common(parts)},
         label=_joined(parts, "label", order),
         id=ids,

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
-from sklearn.utils import check_random_state, estimator_html_repr
+from sklearn.utils import estimator_html_repr
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -28,7 +28,7 @@ from cmc.data.formats import Found
 from cmc.data.modalities import Modalities
 from cmc.data.preparation.extractors import FOLDER
 from cmc.errors import UserError
-from cmc.estimator.compose import changed_settings, compose_config
+from cmc.estimator.compose import changed_settings, compose_config, seed_of
 from cmc.estimator.isolation import as_value_errors, undisturbed
 from cmc.estimator.showing import clusters_html, texts_of, write_page
 from cmc.estimator.validation import aligned, to_assign, to_fit
@@ -74,6 +74,9 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
 
     Attributes:
         labels_: N clusters, from 0 to K - 1.
+        confidence_: N, the largest assignment probability.
+        confidence_calibrated_: N, how probably another modality says the same cluster (`cmc.functional.calibration`);
+            None of methods whose modalities have no assignments of their own.
         cluster_terms_: of K clusters each ``(word, number of captions)``, best first, where `fit` was given captions.
         ids_: N texts, the samples' ids in the order of ``labels_``, where X has any; else None.
         embedding_: N x D, the common representation of the samples.
@@ -169,7 +172,7 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
             n_clusters = len(np.unique(np.asarray(y)))
         given = {"data__n_clusters": n_clusters, "max_phase_epochs": self.max_phase_epochs, **self._settings()}
         config = compose_config(self.method, {"evaluate_every": 0, **given})
-        config.seed = _seed(self.random_state)
+        config.seed = seed_of(self.random_state)
         for pictures in ("figures", "gallery"):
             config.callbacks.pop(pictures, None)
         if not self.verbose:
@@ -186,6 +189,7 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         self._history, self._rows = read_history(run), read_rows(run)
         self.report_, self.labels_ = self._trained.report, self._rows.clusters
         self.ids_ = self._rows.ids
+        self.confidence_, self.confidence_calibrated_ = self._rows.confidence, self._rows.calibrated
         self._n_features_out = 0
         if (embedding := self._rows.embeddings) is not None:
             self.embedding_, self._n_features_out = embedding, embedding.shape[1]
@@ -197,6 +201,12 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Assignment probabilities, N x K."""
         return np.asarray(self._assignments(X).numpy())
+
+    def predict_confidence(self, X: Any) -> NDArray[np.float32]:
+        """How probably another modality says the cluster of a sample, N: ``confidence_calibrated_`` of new samples."""
+        check_is_fitted(self)
+        with as_value_errors():
+            return np.asarray(self._trained.confidence(self._incoming(X)).numpy())
 
     def transform(self, X: Any) -> NDArray[np.float32]:
         """The common representation, N x D, of samples that lack no modality."""
@@ -333,9 +343,3 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
 def _device(config: DictConfig) -> str:
     """Of the kind that a run was trained on."""
     return "cpu" if config.trainer.accelerator == "cpu" else "auto"
-
-
-def _seed(random_state: Any) -> int:
-    if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
-        return int(random_state)
-    return int(check_random_state(random_state).randint(2**31))

@@ -8,9 +8,11 @@ from copy import deepcopy
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from sklearn.utils import check_random_state
 
 from cmc.cli import register_resolvers
 from cmc.config.messages import explain
@@ -96,3 +98,10 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:  # a scalar of NumPy's
         return value.item()
     return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+def seed_of(random_state: Any) -> int:
+    """A seed: the given one, or drawn from what scikit-learn takes in its place."""
+    if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31))

@@ -76,7 +76,8 @@ def clusters_html(described: Described) -> str:
 
 def _row(described: Described, cluster: int, members: list[int]) -> str:
     size = int(described.size[cluster])
-    sure = f"{described.confidence[cluster]:.2f}" if size else ""
+    means = described.confidence if described.calibrated is None else described.calibrated
+    sure = f"{means[cluster]:.2f}" if size else ""
     name = described.names[cluster]
     title = f"{cluster}" if name == f"cluster {cluster}" else f"{cluster} {name}"
     cells = (html.escape(title), str(size), sure, _members(described, members))

@@ -1,4 +1,4 @@
-"""Clusters against classes: which belongs to which, how large they are, how sure the assignments."""
+"""Clusters against classes: which belongs to which, how large they are."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cmc.figures.style import BLUE, COLUMN, GREY, ORANGE, PAGE, blank, styled, ticks
+from cmc.figures.style import BLUE, COLUMN, GREY, LEGEND, NAME, PAGE, blank, styled, ticks
 from cmc.runs.matching import Matching, match_samples
 
 if TYPE_CHECKING:
@@ -31,9 +31,12 @@ def confusion(clusters: np.ndarray, labels: np.ndarray, n_clusters: int) -> Figu
     axes = figure.add_subplot()
     axes.spines[:].set_visible(False)
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    ticks(axes, "x", [str(k) for k in order])
+    named = n_clusters <= LEGEND
+    ticks(axes, "x", [found.named(k) if named else str(k) for k in order], NAME)
     ticks(axes, "y", found.classes)
-    axes.set_xlabel("cluster, in the order of its class")
+    axes.set_xlabel(
+        "cluster: its class, and the share of the cluster" if named else "cluster, in the order of its class"
+    )
     axes.set_ylabel("class")
     if counts.size <= 400:
         for (i, j), count in np.ndenumerate(counts):
@@ -67,9 +70,11 @@ def sizes(clusters: np.ndarray, labels: np.ndarray | None, n_clusters: int) -> F
     else:
         axes.bar(places - 0.2, others, 0.4, color=GREY, label="class")
     axes.bar(places + (labels is not None) * 0.2, own, 0.7 if labels is None else 0.4, color=BLUE, label="cluster")
-    ticks(axes, "x", names)
+    ticks(axes, "x", names, NAME)
     axes.set_xlim(-0.7, len(bars) - 0.3)
-    axes.set_xlabel("cluster" if labels is None else "cluster: class that it is matched to")
+    axes.set_xlabel(
+        "cluster" if labels is None else "cluster: class that it is matched to, and the share of the cluster"
+    )
     axes.set_ylabel("samples")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return figure
@@ -80,46 +85,6 @@ def _beside_classes(found: Matching, counts: list[int]) -> list[tuple[str, int, 
     sizes = found.table.sum(0).tolist()
     partners = found.partners.tolist()
     pairs = [(k, partners[k]) for k in found.order()]
-    bars = [
-        (f"{k}: {found.classes[c]}", counts[k], sizes[c]) if c >= 0 else (f"{k}: -", counts[k], 0) for k, c in pairs
-    ]
+    bars = [(found.named(k), counts[k], sizes[c]) if c >= 0 else (f"{k}: -", counts[k], 0) for k, c in pairs]
     left = [c for c in range(len(sizes)) if c not in partners]
     return [*bars, *((f"-: {found.classes[c]}", 0, sizes[c]) for c in left)]
-
-
-@styled
-def confidence(values: np.ndarray, clusters: np.ndarray, labels: np.ndarray | None, n_clusters: int) -> Figure | None:
-    """Histogram of the largest assignment probability, apart for samples in and out of their class's cluster.
-
-    Args:
-        values: N, the largest probabilities.
-        clusters: N, in 0..K-1.
-        labels: N, text; None where unknown.
-        n_clusters: K.
-
-    Returns:
-        None for a hard clustering, whose probabilities are all 1.
-    """
-    if values.min() >= 1 - 1e-6:
-        return None
-    edges = np.linspace(min(1 / n_clusters, values.min()), 1, 31).tolist()
-    figure = blank(COLUMN, 2.2)
-    axes = figure.add_subplot()
-    if labels is None:
-        axes.hist(values, edges, color=BLUE)
-    else:
-        found = match_samples(clusters, labels, n_clusters)
-        names = np.array([*found.classes, ""])  # the last, for -1, is no class
-        right = names[found.partners[clusters]] == labels
-        parts = {"matched cluster": right, "another cluster": ~right}
-        axes.hist(
-            [values[part] for part in parts.values()],
-            edges,
-            stacked=True,
-            color=[BLUE, ORANGE],
-            label=[f"{name}: {part.mean():.1%}" for name, part in parts.items()],
-        )
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    axes.set_xlabel("largest assignment probability")
-    axes.set_ylabel("samples")
-    return figure

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from cmc.figures.style import COLUMN, LEGEND, NAMED, PAGE, blank, looks, short, styled
+from cmc.figures.style import COLUMN, LEGEND, NAME, NAMED, PAGE, blank, looks, short, styled
 from cmc.functional.threads import one_thread
-from cmc.runs.matching import class_names, match_samples
+from cmc.runs.matching import Matching, class_names, match_samples
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,14 +83,20 @@ def _umap(x: np.ndarray) -> np.ndarray:
 
 
 @styled
-def embedding(points: Points, n_clusters: int) -> Figure:
-    """The samples by cluster and, where known, by label; a cluster looks as the class that it is matched to."""
+def embedding(points: Points, n_clusters: int, found: Matching | None = None) -> Figure:
+    """The samples by cluster and, where known, by label; a cluster looks as the class that it is matched to.
+
+    Args:
+        points: the samples.
+        n_clusters: K.
+        found: by which clusters are named, where these samples are some of many; None matches these.
+    """
     titles = ["cluster"] if points.labels is None else ["cluster", "label"]
     figure = blank(PAGE if len(titles) == 2 else COLUMN + 0.8, 3.0)
     for number, title in enumerate(titles):
         axes = figure.add_subplot(1, len(titles), number + 1)
         axes.set_title(f"by {title}")
-        groups = _scatter(axes, points, title, n_clusters)
+        groups = _scatter(axes, points, title, n_clusters, found)
         if len(groups) <= LEGEND:
             axes.legend(markerscale=1.6, loc="center left", bbox_to_anchor=(1, 0.5), handletextpad=0.1)
         elif len(groups) <= NAMED:
@@ -119,15 +125,15 @@ def phases(ends: Sequence[tuple[str, Points]], n_clusters: int) -> Figure:
     return figure
 
 
-def _scatter(axes: Axes, points: Points, by: str, n_clusters: int) -> list[Group]:
+def _scatter(axes: Axes, points: Points, by: str, n_clusters: int, found: Matching | None = None) -> list[Group]:
     """Draw and return the groups, in the order of their looks; without clusters one of no name."""
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
-    groups = _by_cluster(points, n_clusters) if by == "cluster" else _by_label(points)
+    groups = _by_cluster(points, n_clusters, found) if by == "cluster" else _by_label(points)
     for name, here, number in groups:
         x, y = points.places[here].T
-        axes.scatter(x, y, s=7, lw=0, label=short(name), **looks(number))
+        axes.scatter(x, y, s=7, lw=0, label=short(name, NAME), **looks(number))
     if not groups:
         x, y = points.places.T
         axes.scatter(x, y, s=7, lw=0, color="0.75")
@@ -140,15 +146,18 @@ def _by_label(points: Points) -> list[Group]:
     return [(name, points.labels == name, number) for number, name in enumerate(class_names(points.labels.tolist()))]
 
 
-def _by_cluster(points: Points, n_clusters: int) -> list[Group]:
+def _by_cluster(points: Points, n_clusters: int, found: Matching | None) -> list[Group]:
     if points.clusters is None:
         return []
     numbers: Any = np.arange(n_clusters)
+    present = np.unique(points.clusters).tolist()
+    names = {k: str(k) for k in present}
     if points.labels is not None:
-        found = match_samples(points.clusters, points.labels, n_clusters)
+        found = found or match_samples(points.clusters, points.labels, n_clusters)
+        names = {k: found.named(k) for k in present} if len(present) <= LEGEND else names
         spare = iter(range(len(found.classes), len(found.classes) + n_clusters))
         numbers = [partner if partner >= 0 else next(spare) for partner in found.partners]
-    groups = [(str(k), points.clusters == k, int(numbers[k])) for k in np.unique(points.clusters)]
+    groups = [(names[k], points.clusters == k, int(numbers[k])) for k in present]
     return sorted(groups, key=lambda group: group[2])
 
 

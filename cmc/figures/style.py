@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 COLUMN, PAGE = 3.4, 7.0  # inches: the widths of a column and of a page of two columns
 BLUE, ORANGE, GREY = "#3f90da", "#e76300", "#94a4a2"
 LEGEND, NAMED = 20, 50  # so many groups are named in a legend; up to so many where they lie
+NAME = 24  # characters of a cluster's name, which ends with the share that its class holds
 _PALETTE = "petroff10"  # Petroff, Accessible color sequences for data visualization, arXiv 2107.02270
 _COLOURS = 10  # of it
 _MARKERS = "os^DvP*X<>"
@@ -77,21 +78,21 @@ def looks(number: int) -> dict[str, Any]:
     return {"color": colour(number), "marker": _MARKERS[number // _COLOURS % len(_MARKERS)]}
 
 
-def ticks(axes: Axes, which: str, names: Sequence[str]) -> None:
-    """Name positions 0, 1, ... of an axis, as many of them as can be read."""
+def ticks(axes: Axes, which: str, names: Sequence[str], longest: int = 16) -> None:
+    """Name positions 0, 1, ... of an axis, as many of them as can be read, in at most ``longest`` characters."""
     step = -(-len(names) // 50)
     size = 7 if len(names) <= LEGEND else 5
     places = range(0, len(names), step)
     place = axes.set_xticks if which == "x" else axes.set_yticks
-    shown = [short(names[i]) for i in places]
+    shown = [short(names[i], longest) for i in places]
     room = axes.get_figure(root=True).get_figwidth() * 120 / size  # type: ignore[union-attr]
     upright = which == "x" and sum(len(name) + 1 for name in shown) > room
     place(list(places), shown, fontsize=size, rotation=90 if upright else 0)
 
 
-def short(name: str) -> str:
-    """A name of at most 16 characters."""
-    return name if len(name) <= 16 else f"{name[:15]}…"
+def short(name: str, longest: int = 16) -> str:
+    """A name of at most so many characters."""
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 
 @styled

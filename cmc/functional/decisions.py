@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from cmc.functional.calibration import calibrated
+
 
 class Decisions(NamedTuple):
     """Of B samples.
@@ -15,6 +17,8 @@ class Decisions(NamedTuple):
     Attributes:
         cluster: B, int64.
         confidence: B, the largest probability.
+        calibrated: B, how probably another modality says this cluster (`cmc.functional.calibration`); None where
+            modalities have no assignments of their own, or no temperature is known.
         margin: B, by how much it exceeds the second largest.
         own: B x M, int64: the cluster that each modality alone would give, -1 where a sample lacks it; None where
             modalities have no assignments of their own.
@@ -22,6 +26,7 @@ class Decisions(NamedTuple):
 
     cluster: Tensor
     confidence: Tensor
+    calibrated: Tensor | None
     margin: Tensor
     own: Tensor | None
 
@@ -31,25 +36,31 @@ class Decisions(NamedTuple):
 
     def columns(
         self, modalities: Sequence[str]
-    ) -> tuple[list[int], list[float], list[float], dict[str, list[int]] | None]:
-        """Cluster, confidence, margin, and modality -> its own cluster, as tables take them."""
+    ) -> tuple[list[int], list[float], list[float] | None, list[float], dict[str, list[int]] | None]:
+        """Cluster, both confidences, margin, and modality -> its own cluster, as tables take them."""
         own = None if self.own is None else dict(zip(modalities, self.own.T.tolist(), strict=True))
-        return self.cluster.tolist(), self.confidence.tolist(), self.margin.tolist(), own
+        known = None if self.calibrated is None else self.calibrated.tolist()
+        return self.cluster.tolist(), self.confidence.tolist(), known, self.margin.tolist(), own
 
 
-def decide(assignment: Tensor, each: Tensor | None = None, present: Tensor | None = None) -> Decisions:
+def decide(
+    assignment: Tensor, each: Tensor | None = None, present: Tensor | None = None, temperature: float | None = None
+) -> Decisions:
     """Read off the assignments of B samples.
 
     Args:
         assignment: B x K probabilities, K at least 2.
         each: M x B x K, those of each modality; None where there are none.
         present: M x B, true where a sample has a modality; None for all.
+        temperature: of the calibrated confidence; None where it is not known.
     """
     assignment = assignment.float()
     confidence, cluster = assignment.max(1)
     best = assignment.topk(2, dim=1).values
-    own = None
+    own = known = None
+    if each is not None and temperature is not None:
+        known = calibrated(each.float(), cluster, temperature, present)
     if each is not None:
         said = each.argmax(2)
         own = (said if present is None else torch.where(present, said, -1)).T
-    return Decisions(cluster, confidence, best[:, 0] - best[:, 1], own)
+    return Decisions(cluster, confidence, known, best[:, 0] - best[:, 1], own)

@@ -35,7 +35,7 @@ def predict(
     """
     with table(out) as append:
         for batch, assignment, each, present in trained.assign(data.features):
-            decided = decide(assignment, each, present)
+            decided = decide(assignment, each, present, trained.temperature)
             labels, index = None, batch.index.tolist()
             if data.labels is not None and data.classes is not None:
                 labels = ["" if k == UNLABELLED else data.classes[k] for k in data.labels[index]]

@@ -19,6 +19,7 @@ from cmc.data.loader import Batch, InOrder, Mapped
 from cmc.data.module import PASS
 from cmc.data.scaling import Scaler
 from cmc.errors import UserError
+from cmc.functional.decisions import decide
 from cmc.inference.incomplete import assign_present, has_inputs
 from cmc.methods.base import Method
 from cmc.runs.checkpoint import StoredCheckpoint, find
@@ -93,6 +94,12 @@ class Trained:
     scaler: Scaler
     method: Method
 
+    @property
+    def temperature(self) -> float | None:
+        """Of calibrated confidences; None where the method has none, or the run is of a version without them."""
+        found: float | None = self.report.get("calibration", {}).get("temperature")
+        return found
+
     def saved(self) -> Saved:
         """What `revive` makes the same model of: its state and the scaling, nothing that only training needs."""
         state = {name: tensor.cpu() for name, tensor in self.method.state_dict().items()}
@@ -123,6 +130,23 @@ class Trained:
                 row = int(batch.index[~finite.cpu()][0])
                 raise UserError(f"row {row} lies so far from the training data that its assignment is no number")
             yield Assigned(batch, assignment, each, present)
+
+    def confidence(self, features: Mapping[str, NDArray[Any]]) -> Tensor:
+        """How probably another modality says a sample's cluster (`cmc.functional.calibration`), N.
+
+        Raises:
+            UserError: the method's modalities have no assignments of their own, or the run is of a version without.
+        """
+        parts = [
+            decide(assignment, each, present, self.temperature).calibrated
+            for _, assignment, each, present in self.assign(features)
+        ]
+        known = [part.cpu() for part in parts if part is not None]
+        if len(known) < len(parts):
+            raise UserError(
+                f"{type(self.method).__name__}: has no calibrated confidence; predict_proba gives the raw one"
+            )
+        return torch.cat(known)
 
     def spaced(
         self, features: Mapping[str, NDArray[Any]], rows: NDArray[Any] | None = None, at_most: int = 1000

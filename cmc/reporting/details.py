@@ -95,7 +95,8 @@ def _curves(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
 def confusion(run: Run) -> dict[str, Any] | None:
     """Counts of classes (rows) in clusters (columns), each cluster under the class that it is matched to.
 
-    ``matched`` has the class of every column, -1 where there is none left. None without labels.
+    ``matched`` has the class of every column, -1 where there is none left; ``names``, what a person calls it, else its
+    class with the share that it holds. None without labels.
 
     Raises:
         UserError: more cells than a reader can see, or assignments that cannot be read.
@@ -107,7 +108,7 @@ def confusion(run: Run) -> dict[str, Any] | None:
 
     found = confusion_counts(assignments.cluster, assignments.label, int(run.report.get("n_clusters") or 0))
     named = _named(run, found["clusters"])
-    return found | ({"names": [named.get(k, str(k)) for k in found["clusters"]]} if named else {})
+    return found | {"names": [named.get(k, own) for k, own in zip(found["clusters"], found["names"], strict=True)]}
 
 
 def _named(run: Run, clusters: Iterable[int]) -> dict[int, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmc.runs.folder import damaged
-from cmc.runs.tables import OWN
+from cmc.runs.tables import CALIBRATED, OWN
 from cmc.utils.memory import check_size
 from cmc.utils.safe_read import check_text, read_errors, text_array
 
@@ -34,6 +34,7 @@ class Assignments:
         id: (N,) str, or None where samples have none.
         caption: (N,) str as objects, of which one may be long; or None where samples have none.
         margin: (N,) float64, by how much the largest assignment probability exceeds the second; None where unknown.
+        calibrated: (N,) float64, how probably another modality says the same cluster; None where unknown.
         own: modality -> (N,) int64, the cluster that it alone would give, -1 where a sample lacks it; none where
             a method has no such assignments.
     """
@@ -45,6 +46,7 @@ class Assignments:
     id: NDArray[np.str_] | None = None
     caption: NDArray[np.object_] | None = None
     margin: NDArray[np.float64] | None = None
+    calibrated: NDArray[np.float64] | None = None
     own: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
@@ -66,7 +68,6 @@ def read_assignments(run: Path, part: str = "", what: str | None = None) -> Assi
         return None
     blocks = list(assignment_blocks(run, part, what))
     label, ids, caption = (_joined(path, [getattr(block, name) for block in blocks]) for name in TEXTS)
-    margins = [block.margin for block in blocks if block.margin is not None]
     return Assignments(
         np.concatenate([block.index for block in blocks]),
         np.concatenate([block.cluster for block in blocks]),
@@ -74,9 +75,18 @@ def read_assignments(run: Path, part: str = "", what: str | None = None) -> Assi
         label,
         ids,
         caption,
-        margin=np.concatenate(margins) if margins else None,
+        margin=_whole([block.margin for block in blocks]),
+        calibrated=_whole([block.calibrated for block in blocks]),
         own={name: np.concatenate([block.own[name] for block in blocks]) for name in blocks[0].own},
     )
+
+
+def _whole(blocks: list[NDArray[Any] | None]) -> NDArray[Any] | None:
+    """One column of numbers."""
+    import numpy as np
+
+    there = [block for block in blocks if block is not None]
+    return np.concatenate(there) if there else None
 
 
 def _joined(path: Path, blocks: list[NDArray[Any] | None]) -> NDArray[Any] | None:
@@ -115,6 +125,12 @@ def _blocks(path: Path) -> Iterator[Assignments]:
             rows = list(islice(reader, _BLOCK))
 
 
+def _numbers(cells: dict[str, tuple[str, ...]], name: str) -> NDArray[np.float64] | None:
+    import numpy as np
+
+    return np.array(cells[name], dtype=np.float64) if name in cells else None
+
+
 def _columns(path: Path, cells: dict[str, tuple[str, ...]]) -> Assignments:
     import numpy as np
 
@@ -127,7 +143,8 @@ def _columns(path: Path, cells: dict[str, tuple[str, ...]]) -> Assignments:
         label,
         ids,
         caption,
-        margin=np.array(cells["margin"], dtype=np.float64) if "margin" in cells else None,
+        margin=_numbers(cells, "margin"),
+        calibrated=_numbers(cells, CALIBRATED),
         own={name.removeprefix(OWN): np.array(cells[name], dtype=np.int64) for name in cells if name.startswith(OWN)},
     )
     least = {"an index": (found.index, 0), "a cluster": (found.cluster, 0)}

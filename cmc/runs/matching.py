@@ -15,6 +15,7 @@ from cmc.functional.contingency import contingency_table
 from cmc.functional.matching import match
 
 _CELLS = 40_000  # of a confusion matrix; more cannot be told apart
+_LETTERS = 12  # of a class, in the name of a cluster
 
 
 class Matching(NamedTuple):
@@ -30,9 +31,26 @@ class Matching(NamedTuple):
     table: np.ndarray
     partners: np.ndarray
 
+    def named(self, cluster: int) -> str:
+        """What a cluster is called after its class: ``3: animals 62 %``, of whose samples that share is of the class.
+
+        A long name of a class is cut; a cluster without a class, or without a labelled sample, is called by its number.
+        """
+        partner, size = int(self.partners[cluster]), int(self.table[cluster].sum())
+        if partner < 0 or not size:
+            return str(cluster)
+        name = self.classes[partner]
+        short = name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…"
+        return f"{cluster}: {short} {share_text(self.table[cluster, partner] / size)}"
+
     def order(self) -> list[int]:
         """Clusters in the order of the classes that they are matched to; those without one come last."""
         return sorted(range(len(self.partners)), key=lambda k: (self.partners[k] < 0, self.partners[k]))
+
+
+def share_text(share: float) -> str:
+    """``62 %``."""
+    return f"{round(100 * share)} %"
 
 
 def class_names(labels: Iterable[str]) -> list[str]:
@@ -60,8 +78,8 @@ def confusion_counts(clusters: np.ndarray, labels: np.ndarray, n_clusters: int) 
         n_clusters: K; more where an assignment says more.
 
     Returns:
-        ``classes``, ``clusters`` in the order of the columns, ``matched``, the class of every column, -1 where there is
-        none left, and ``counts``.
+        ``classes``, ``clusters`` in the order of the columns, their ``names`` (`Matching.named`), ``matched``, the
+        class of every column, -1 where there is none left, and ``counts``.
 
     Raises:
         UserError: more cells than a reader can see.
@@ -74,6 +92,7 @@ def confusion_counts(clusters: np.ndarray, labels: np.ndarray, n_clusters: int) 
     return {
         "classes": found.classes,
         "clusters": order,
+        "names": [found.named(k) for k in order],
         "matched": found.partners[order].tolist(),
         "counts": found.table[order].T.tolist(),
     }

@@ -12,7 +12,7 @@ import torch
 
 from cmc.runs.assignments import Assignments, assignment_blocks
 from cmc.runs.embeddings import read_embeddings
-from cmc.runs.matching import class_names, match_counts
+from cmc.runs.matching import class_names, match_counts, share_text
 from cmc.runs.report import read_report
 from cmc.runs.tables import OWN
 from cmc.utils.arrays import spaced
@@ -39,7 +39,8 @@ class Outcome(NamedTuple):
         assignments: index, cluster, confidence and, where known, margin, each modality's own cluster, label, id and
             caption of evenly spaced samples; of a caption the first 200 letters.
         confusion: Actual, Predicted, nPredictions, cluster: every class with every cluster, which is called by the
-            class that it is matched to; None without labels, and where there are more than 10,000 cells.
+            class that it is matched to and the share of its samples that are of it (``animals 62 %``); None without
+            labels, and where there are more than 10,000 cells.
         points: index, cluster, confidence and, where known, label of the samples whose embeddings are given.
         embeddings: n x D; None where the run wrote none.
         figures: paths of pictures.
@@ -116,6 +117,10 @@ def _confusion(counts: Counter[tuple[str, int]], n_clusters: int) -> Table | Non
     if cells > _MAX_CELLS:
         return None
     found = match_counts(classes, torch.tensor([[counts[name, k] for name in classes] for k in range(n_clusters)]))
-    called = [classes[c] if c >= 0 else f"cluster {k}" for k, c in enumerate(found.partners.tolist())]
+    shares = found.table / found.table.sum(1, keepdims=True).clip(1)
+    called = [
+        f"{classes[c]} {share_text(shares[k, c])}" if c >= 0 else f"cluster {k}"
+        for k, c in enumerate(found.partners.tolist())
+    ]
     rows = [[name, called[k], counts[name, k], k] for name in classes for k in range(n_clusters)]
     return Table(["Actual", "Predicted", "nPredictions", "cluster"], rows, cells)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,15 @@ def read_report(run: Path) -> dict[str, Any]:
         report = parse_json(path)
         counts = [*report["features"]["dims"].values(), report["n_clusters"], report.get("epochs", 1)]
         whole = all(isinstance(number, int) and number > 0 for number in counts)
+        whole = whole and _is_positive(report.get("calibration", {"temperature": 1.0})["temperature"])
         whole = whole and {"method", "data", "seed", "scores"} <= report.keys() and "fingerprint" in report["features"]
     if not whole:
         raise UserError(damaged)
     return report
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, float | int) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 def read_any_report(run: Path) -> dict[str, Any]:

@@ -36,6 +36,17 @@ class Rows:
         return np.concatenate(found)[_order(self.parts)] if len(found) == len(self.parts) else None
 
     @property
+    def confidence(self) -> NDArray[np.float64]:
+        """Of N samples, in the order of the data."""
+        return np.concatenate([part.confidence for part in self.parts.values()])[_order(self.parts)]
+
+    @property
+    def calibrated(self) -> NDArray[np.float64] | None:
+        """Of N samples, in the order of the data; None where it is not known."""
+        found = [part.calibrated for part in self.parts.values() if part.calibrated is not None]
+        return np.concatenate(found)[_order(self.parts)] if len(found) == len(self.parts) else None
+
+    @property
     def clusters(self) -> NDArray[np.int64]:
         """Of N samples, in the order of the data."""
         return np.concatenate([part.cluster for part in self.parts.values()])[_order(self.parts)]
@@ -73,11 +84,10 @@ def write_rows(run: Path, rows: Rows) -> None:
     for name, part in rows.parts.items():
         texts = (None if column is None else column.tolist() for column in (part.label, part.id, part.caption))
         with table(run / f"assignments{name}.csv") as append:
-            margin = None if part.margin is None else part.margin.tolist()
+            known = (None if column is None else column.tolist() for column in (part.calibrated, part.margin))
             own = {each: column.tolist() for each, column in part.own.items()}
-            append(
-                assignments(part.index.tolist(), part.cluster.tolist(), part.confidence.tolist(), margin, own, *texts)
-            )
+            found = (part.index.tolist(), part.cluster.tolist(), part.confidence.tolist())
+            append(assignments(*found, *known, own, *texts))
         here = place[done : (done := done + len(part.index))]
         if rows.embeddings is not None and part.id is not None:
             write_ids(run, part.id.tolist(), name)

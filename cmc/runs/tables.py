@@ -15,6 +15,7 @@ from cmc.utils.atomic import atomic_write
 Columns = Mapping[str, Sequence[Any]]  # of one length
 Append = Callable[[Columns], None]
 SUFFIXES = (".csv", ".parquet")
+CALIBRATED = "confidence_calibrated"  # the name of a column
 OWN = "cluster_"  # opens the name of a column: what a modality alone would say
 
 
@@ -40,6 +41,7 @@ def assignments(
     index: list[int],
     cluster: list[int],
     confidence: list[float],
+    calibrated: list[float] | None = None,
     margin: list[float] | None = None,
     own: Mapping[str, list[int]] | None = None,
     label: Sequence[str] | None = None,
@@ -52,7 +54,8 @@ def assignments(
         index: row numbers.
         cluster: from 0.
         confidence: the largest assignment probability.
-        margin: by how much it exceeds the second largest.
+        calibrated: how probably another modality says the same cluster.
+        margin: by how much the largest assignment probability exceeds the second largest.
         own: modality -> the cluster that it alone would give, -1 where the sample lacks it.
         label: names of classes.
         ids: of samples.
@@ -60,6 +63,7 @@ def assignments(
     """
     columns: dict[str, Sequence[Any]] = {"index": index, "cluster": cluster, "confidence": confidence}
     known: dict[str, Sequence[Any] | None] = {
+        CALIBRATED: calibrated,
         "margin": margin,
         **{f"{OWN}{name}": each for name, each in (own or {}).items()},
     }

@@ -1,5 +1,6 @@
 """Two real processes (gloo, CPU) against one: losses, gradients, parameters, metrics, and whole runs."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -133,3 +134,5 @@ def test_two_processes_train_as_one(tmp_path, port, case, batch_size, dims):
     ]
     assert columns[0] == columns[1]
     assert len(columns[0]) == N + 1, "every sample once"
+    one, two = (json.loads((f / "metrics.json").read_text())["calibration"] for f in (first, second))
+    assert two == {**one, "temperature": pytest.approx(one["temperature"], rel=1e-5)}

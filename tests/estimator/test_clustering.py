@@ -115,6 +115,9 @@ def test_prediction_agrees_with_what_fitting_left(fitted, X):
     assert probabilities.shape == (90, 3)
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
     np.testing.assert_array_equal(probabilities.argmax(1), fitted.labels_)
+    np.testing.assert_allclose(fitted.confidence_, probabilities.max(1), atol=1e-6)
+    np.testing.assert_allclose(fitted.confidence_calibrated_, fitted.predict_confidence(X), atol=1e-6)
+    assert not np.allclose(fitted.confidence_calibrated_, fitted.confidence_, atol=1e-3)
     np.testing.assert_array_equal(fitted.transform(X), fitted.embedding_)
     assert fitted.n_features_in_ == 11
 

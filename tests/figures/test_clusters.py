@@ -23,7 +23,7 @@ def bars(axes, label):
 def test_confusion_puts_every_cluster_under_its_class():
     axes = figures.confusion(CLUSTERS, LABELS, 5).axes[0]
     assert ticks(axes, "y") == ["a", "b", "c"]
-    assert ticks(axes, "x") == ["2", "0", "1", "3", "4"]
+    assert ticks(axes, "x") == ["2: a 100 %", "0: b 100 %", "1: c 67 %", "3", "4"]
     shares = axes.images[0].get_array()
     np.testing.assert_allclose(shares, [[3 / 4, 0, 1 / 4, 0, 0], [0, 1, 0, 0, 0], [0, 0, 2 / 3, 1 / 3, 0]])
     counts = {text.get_position(): text.get_text() for text in axes.texts}
@@ -38,14 +38,15 @@ def test_classes_that_are_numbers_are_ordered_as_numbers():
 
 def test_sizes_stand_beside_those_of_the_matched_class():
     axes = figures.sizes(CLUSTERS, LABELS, 5).axes[0]
-    assert ticks(axes, "x") == ["2: a", "0: b", "1: c", "3: -", "4: -"]
+    assert ticks(axes, "x") == ["2: a 100 %", "0: b 100 %", "1: c 67 %", "3: -", "4: -"]
     assert bars(axes, "cluster") == [3, 2, 3, 1, 0]
     assert bars(axes, "class") == [4, 2, 3, 0, 0]
 
 
 def test_classes_without_a_cluster_are_shown_too():
     axes = figures.sizes(np.array([0, 0, 1, 1]), np.array(["x", "x", "y", "z"]), 2).axes[0]
-    assert ticks(axes, "x")[0] == "0: x"
+    assert ticks(axes, "x")[0] == "0: x 100 %"
+    assert ticks(axes, "x")[1] in ("1: y 50 %", "1: z 50 %")
     assert sum(bars(axes, "class")) == sum(bars(axes, "cluster")) == 4
     assert bars(axes, "cluster") == [2, 2, 0]
 
@@ -81,6 +82,26 @@ def test_confidences_without_labels_and_of_hard_clusterings():
     assert sum(patch.get_height() for patch in axes.patches) == 3
     assert axes.get_legend() is None
     assert figures.confidence(np.ones(3), np.array([0, 1, 0]), None, 2) is None
+
+
+def test_calibrated_ones_have_a_panel_beside_the_raw_ones_and_are_held_against_labels():
+    rng = np.random.default_rng(0)
+    labels, clusters = rng.integers(0, 3, 400), rng.integers(0, 3, 400)
+    clusters = np.where(rng.random(400) < 0.6, labels, clusters)
+    raw, known = rng.uniform(0.99, 1, 400), rng.uniform(0.3, 1, 400)
+    figure = figures.confidence(raw, clusters, labels.astype(str), 3, known)
+    first, second, third = figure.axes
+    assert [axes.get_title() for axes in figure.axes] == ["as the method says", "calibrated", "against labels"]
+    for axes, values in ((first, raw), (second, known)):
+        drawn = sum(np.array([patch.get_height() for patch in container]) for container in axes.containers)
+        np.testing.assert_allclose(drawn, np.histogram(values, np.linspace(min(1 / 3, values.min()), 1, 31))[0])
+    right = labels == clusters
+    last = known >= 14 / 15
+    (line,) = [line for line in third.lines if line.get_label().startswith("calibrated")]
+    assert (line.get_xdata()[-1], line.get_ydata()[-1]) == pytest.approx((known[last].mean(), right[last].mean()))
+    (line,) = [line for line in third.lines if line.get_label().startswith("raw")]
+    assert line.get_label() == f"raw, error {abs(raw.mean() - right.mean()):.3f}", "all lie in one bin"
+    assert len(figures.confidence(raw, clusters, None, 3, known).axes) == 2
 
 
 @pytest.mark.parametrize("labelled", [True, False])

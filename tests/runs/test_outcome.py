@@ -42,7 +42,11 @@ def test_every_sample_is_counted_and_clusters_are_called_by_their_class(folder, 
         (f"class {c}", j): counts[j, c] for j in range(k) for c in range(classes)
     }
     best = counts[linear_sum_assignment(-counts)].sum()
-    assert sum(row[2] for row in table.rows if row[0] == row[1]) == best
+    assert sum(row[2] for row in table.rows if row[1].startswith(f"{row[0]} ")) == best
+    sizes = counts.sum(1)
+    for actual, name, count, j in table.rows:
+        if name.startswith(f"{actual} "):
+            assert name == f"{actual} {round(100 * count / sizes[j])} %"
     called = {row[3]: row[1] for row in table.rows}
     assert len(set(called.values())) == k
     assert sum(name == f"cluster {j}" for j, name in called.items()) == max(0, k - classes)

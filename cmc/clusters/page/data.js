@@ -28,9 +28,12 @@ function doubts() {
   return counted;
 }
 
+/** How sure a sample's cluster is: calibrated, where that is known. */
+const sureOf = (i) => (data.calibrated ?? data.confidence)[i];
+
 /** A sample in words, for those who hear the page. */
 function spoken(i) {
-  const parts = [textOf(i) || nameOf(i), `confidence ${data.confidence[i].toFixed(2)}`];
+  const parts = [textOf(i) || nameOf(i), `confidence ${sureOf(i).toFixed(2)}`];
   if (against(i).length) parts.push(`${against(i).join(", ")} disagrees`);
   if (isWrong(i)) parts.push("marked wrong");
   if (isMoved(i)) parts.push("moved by you");
@@ -74,7 +77,7 @@ function filters() {
   return (i) =>
     query.every((word) => words[i].includes(word)) &&
     (!label || labelOf(i) === label.slice(1)) &&
-    (sure >= 1 || data.confidence[i] <= sure) &&
+    (sure >= 1 || sureOf(i) <= sure) &&
     (!disagree || doubts()[i] > 0) &&
     (!only || (only === "moved" ? isMoved(i) : isWrong(i)));
 }
@@ -102,12 +105,12 @@ function firstOf(list, n, compare) {
 
 /** Ways to sort members: name -> what compares two. */
 const typicalFirst = (a, b) => data.typical[b] - data.typical[a] || a - b;
-const sureOf = (i) => (data.margin ? data.margin[i] : data.confidence[i]);
+const leading = (i) => (data.calibrated ?? data.margin ?? data.confidence)[i];
 const ORDERS = {
   typical: ["most typical first", typicalFirst],
   outliers: ["outliers first", (a, b) => data.typical[a] - data.typical[b] || a - b],
-  sure: ["most confident first", (a, b) => data.confidence[b] - data.confidence[a] || typicalFirst(a, b)],
-  doubt: ["most doubtful first", (a, b) => doubts()[b] - doubts()[a] || sureOf(a) - sureOf(b) || -typicalFirst(a, b)],
+  sure: ["most confident first", (a, b) => sureOf(b) - sureOf(a) || typicalFirst(a, b)],
+  doubt: ["most doubtful first", (a, b) => doubts()[b] - doubts()[a] || leading(a) - leading(b) || -typicalFirst(a, b)],
   ...Object.fromEntries(MODALITIES.map((name) => [`own-${name}`, [`by ${name} alone`, (a, b) => byOwn(name, a, b)]])),
 };
 

@@ -38,7 +38,8 @@ function memberFacts(i) {
     const other = own >= 0 && root(own) !== root(data.cluster[i]);
     facts.push(fact(`${name} alone`, own < 0 ? "missing" : clusterLink(own), other ? make("span", { class: "mark" }, " ≠") : ""));
   }
-  facts.push(fact("confidence", data.confidence[i].toFixed(3)));
+  if (data.calibrated) facts.push(fact("confidence, calibrated", data.calibrated[i].toFixed(3)));
+  facts.push(fact(data.calibrated ? "confidence, raw" : "confidence", data.confidence[i].toFixed(3)));
   if (data.margin) facts.push(fact("margin to the second", data.margin[i].toFixed(3)));
   facts.push(fact("typical of its cluster", data.typical[i].toFixed(3)));
   if (labelOf(i)) facts.push(fact("label", labelOf(i)));

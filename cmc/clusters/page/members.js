@@ -10,7 +10,7 @@ function tile(i, selectable = false) {
   const said = make("span", { class: "caption", dir: "auto" }, short(text || (data.caption ? "(no text)" : nameOf(i)), picture ? 60 : 160));
   const marks = [doubts()[i] ? ["mark", "≠"] : null, isMoved(i) ? ["mark moved", "→"] : null, isWrong(i) ? ["mark wrong", "✗"] : null];
   const flags = make("span", { class: "flags", "aria-hidden": "true" }, ...marks.filter(Boolean).map(([style, sign]) => make("span", { class: style }, sign)));
-  const numbers = picture || data.caption ? null : make("span", { class: "caption" }, data.confidence[i].toFixed(3));
+  const numbers = picture || data.caption ? null : make("span", { class: "caption" }, sureOf(i).toFixed(3));
   const button = make("button", { type: "button", class: `member${picture ? "" : " text"}${doubts()[i] ? " doubt" : ""}`, "data-i": i, "aria-label": spoken(i) }, picture, said, numbers, flags);
   if (!selectable) return button;
   const box = make("input", { type: "checkbox", class: "select", "aria-label": `select ${nameOf(i)}`, tabindex: "-1" });
@@ -115,7 +115,7 @@ function hover(i, x, y) {
     if (tip.matches(":popover-open")) tip.hidePopover();
     return;
   }
-  const facts = [`cluster ${clusterOf(i)}, ${called(clusterOf(i))}`, `confidence ${data.confidence[i].toFixed(3)}`];
+  const facts = [`cluster ${clusterOf(i)}, ${called(clusterOf(i))}`, `confidence ${sureOf(i).toFixed(3)}`];
   for (const name of MODALITIES) facts.push(`${name} alone: ${ownText(name, i)}`);
   if (labelOf(i)) facts.push(`label ${labelOf(i)}`);
   const text = make("div", {}, make("b", { dir: "auto" }, short(textOf(i) || nameOf(i), 200)), ...facts.map((fact) => make("div", {}, fact)));

@@ -57,6 +57,7 @@ function clusterColours(embedding, confusion) {
 /** Samples in two dimensions, coloured by cluster or by label. */
 function drawEmbedding(place, embedding, confusion, by) {
   const ofCluster = clusterColours(embedding, confusion);
+  const named = new Map(confusion?.clusters.map((cluster, j) => [cluster, confusion.names[j]]));
   const groups = embedding[by];
   const label = (i) => (embedding.label ? plain(embedding.labels[embedding.label[i]]) : "unknown");
   const said = (i) => [embedding.name, embedding.caption].map((of) => (of ? `<br>${plain(of[i], 80)}` : "")).join("");
@@ -64,7 +65,7 @@ function drawEmbedding(place, embedding, confusion, by) {
   const traces = present.map((group) => {
     const here = groups.flatMap((value, i) => (value === group ? [i] : []));
     return {
-      x: here.map((i) => embedding.x[i]), y: here.map((i) => embedding.y[i]), mode: "markers", name: by === "label" ? plain(embedding.labels[group], 18) : plain(embedding.named[group] ?? String(group), 24),
+      x: here.map((i) => embedding.x[i]), y: here.map((i) => embedding.y[i]), mode: "markers", name: by === "label" ? plain(embedding.labels[group], 18) : plain(embedding.named[group] ?? named.get(group) ?? String(group), 24),
       marker: { size: 5, color: by === "label" ? colour(group) : ofCluster(group), opacity: 0.85 },
       customdata: here.map((i) => [embedding.index[i], embedding.cluster[i], label(i), embedding.confidence[i], said(i)]),
       hovertemplate: "sample %{customdata[0]}%{customdata[4]}<br>cluster %{customdata[1]}<br>label %{customdata[2]}<br>confidence %{customdata[3]}<extra></extra>",
