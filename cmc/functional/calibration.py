@@ -10,8 +10,8 @@ clusters stand in the place of labels. It solves
 
     1/M \sum_m E[max_k q^m_k(T)] = 1/(M (M - 1)) \sum_{m \ne n} P(c^m = c^n).
 
-The left side falls from 1 to 1/K as T grows, so that there is one solution at most, found by bisection; the right side is
-the share of samples on which two modalities agree. The confidence of a cluster k is the mean over modalities of
+The left side falls from 1 to 1/K as T grows, so that there is one solution at most, found by bisection; the right side
+is the share of samples on which two modalities agree. The confidence of a cluster k is the mean over modalities of
 q^m_k(T): the probability, told from what one modality shows, that another says k.
 
 It is no probability that k is the right class. Modalities that are mistaken together agree, and of modalities that are
@@ -70,7 +70,8 @@ def agreeing(each: Tensor) -> float:
 def temperature_of(each: Tensor, share: float, counted: int) -> float:
     """The temperature by which modalities are as sure as they agree.
 
-    What is matched is (n share + 1) / (n + 2), the rule of succession: where all of n samples agree, the next one may not.
+    What is matched is (n share + 1) / (n + 2), the rule of succession: where all of n samples agree, the next one may
+    not.
 
     Args:
         each: M x N x K, probabilities of each modality.

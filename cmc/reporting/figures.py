@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmc.figures.style import blank, colour, save, styled
 from cmc.reporting.rows import Row, short, shown
+from cmc.reporting.sensitivity import plain, sensitivity
 from cmc.reporting.tables import TITLES, is_mean
 from cmc.runs.report import LABEL_FREE, SCORES
 from cmc.utils.progress import Step
@@ -18,7 +19,6 @@ from cmc.utils.progress import Step
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.typing import ColorType
 
 GROUPS: Mapping[str, Sequence[str]] = {
     "scores": SCORES,
@@ -26,10 +26,8 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "label-free": LABEL_FREE,
 }
 _ROWS = 30  # bars of one figure
-_LINES = 6  # lines of one panel
 _FORMATS = ("png", "pdf")
 _NAMES = re.compile(rf"(data|method)-.+-({'|'.join(GROUPS)})(-\d+)*|sweep-.+-.+")  # of `figures`, numbered or not
-_DECADES = 10  # the ratio of the largest to the smallest value from which an axis is logarithmic
 
 
 def figures(rows: Sequence[Row]) -> Iterator[tuple[str, Figure]]:
@@ -88,79 +86,10 @@ def bars(
         axes.set_xlim(lowest * 1.1, 1)
         axes.grid(axis="x", color="0.9", lw=0.6)
         axes.set_axisbelow(True)
-    panels[0].set_yticks(range(len(rows)), [_plain(label) for label in labels])
+    panels[0].set_yticks(range(len(rows)), [plain(label) for label in labels])
     panels[0].set_ylim(len(rows) - 0.4, -0.6)
-    figure.suptitle(_plain(title), fontsize=10, fontweight="bold")
+    figure.suptitle(plain(title), fontsize=10, fontweight="bold")
     return figure
-
-
-@styled
-def sensitivity(rows: Sequence[Row], key: str) -> Figure:
-    """ACC, NMI and ARI (without labels: the label-free measures) over the values of one swept hyper-parameter.
-
-    A line joins settings that differ in it alone: means with a band of one standard deviation, where the runs are
-    enough for means, over points, which are the single runs.
-    """
-    measures = SCORES[:3] if any(row.values("acc") for row in rows) else LABEL_FREE
-    values = sorted({_key(row.setting[key]) for row in rows})
-    numeric = all(kind == 0 for kind, _, _ in values)
-    place = {value: value[1] if numeric else float(number) for number, value in enumerate(values)}
-    lines: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        rest = {other: value for other, value in row.setting.items() if other != key}
-        lines[", ".join(f"{short(other)}={shown(value)}" for other, value in rest.items())].append(row)
-    figure = blank(2.6 * len(measures), 2.6)
-    for axes, measure in zip(figure.subplots(1, len(measures), squeeze=False)[0], measures, strict=True):
-        for number, (label, group) in enumerate(lines.items()):
-            points = [(place[_key(row.setting[key])], row) for row in group]
-            own = colour(number) if len(lines) <= _LINES else "0.4"
-            _line(axes, sorted(points, key=lambda point: point[0]), measure, own, label)
-        axes.set_title(TITLES[measure])
-        axes.set_xlabel(_plain(short(key)))
-        axes.grid(color="0.92", lw=0.6)
-        _scale(axes, [value[1] for value in values] if numeric else [shown_ for _, _, shown_ in values])
-    if 1 < len(lines) <= _LINES:
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    figure.suptitle(_plain(f"{rows[0].method} on {rows[0].data}"), fontsize=10, fontweight="bold")
-    return figure
-
-
-def _line(axes: Axes, points: Sequence[tuple[float, Row]], measure: str, own: ColorType, label: str) -> None:
-    for x, row in points:
-        values = row.values(measure)
-        axes.plot([x] * len(values), values, "o", ms=2.5, mfc="none", mec=own, mew=0.7, alpha=0.7)
-    if means := [(x, row.values(measure)) for x, row in points if is_mean(row, measure)]:
-        places = [x for x, _ in means]
-        centre = [mean(values) for _, values in means]
-        spread = [stdev(values) for _, values in means]
-        axes.plot(places, centre, "-", color=own, lw=1.4, marker="s", ms=3.5, label=_plain(label))
-        low, high = ([c + sign * s for c, s in zip(centre, spread, strict=True)] for sign in (-1, 1))
-        axes.fill_between(places, low, high, color=own, alpha=0.15, lw=0)
-
-
-def _scale(axes: Axes, values: Sequence[Any]) -> None:
-    """Ticks at the values; a logarithmic axis where they span decades; names in a row where they are no numbers."""
-    if isinstance(values[0], str):
-        axes.set_xticks(range(len(values)), [_plain(value) for value in values])
-        axes.set_xlim(-0.5, len(values) - 0.5)
-        return
-    if min(values) > 0 and max(values) / min(values) >= _DECADES:
-        axes.set_xscale("log")
-    if len(values) <= _LINES:
-        axes.set_xticks(values, [f"{value:g}" for value in values], minor=False)
-        axes.tick_params(axis="x", which="minor", labelbottom=False)
-
-
-def _key(value: Any) -> tuple[int, float, str]:
-    """Orders numbers before everything else."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return 0, float(value), shown(value)
-    return 1, 0.0, shown(value)
-
-
-def _plain(text: str) -> str:
-    """Text that matplotlib does not take for a formula."""
-    return text.replace("$", r"\$")
 
 
 def slug(name: str) -> str:

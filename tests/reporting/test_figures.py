@@ -1,13 +1,16 @@
 """What the figures show, read back from their axes."""
 
 import json
+from itertools import pairwise
 from statistics import mean, stdev
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from cmc.figures.style import looks
-from cmc.reporting.figures import bars, figures, sensitivity, slug, write_figures
+from cmc.reporting.figures import bars, figures, slug, write_figures
+from cmc.reporting.sensitivity import sensitivity
 from tests.reporting.made import make_run
 from tests.reporting.test_tables import gathered
 
@@ -86,6 +89,56 @@ def test_words_have_places_of_their_own_and_other_settings_lines_of_their_own(tm
     assert [text.get_text() for text in axes.get_xticklabels()] == ["l2", "none"]
     assert axes.get_xscale() == "linear"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["beta=1", "beta=2"]
+
+
+def swept(tmp_path, values, key="method.beta", **changes):
+    for number, value in enumerate(values):
+        make_run(tmp_path / str(number), settings={key: value}, **changes)
+    return sensitivity(gathered(tmp_path)[0], key)
+
+
+LONG = [f"{letter}: a long value of a setting" for letter in "abcdef"]
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        (range(2, 25), "linear"),
+        (range(2, 100, 2), "linear"),
+        ((2, 5, 10, 20), "log"),
+        ((1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2), "log"),
+        ((0, 1e-3, 1e-2, 0.1, 1, 2), "linear"),
+        (LONG, "linear"),
+        ([f"value {number}" for number in range(40)], "linear"),
+    ],
+)
+def test_labels_of_values_lie_apart(tmp_path, values, scale):
+    figure = swept(tmp_path, values)
+    write = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(write)
+    for axes in figure.axes:
+        assert axes.get_xscale() == scale
+        labels = [text for text in axes.get_xticklabels(which="both") if text.get_text()]
+        boxes = [text.get_window_extent(write) for text in labels]
+        assert len(boxes) >= 3
+        assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+        assert axes.get_window_extent(write).height > 0.4 * figure.bbox.height
+        points = sorted({float(line.get_xdata()[0]) for line in axes.lines})
+        assert len(points) == len(set(values)), "no two values in one place"
+
+
+def test_panels_are_those_of_measures_that_there_are(tmp_path):
+    figure = swept(tmp_path, (2, 3, 4), labels=None, label_free={"silhouette": 0.1, "entropy": 0.0})
+    assert [axes.get_title() for axes in figure.axes] == ["silhouette", "entropy"]
+    assert all(axes.lines for axes in figure.axes)
+
+
+def test_lines_of_runs_too_few_for_means_are_named_too(tmp_path):
+    for beta in (1, 2):
+        for scaling in ("l2", "none"):
+            make_run(tmp_path / f"{beta}{scaling}", settings={"method.beta": beta, "data.scaling": scaling})
+    figure = sensitivity(gathered(tmp_path)[0], "method.beta")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["data.scaling=l2", "data.scaling=none"]
 
 
 def test_every_figure_is_a_png_and_a_pdf_with_a_name_that_is_safe(rows, tmp_path):
