@@ -85,7 +85,7 @@ def _against_labels(axes: Axes, shown: list[np.ndarray], right: np.ndarray, labe
     """The share of samples in their class's cluster, over confidence in bins of equal width."""
     axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls="--")
     for values, name, style in zip(shown, ("raw", "calibrated"), ("o:", "s-"), strict=True):
-        error, bins = calibration_error(*map(torch.from_numpy, (values[labelled], right[labelled])), _BINS)
+        error, bins = calibration_error(torch.from_numpy(values[labelled]), torch.from_numpy(right[labelled]), _BINS)
         colour = ORANGE if name == "raw" else BLUE
         axes.plot(*zip(*bins, strict=True), style, color=colour, ms=3, lw=1, label=f"{name}, error {error:.3f}")
     axes.set(

@@ -96,7 +96,8 @@ def temperature_of(each: Tensor, share: float, counted: int) -> float:
 def _sureness(logs: Tensor, temperature: float) -> float:
     """The mean of the largest q(T); of rows x K logarithms of probabilities."""
     rows = max(1, _BLOCK // logs.shape[1])
-    return sum(float((part / temperature).softmax(1).amax(1).sum()) for part in logs.split(rows)) / len(logs)
+    parts = (logs[start : start + rows] for start in range(0, len(logs), rows))
+    return math.fsum(float((part / temperature).softmax(1).amax(1).sum()) for part in parts) / len(logs)
 
 
 def calibration_error(confidence: Tensor, right: Tensor, n_bins: int = 15) -> tuple[float, list[tuple[float, float]]]:

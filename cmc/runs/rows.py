@@ -84,10 +84,10 @@ def write_rows(run: Path, rows: Rows) -> None:
     for name, part in rows.parts.items():
         texts = (None if column is None else column.tolist() for column in (part.label, part.id, part.caption))
         with table(run / f"assignments{name}.csv") as append:
-            known = (None if column is None else column.tolist() for column in (part.calibrated, part.margin))
+            calibrated, margin = (None if x is None else x.tolist() for x in (part.calibrated, part.margin))
             own = {each: column.tolist() for each, column in part.own.items()}
             found = (part.index.tolist(), part.cluster.tolist(), part.confidence.tolist())
-            append(assignments(*found, *known, own, *texts))
+            append(assignments(*found, calibrated, margin, own, *texts))
         here = place[done : (done := done + len(part.index))]
         if rows.embeddings is not None and part.id is not None:
             write_ids(run, part.id.tolist(), name)
