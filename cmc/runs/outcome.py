@@ -14,7 +14,7 @@ from cmc.runs.assignments import Assignments, assignment_blocks
 from cmc.runs.embeddings import read_embeddings
 from cmc.runs.matching import class_names, match_counts, share_text
 from cmc.runs.report import read_report
-from cmc.runs.tables import OWN
+from cmc.runs.tables import assignments
 from cmc.utils.arrays import spaced
 
 _MAX_CELLS = 10_000  # of a confusion matrix; more cannot be told apart
@@ -36,8 +36,8 @@ class Outcome(NamedTuple):
     Attributes:
         folder: the run folder.
         report: what ``metrics.json`` holds.
-        assignments: index, cluster, confidence and, where known, margin, each modality's own cluster, label, id and
-            caption of evenly spaced samples; of a caption the first 200 letters.
+        assignments: index, cluster, confidence and, where known, calibrated confidence, margin, each modality's own
+            cluster, label, id and caption of evenly spaced samples; of a caption the first 200 letters.
         confusion: Actual, Predicted, nPredictions, cluster: every class with every cluster, which is called by the
             class that it is matched to and the share of its samples that are of it (``animals 62 %``); None without
             labels, and where there are more than 10,000 cells.
@@ -96,13 +96,13 @@ def read_outcome(folder: Path, max_rows: int, max_points: int) -> Outcome:
 
 def _rows(block: Assignments, positions: np.ndarray) -> list[dict[str, Any]]:
     """What is known of the samples at some positions."""
-    columns: dict[str, np.ndarray | None] = {
-        **{name: getattr(block, name) for name in ("index", "cluster", "confidence", "margin")},
-        **{f"{OWN}{name}": own for name, own in block.own.items()},
-        **{name: getattr(block, name) for name in ("label", "id", "caption")},
+    at: dict[str, Any] = {
+        name: None if (column := getattr(block, name)) is None else column[positions].tolist()
+        for name in ("index", "cluster", "confidence", "calibrated", "margin", "label", "caption")
     }
-    known = {name: column[positions].tolist() for name, column in columns.items() if column is not None}
-    if "caption" in known:
+    ids = None if block.id is None else block.id[positions].tolist()
+    known = assignments(**at, own={name: own[positions].tolist() for name, own in block.own.items()}, ids=ids)
+    if block.caption is not None:
         known["caption"] = [text[:_LETTERS] for text in known["caption"]]
     return [dict(zip(known, row, strict=True)) for row in zip(*known.values(), strict=True)]
 

@@ -121,7 +121,7 @@ def test_tables_are_thinned_evenly_and_say_so(sweep, written):
         assert columns == said
         assert len(rows) == 100
         assert set(np.diff([row[0] for row in rows])) <= {13, 14}
-        assert columns[3:] == ["margin", "cluster_modality_0", "cluster_modality_1", "label"]
+        assert columns[3:] == ["confidence_calibrated", "margin", "cluster_modality_0", "cluster_modality_1", "label"]
         for row in rows:
             assert [f"{cell:.6f}" if isinstance(cell, float) else str(cell) for cell in row] == whole[row[0]]
         columns, rows = table(folder, media(one, "embedding"))
