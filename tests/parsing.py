@@ -58,11 +58,11 @@ def _rule(parse):
 
 
 def _mode(compose):
-    """`Hydra.get_mode`, which composes everything to see that nothing but an override sets ``hydra.mode``."""
+    """`Hydra.get_mode`, which composes everything for ``hydra.mode``, set by choose.yaml and overrides alone."""
 
     @functools.wraps(compose)
     def mode(self, config_name, overrides):
-        told = any("hydra.mode" in override or "searchpath" in override for override in overrides)
+        told = config_name == "choose" or any("hydra.mode" in text or "searchpath" in text for text in overrides)
         return compose(self, config_name, overrides) if told else None
 
     return mode

@@ -109,6 +109,7 @@ class Steps(LightningDataModule):
 
     def __init__(self, data: Raw) -> None:
         super().__init__()
+        self.allow_zero_length_dataloader_with_multiple_devices = True  # there may be fewer steps than devices
         self._data, self._seen, self._looked = data, dict[str, int](), 0.0
 
     def prepare_data(self) -> None:

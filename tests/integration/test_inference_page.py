@@ -36,7 +36,7 @@ def test_the_example_and_its_commands_run(commanded, tmp_path):
         status, _, line = commanded({"predict": predict, "evaluate": evaluate}[name], *words.split())
         assert status == 0, line
     both, left = (list(csv.DictReader((tmp_path / name).open())) for name in ("new.csv", "left.csv"))
-    assert [len(both), len(left), len(left[0])] == [100, 100, 13]
+    assert [len(both), len(left), len(left[0])] == [100, 100, 17]
     scores = json.loads((tmp_path / "digits-model" / "evaluation.json").read_text())["scores"]
     assert f"ACC {scores['acc']:.4f}\n" in printed
 

@@ -64,6 +64,7 @@ def make_run(
         "epochs": 12,
         "phases": {"first": 4, "second": 8},
         "features": {**features, "scaling": {"x": "minmax", "y": "none"}, "surrogate": False},
+        "calibration": {"temperature": 2.0, "agreement": 0.5, "of": "training"},
         "shared": [{"modalities": ["x", "y"], "held_out": [0.5, 0.2], "by_chance": 0.1}],
         "n_parameters": 99,
         "device": "cpu",

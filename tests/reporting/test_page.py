@@ -206,7 +206,7 @@ def test_an_opened_run_shows_its_confusion_matrix_and_facts(page, folder):
     for row in rows_of(folder, "dmim1"):
         counts["abc".index(row["label"]), int(row["cluster"])] += 1
     (trace,) = traces(page, "Confusion")["data"]
-    order = [int(text) for text in traces(page, "Confusion")["layout"]["xaxis"]["ticktext"]]
+    order = [int(text.partition(":")[0]) for text in traces(page, "Confusion")["layout"]["xaxis"]["ticktext"]]
     np.testing.assert_allclose(trace["z"], counts[:, order] / counts.sum(1, keepdims=True))
     assert np.trace(counts[:, order]) == max(
         sum(counts[i, p[i]] for i in range(3)) for p in np.array(np.meshgrid(*[range(3)] * 3)).T.reshape(-1, 3)
