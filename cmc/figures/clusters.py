@@ -12,6 +12,9 @@ from cmc.runs.matching import Matching, match_samples
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_LETTER = 0.055  # inches, of a name that stands upright
+_NAMED = "cluster: class, its share"  # short: in the narrowest figure nothing of it is cut off
+
 
 @styled
 def confusion(clusters: np.ndarray, labels: np.ndarray, n_clusters: int) -> Figure:
@@ -26,17 +29,18 @@ def confusion(clusters: np.ndarray, labels: np.ndarray, n_clusters: int) -> Figu
     order = found.order()
     counts = found.table[order].T
     share = counts / counts.sum(1, keepdims=True)
-    width = min(PAGE, 1.4 + 0.3 * n_clusters)
-    figure = blank(width, min(PAGE, 0.9 + (width - 1.4) * len(counts) / n_clusters))
+    named = n_clusters <= LEGEND
+    names = [found.named(k) if named else str(k) for k in order]
+    width = min(PAGE, 1.4 + max(0.3 * n_clusters, 1.0))
+    beneath = _LETTER * max(map(len, names)) if named else 0.0
+    height = 0.9 + max((width - 1.4) * len(counts) / n_clusters, 1.0)
+    figure = blank(width, min(PAGE, height + beneath))
     axes = figure.add_subplot()
     axes.spines[:].set_visible(False)
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    named = n_clusters <= LEGEND
-    ticks(axes, "x", [found.named(k) if named else str(k) for k in order], NAME)
+    ticks(axes, "x", names, NAME)
     ticks(axes, "y", found.classes)
-    axes.set_xlabel(
-        "cluster: its class, and the share of the cluster" if named else "cluster, in the order of its class"
-    )
+    axes.set_xlabel(_NAMED if named else "cluster, in the order of its class")
     axes.set_ylabel("class")
     if counts.size <= 400:
         for (i, j), count in np.ndenumerate(counts):
@@ -72,9 +76,7 @@ def sizes(clusters: np.ndarray, labels: np.ndarray | None, n_clusters: int) -> F
     axes.bar(places + (labels is not None) * 0.2, own, 0.7 if labels is None else 0.4, color=BLUE, label="cluster")
     ticks(axes, "x", names, NAME)
     axes.set_xlim(-0.7, len(bars) - 0.3)
-    axes.set_xlabel(
-        "cluster" if labels is None else "cluster: class that it is matched to, and the share of the cluster"
-    )
+    axes.set_xlabel("cluster" if labels is None else _NAMED)
     axes.set_ylabel("samples")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return figure

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 COLUMN, PAGE = 3.4, 7.0  # inches: the widths of a column and of a page of two columns
 BLUE, ORANGE, GREY = "#3f90da", "#e76300", "#94a4a2"
 LEGEND, NAMED = 20, 50  # so many groups are named in a legend; up to so many where they lie
+_BESIDE = 1.4  # inches: what may stand beside the axes of a picture, its labels and a scale of colours
 NAME = 24  # characters of a cluster's name, which ends with the share that its class holds
 _PALETTE = "petroff10"  # Petroff, Accessible color sequences for data visualization, arXiv 2107.02270
 _COLOURS = 10  # of it
@@ -85,8 +86,8 @@ def ticks(axes: Axes, which: str, names: Sequence[str], longest: int = 16) -> No
     places = range(0, len(names), step)
     place = axes.set_xticks if which == "x" else axes.set_yticks
     shown = [short(names[i], longest) for i in places]
-    room = axes.get_figure(root=True).get_figwidth() * 120 / size  # type: ignore[union-attr]
-    upright = which == "x" and sum(len(name) + 1 for name in shown) > room
+    width = axes.get_figure(root=True).get_figwidth() - _BESIDE  # type: ignore[union-attr]
+    upright = which == "x" and len(shown) * (max(map(len, shown)) + 1) > width * 120 / size
     place(list(places), shown, fontsize=size, rotation=90 if upright else 0)
 
 

@@ -1,7 +1,10 @@
 """What the pictures of clusters show, read back from their axes, against counts made by hand."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import confusion_matrix
 
@@ -115,3 +118,24 @@ def test_a_hundred_clusters_fit_on_a_page(labelled, tmp_path):
         axes = figure.axes[0]
         assert len(ticks(axes, "x")) <= 50
         assert max(map(len, ticks(axes, "y"))) <= 16
+
+
+@pytest.mark.parametrize("draw", [figures.confusion, figures.sizes])
+@pytest.mark.parametrize("k", [2, 4, 10])
+def test_names_neither_overprint_nor_are_cut_off(draw, k):
+    labels = np.repeat(np.arange(k), 20)
+    figure = draw(labels, np.array([f"a long class {i}" for i in labels]), k)
+    FigureCanvasAgg(figure).draw()
+    axes = figure.axes[0]
+    names = [text.get_window_extent() for text in axes.get_xticklabels()]
+    assert all(left.x1 <= right.x0 for left, right in pairwise(names))
+    whole = figure.bbox
+    for box in [
+        *names,
+        axes.xaxis.label.get_window_extent(),
+        *(a.yaxis.label.get_window_extent() for a in figure.axes),
+    ]:
+        assert whole.x0 <= box.x0
+        assert box.x1 <= whole.x1
+        assert whole.y0 <= box.y0
+        assert box.y1 <= whole.y1
