@@ -34,7 +34,7 @@ from cmc.runs.tables import assignments, table
 from cmc.utils import validate
 from cmc.utils.atomic import atomic_write
 
-_PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "torchmetrics", "numpy", "scipy", "scikit-learn")
+_PACKAGES = ("pytorch-lightning", "hydra-core", "torchmetrics", "numpy", "scipy", "scikit-learn")
 
 
 class Results(Callback):
@@ -215,8 +215,8 @@ def _facts(trainer: Trainer, method: Method, data: DataModule) -> dict[str, Any]
         "processes": trainer.world_size,
         "precision": str(trainer.precision),
         "peak_memory_mib": round(_peak_memory(device), 1),
-        "versions": {"cmc": _version("cmc"), "python": platform.python_version()}
-        | {name: _version(name) for name in _PACKAGES},
+        "versions": {"cmc": _version("cmc"), "python": platform.python_version(), "torch": str(torch.__version__)}
+        | {name: _version(name) for name in _PACKAGES},  # the build of torch is said by torch alone
         "git_commit": _commit(),
     }
 
