@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import re
@@ -94,6 +95,21 @@ def task(function: Callable[[DictConfig], object]) -> Callable[[DictConfig], obj
             _leave(end)
 
     return told
+
+
+class Parser(argparse.ArgumentParser):
+    """Of a command without Hydra: what is wrong with its arguments is a `UserError`."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse, and say where the way to use it is told."""
+        raise UserError(f"{message}; {self.prog} --help shows how it is used")
+
+
+def plain_command(work: Callable[[Sequence[str]], object]) -> None:
+    """Run a command without Hydra, given its arguments; progress is logged where there is no terminal."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("cmc").setLevel(logging.INFO)
+    command(lambda: work(sys.argv[1:]))
 
 
 def command(hydra_main: Callable[[], object], name: str = "config") -> None:

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from cmc.cli import command
+from cmc.cli import Parser, plain_command
 from cmc.config.requirements import check_projection
 from cmc.errors import UserError
+from cmc.runs.embeddings import PROJECTIONS
 from cmc.runs.folder import finished
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; python -m cmc.gallery --help shows how it is used")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m cmc.gallery", description=__doc__.partition(": ")[2], allow_abbrev=False)
+    parser = Parser(prog="python -m cmc.gallery", description=__doc__.partition(": ")[2], allow_abbrev=False)
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished run")
     parser.add_argument("--names", type=Path, metavar="FILE", help="what the page exported; the run keeps it")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="where the pictures are, if they were moved")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: gallery.html in the run's folder")
-    parser.add_argument("--projection", choices=("tsne", "umap", "pca"), default="tsne", help="of the map")
+    parser.add_argument("--projection", choices=PROJECTIONS, default="tsne", help="of the map")
     parser.add_argument("--trust", action="append", default=[], metavar="PACKAGE", help="of data sets of your own")
     return parser
 
@@ -82,9 +77,7 @@ def _features(run: Path, n_samples: int, trust: Sequence[str]) -> Mapping[str, A
 
 def main() -> None:
     """Run the command."""
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("cmc").setLevel(logging.INFO)  # progress, where there is no terminal
-    command(lambda: _gallery(sys.argv[1:]))
+    plain_command(_gallery)
 
 
 if __name__ == "__main__":

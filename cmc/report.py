@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from cmc.cli import command
+from cmc.cli import Parser, plain_command
 from cmc.errors import UserError
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; python -m cmc.report --help shows how it is used")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m cmc.report", description=__doc__.partition(": ")[2], allow_abbrev=False)
+    parser = Parser(prog="python -m cmc.report", description=__doc__.partition(": ")[2], allow_abbrev=False)
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="run folders, sweeps, or folders of them")
     parser.add_argument("--out", type=Path, default=Path("report"), metavar="DIR", help="default: report")
     parser.add_argument(
@@ -53,9 +45,7 @@ def _report(arguments: Sequence[str]) -> None:
 
 def main() -> None:
     """Run the command."""
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("cmc").setLevel(logging.INFO)  # progress, where there is no terminal
-    command(lambda: _report(sys.argv[1:]))
+    plain_command(_report)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from cmc.data.module import DataModule
 from cmc.figures import Points
 from cmc.methods.base import Method
 from cmc.runs.assignments import read_assignments
-from cmc.runs.embeddings import read_embeddings
+from cmc.runs.embeddings import PROJECTIONS, read_embeddings
 from cmc.runs.history import read_history
 from cmc.runs.matching import match_samples
 from cmc.runs.report import read_report
@@ -22,7 +22,6 @@ from cmc.utils import validate
 from cmc.utils.arrays import spaced
 from cmc.utils.atomic import atomic_write
 
-_PROJECTIONS = ("pca", "tsne", "umap")
 _FORMATS = ("png", "pdf", "svg")
 
 
@@ -42,7 +41,7 @@ class Figures(Callback):
 
     def __init__(self, max_points: int = 1000, projection: str = "tsne", formats: Sequence[str] = ("png",)) -> None:
         self._max_points = validate.whole("callbacks.figures.max_points", max_points, least=2)
-        self._projection = validate.one_of("callbacks.figures.projection", projection, _PROJECTIONS)
+        self._projection = validate.one_of("callbacks.figures.projection", projection, PROJECTIONS)
         are_known = validate.is_list(formats) and len(formats) > 0 and all(name in _FORMATS for name in formats)
         validate.require("callbacks.figures.formats", formats, are_known, f"a list of {', '.join(_FORMATS)}")
         self._formats = list(formats)

@@ -12,12 +12,12 @@ from cmc.clusters.described import write_clusters
 from cmc.clusters.page import PAGE, check_installed, write_gallery
 from cmc.clusters.run import CLUSTERS, describe_run, told_of
 from cmc.errors import UserError
+from cmc.runs.embeddings import PROJECTIONS
 from cmc.runs.report import read_report
 from cmc.utils import validate
 from cmc.utils.progress import bars
 
 log = logging.getLogger(__name__)
-PROJECTIONS = ("tsne", "umap", "pca")
 
 
 class Gallery(Callback):

@@ -110,9 +110,9 @@ def _information(k: int, found: Found) -> float:
     """What two modalities share, a mean over pairs; NaN for fewer samples than clusters, which tell nothing."""
     import torch
 
-    from cmc.functional.agreement import agreement_tables, shared_information
+    from cmc.functional.agreement import agreement_tables, information_beyond_chance
 
     if found.own is None or found.own.shape[1] < k:
         return nan
     tables = agreement_tables(torch.from_numpy(found.own), k)
-    return mean(shared_information(tables[a, b]) for a, b in combinations(range(len(found.own)), 2))
+    return mean(information_beyond_chance(tables[a, b]) for a, b in combinations(range(len(found.own)), 2))

@@ -17,6 +17,7 @@ from cmc.clusters.places import neighbours
 from cmc.clusters.samples import Samples
 from cmc.errors import UserError
 from cmc.figures import project
+from cmc.runs.embeddings import PROJECTIONS
 from cmc.runs.matching import confusion_counts
 from cmc.runs.names import FORMAT, mark
 from cmc.utils.arrays import spaced
@@ -29,7 +30,6 @@ _MEMBERS = 100_000  # in the page; of more, evenly spaced ones
 _COMPARED = 60_000  # samples up to which neighbours are looked for: seconds grow with the square
 _LETTERS = 1000  # of a caption
 _POINTS = 2000  # on the map
-_NAMES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "two principal components"}
 
 
 class Told(NamedTuple):
@@ -185,7 +185,7 @@ def _map(shown: Samples, projection: str) -> dict[str, Any] | None:
     if not np.isfinite(block).all():
         return None
     x, y = project(block, projection).T
-    return {"by": _NAMES[projection], "at": chosen.tolist(), "x": _numbers(x), "y": _numbers(y)}
+    return {"by": PROJECTIONS[projection], "at": chosen.tolist(), "x": _numbers(x), "y": _numbers(y)}
 
 
 def _confusion(of: Samples) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ from cmc.clusters.pictures import embedded
 from cmc.clusters.run import told_of
 from cmc.errors import UserError
 from cmc.estimator.validation import aligned
+from cmc.runs.embeddings import PROJECTIONS
 from cmc.utils.progress import bars
 from cmc.utils.validate import one_of
 
@@ -50,7 +51,7 @@ def write_page(path: Path, described: Described, report: Mapping[str, Any], proj
     Raises:
         UserError: a package is missing, another projection, or a path that is none of a page.
     """
-    one_of("projection", projection, ("tsne", "umap", "pca"))
+    one_of("projection", projection, PROJECTIONS)
     if path.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"path: {path} given; its name must end in .html")
     check_installed()

@@ -86,7 +86,7 @@ def label_free(tables: Tensor) -> dict[str, float]:
     return {"agreement": agreed, "balance": balance, "quality": agreed * balance}
 
 
-def shared_information(table: Tensor) -> float:
+def information_beyond_chance(table: Tensor) -> float:
     """What a cluster in one modality tells of the cluster in another, beyond what it would by chance, in nats.
 
     The mutual information of the two assignments, less its expectation where samples are paired at random and both

@@ -13,13 +13,13 @@ from cmc.reporting.figures import GROUPS
 from cmc.reporting.rows import Row
 from cmc.reporting.runs import Run
 from cmc.reporting.tables import BEST, ENOUGH, TITLES, best, cell, is_mean, present
+from cmc.runs.embeddings import PROJECTIONS
 from cmc.utils.progress import Step
 from cmc.webpage import document
 
 BUDGET = 25_000_000  # characters of the runs' details; plotly.js adds 5 million
 _SCRIPTS = ("common.js", "board.js", "charts.js", "run.js", "compare.js", "main.js")
 _DIGITS = 6  # of a score, of which the page shows 3 after the point
-_PROJECTIONS = {"tsne": "t-SNE", "pca": "two principal components"}
 
 
 def plotly_source() -> str:
@@ -80,7 +80,7 @@ def _summary(rows: Sequence[Row], runs: Sequence[Run], notes: Sequence[str], pro
         "summary": f"{_count(len(runs), 'run')}, {_count(n_data, 'data set')}, {_count(len(rows), 'row')}",
         "enough": ENOUGH,
         "scores": BEST,
-        "projection": _PROJECTIONS[projection],
+        "projection": PROJECTIONS[projection],
         "notes": notes,
         "figures": [{"key": name, "title": TITLES[name], "group": _group(name)} for name in present(rows)],
         "rows": listed,

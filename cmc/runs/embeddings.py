@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+PROJECTIONS = {"pca": "two principal components", "tsne": "t-SNE", "umap": "UMAP"}  # to two dimensions, by name
+
 
 def read_embeddings(run: Path, part: str = "", what: str | None = None) -> NDArray[np.float32] | None:
     """N x D, mapped into memory; None where the run wrote none.
