@@ -53,6 +53,8 @@ TABLES = {
     "youcook": (["data=files", "data.root={}/youcook"], ("image", "text")),
     "event": (["data=files", "data.root={}/event.npz"], ("view_0", "view_1", "view_2")),
     "handwritten": (["data=files", "data.root={}/handwritten.mat"], ("X1", "X2", "X3", "X4", "X5", "X6")),
+    "emoji": (["data=emoji"], ("image", "text")),
+    "emoji_small": (["data=emoji", "features=small"], ("image", "text")),
 }
 
 
