@@ -3,6 +3,7 @@ PYTHON ?= python3
 PYTHONS ?= 3.10 3.11 3.12 3.13
 BIN := .venv/bin
 PLAIN := .venv/.ready
+SHOWN := .venv/.ready-demo
 READY := .venv/.ready-dev
 INSTALL = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 MINUTES ?= 10
@@ -23,12 +24,17 @@ $(PLAIN): pyproject.toml constraints.txt
 	$(BIN)/python $(INSTALL) .
 	@touch $@
 
+$(SHOWN): $(PLAIN)
+	$(BIN)/python $(INSTALL) '.[emoji,small,gallery]'
+	@touch $@
+
 $(READY): $(PLAIN)
 	$(BIN)/python $(INSTALL) '.[dev]'
 	@touch $@
 
-demo: $(PLAIN) ## Train CMMC on real digits for a minute; scores and pictures
+demo: $(SHOWN) ## Group emoji, real pictures with their words: scores beside k-means, and a page to look at
 	$(BIN)/python -m cmc.run experiment=demo
+	$(BIN)/python -m cmc.run experiment=demo method=kmeans '~callbacks.figures' '~callbacks.gallery'
 
 browser: ## Chromium for the tests of the report's page: a Debian package, where there is none yet
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \

@@ -12,7 +12,7 @@ from cmc.cli import Parser, plain_command
 from cmc.config.requirements import check_projection
 from cmc.errors import UserError
 from cmc.runs.embeddings import PROJECTIONS
-from cmc.runs.folder import finished
+from cmc.runs.folder import GALLERY, finished
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -29,7 +29,7 @@ def _parser() -> argparse.ArgumentParser:
 def _gallery(arguments: Sequence[str]) -> None:
     options = _parser().parse_args(arguments)
     run = finished(options.run)
-    out = options.out or run / "gallery.html"
+    out = options.out or run / GALLERY
     if out.is_dir() or out.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"--out: {out} given; its name must end in .html")
     if options.pictures is not None and not options.pictures.is_dir():

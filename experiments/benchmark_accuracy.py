@@ -27,7 +27,7 @@ WITHOUT: dict[str, tuple[str, Any]] = {  # of CMMC's speed-ups, what stands in i
 
 
 def accuracy(method: str, name: str, settings: dict[str, Any], seeds: int) -> list[float]:
-    """Mean and deviation of ACC, of CMMC at the demo's schedule, of DMIM at the default one."""
+    """Mean and deviation of ACC, of CMMC on a short schedule, of DMIM at the default one."""
     scores = []
     for seed in range(seeds):
         given = LEAN | {"trainer__accelerator": "cpu"} | (SHORT if method == "cmmc" else {}) | settings

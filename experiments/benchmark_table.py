@@ -33,7 +33,7 @@ def table(found: dict[str, Any]) -> str:
             ]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
-    lines.append(f"The demo's first step comes {found['start_up']:.1f} s after its command.")
+    lines.append(f"The first step comes {found['start_up']:.1f} s after its command.")
     if found.get("kmeans"):
         (theirs, sought), (ours, reached) = (found["kmeans"][name] for name in ("scikit-learn", "ours"))
         lines.append(

@@ -5,8 +5,8 @@ In a checkout of each of them, with this file (it needs the command line alone):
     python -m experiments.same_runs before.json
     python -m experiments.same_runs after.json --against before.json
 
-Every method trains on digits and synthetic for 3 epochs a phase, on one process and, where it may, on two; the demo is
-run whole. The digests are of ``assignments.csv`` (clusters and confidences) and ``embeddings.npy``. The same machine
+Every method trains on digits and synthetic for 3 epochs a phase, on one process and, where it may, on two; one of
+CMMC has 40. The digests are of ``assignments.csv`` (clusters and confidences) and ``embeddings.npy``. The same machine
 must make both.
 """
 
@@ -51,7 +51,7 @@ def digests(folder: Path) -> dict[str, str]:
     for n, methods in ((1, (*_TRAINED, *_BASELINES)), (2, _TRAINED)):
         sweep = ("-m", f"method={','.join(methods)}", "data=digits,synthetic", "max_phase_epochs=3")
         _run(*sweep, f"trainer.devices={n}", f"hydra.sweep.dir={folder / str(n)}")
-    _run("experiment=demo", f"hydra.run.dir={folder / 'demo'}")
+    _run("max_phase_epochs=40", f"hydra.run.dir={folder / 'long'}")
     runs = sorted(path.parent for path in folder.rglob("metrics.json"))
     return {str((run / name).relative_to(folder)): _digest(run / name) for run in runs for name in _FILES}
 

@@ -9,10 +9,11 @@ from typing import Any
 from pytorch_lightning import Callback, Trainer
 
 from cmc.clusters.described import write_clusters
-from cmc.clusters.page import PAGE, check_installed, write_gallery
+from cmc.clusters.page import check_installed, write_gallery
 from cmc.clusters.run import CLUSTERS, describe_run, told_of
 from cmc.errors import UserError
 from cmc.runs.embeddings import PROJECTIONS
+from cmc.runs.folder import GALLERY
 from cmc.runs.report import read_report
 from cmc.utils import validate
 from cmc.utils.progress import bars
@@ -48,9 +49,9 @@ class Gallery(Callback):
         try:
             check_installed()
         except UserError as missing:
-            log.info("%s is left out: %s", PAGE, missing)
+            log.info("%s is left out: %s", GALLERY, missing)
             return
         with bars() as (advance, begin):
-            lines = write_gallery(run / PAGE, described, told_of(run, report), self._projection, advance, begin)
+            lines = write_gallery(run / GALLERY, described, told_of(run, report), self._projection, advance, begin)
         for line in lines:
             log.warning("gallery: %s", line)

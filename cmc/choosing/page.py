@@ -10,6 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from cmc.runs.folder import GALLERY
+
 _COLUMNS = {
     "k": "K",
     "runs": "runs",
@@ -84,6 +86,6 @@ def _shown(name: str, row: Mapping[str, Any]) -> str:
 
 def _way_in(folder: Path, run: str) -> str:
     """A link to the gallery of a run, or the command that makes it."""
-    if (folder / run / "gallery.html").is_file():
-        return f'<a href="{escape(run)}/gallery.html">gallery</a>'
+    if (folder / run / GALLERY).is_file():
+        return f'<a href="{escape(run)}/{GALLERY}">gallery</a>'
     return f"<code>python -m cmc.gallery {escape(shlex.quote(str(folder / run)))}</code>"

@@ -18,13 +18,13 @@ from cmc.clusters.samples import Samples
 from cmc.errors import UserError
 from cmc.figures import project
 from cmc.runs.embeddings import PROJECTIONS
+from cmc.runs.folder import GALLERY
 from cmc.runs.matching import confusion_counts
 from cmc.runs.names import FORMAT, mark
 from cmc.utils.arrays import spaced
 from cmc.utils.progress import Step
 from cmc.webpage.document import encode, plotly_source, write_document
 
-PAGE = "gallery.html"
 _SCRIPTS = ("data.js", "edits.js", "members.js", "cards.js", "opened.js", "dialog.js", "map.js", "main.js")
 _MEMBERS = 100_000  # in the page; of more, evenly spaced ones
 _COMPARED = 60_000  # samples up to which neighbours are looked for: seconds grow with the square
@@ -52,7 +52,7 @@ def check_installed() -> None:
     Raises:
         UserError: one is not there.
     """
-    plotly_source(PAGE, "gallery")
+    plotly_source(GALLERY, "gallery")
     pictures.check_pillow()
 
 
@@ -79,7 +79,7 @@ def write_gallery(
     Returns:
         Lines on what could not be shown.
     """
-    plotly = plotly_source(PAGE, "gallery")
+    plotly = plotly_source(GALLERY, "gallery")
     chosen = spaced(len(described.samples), _MEMBERS)
     shown = described.samples if len(chosen) == len(described.samples) else described.samples.at(chosen)
     order = np.lexsort((-described.typical[chosen], shown.cluster))

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from cmc.clusters.described import TYPICAL, Described, cluster_columns
-from cmc.clusters.page import PAGE, Told, sheets_folder
+from cmc.clusters.page import Told, sheets_folder
 from cmc.clusters.samples import samples_of
+from cmc.runs.folder import GALLERY
 from cmc.runs.names import kept
 from cmc.runs.outcome import Outcome, Table
 from cmc.runs.report import scored_text
@@ -49,7 +50,7 @@ def with_clusters(outcome: Outcome, at_most: int) -> Outcome:
     order = (-described.size).argsort(kind="stable")[:at_most].tolist()
     columns = cluster_columns(described)
     table = Table(list(columns), [[column[k] for column in columns.values()] for k in order], len(described.size))
-    page = run / PAGE
+    page = run / GALLERY
     files = [path for path in (run / CLUSTERS, page, sheets_folder(page)) if path.exists()]
     return outcome._replace(clusters=table, typical=_typical(described, order), gallery=files)
 

@@ -12,6 +12,7 @@ from cmc.errors import UserError
 
 LAST = Path("checkpoints", "last.ckpt")
 PREVIOUS = Path("checkpoints", "previous.ckpt")
+GALLERY = "gallery.html"  # where the data have pictures or texts
 PARTS = ("", "_holdout")  # in names of files: of the training samples, of those that were held out
 
 

@@ -31,12 +31,12 @@ from cmc.methods.base import Method
 from cmc.nn.precision import resolve
 from cmc.runs.checkpoint import find, restore
 from cmc.runs.config import read_config, write_config
-from cmc.runs.folder import LAST, PREVIOUS, has_checkpoint, how_to_resume
+from cmc.runs.folder import GALLERY, LAST, PREVIOUS, has_checkpoint, how_to_resume
 from cmc.runs.report import read_report, scored_text
 from cmc.runs.summary import show
-from cmc.training.allocator import keep_freed_memory
 from cmc.training.rehearsal import rehearse
 from cmc.training.trainer import make_trainer
+from cmc.utils.allocator import keep_freed_memory
 from cmc.utils.atomic import FULL
 from cmc.utils.signals import StoppedAtOnce
 
@@ -54,6 +54,8 @@ def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -
             Console().print(told, soft_wrap=True)
         seconds = report["seconds"]["total"]
         Console().print(f"{seconds:.0f} s; the run's folder, pictures and all: {folder}", soft_wrap=True)
+        if (page := Path(folder, GALLERY)).exists():
+            Console().print(f"what is in the clusters: {page}", soft_wrap=True)
     return report
 
 

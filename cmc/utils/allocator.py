@@ -1,4 +1,4 @@
-"""The C library's allocator, told to keep what a training step frees for the next step."""
+"""The C library's allocator, told to keep what a step frees for the next step."""
 
 from __future__ import annotations
 
