@@ -14,6 +14,7 @@ from tests.data.trees import picture
 
 PUBLISHED = ("nuswide", "espgame", "mirflickr", "iaprtc12")
 NEEDS = {"data=files": ["data.root={files}"], "data=folder": ["data.raw={folder}"], "data=emoji": ["data.raw={emoji}"]}
+METHODS = {"experiment=demo": "dmim"}  # of what is no method, and does not train CMMC
 NEEDS |= {
     f"data={name}": ["data.surrogate=true", "data.concepts=3", "data.per_class=100", "data.surrogate_dims=[6,5]"]
     for name in PUBLISHED
@@ -76,7 +77,7 @@ def test_every_yaml_runs_two_epochs_of_every_phase(choice, composed, files, fold
 
     needs = [need.format(files=files, folder=folder, emoji=emoji) for need in NEEDS.get(choice, [])]
     data = [] if choice.startswith("data=") else ["data=synthetic", "data.n_samples=300"]
-    method = choice.removeprefix("method=") if choice.startswith("method=") else "cmmc"
+    method = choice.removeprefix("method=") if choice.startswith("method=") else METHODS.get(choice, "cmmc")
     pictures = [] if choice.startswith("callbacks=") else ["callbacks.figures=null"]
     small = [*SMALL[method], *pictures, "trainer.accelerator=cpu", "max_phase_epochs=2"]
     config = composed(*data, choice, *needs, *small)
