@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import spearmanr
 
 _ROWS = 8  # at least, to tell anything
 _COLUMNS = 32  # that an embedding has at least
 _ALIKE = 10.0  # times the middle spread: the most that columns of one kind spread
-_IN_ORDER = 0.9  # of neighbouring columns of which the second spreads less: scores of components
+_IN_ORDER = -0.9  # rank correlation of place and spread, at most: scores of components, in their order
 _LENGTHS = 0.25  # deviation of rows' lengths, as a share of their mean
 _SIGNED = (0.2, 0.8)  # share of negative numbers
 _ZEROS = 0.05  # the most of a modality that is dense
@@ -28,7 +29,7 @@ def is_embedding(rows: np.ndarray) -> bool:
     if len(rows) < _ROWS or rows.shape[1] < _COLUMNS or _are_whole(rows):
         return False
     lengths = np.sqrt(np.square(rows).sum(1))
-    return _of_one_kind(rows) and (_is_signed(rows) or lengths.std() <= _LENGTHS * lengths.mean())
+    return _of_one_kind(rows) and (_is_signed(rows) or bool(lengths.std() <= _LENGTHS * lengths.mean()))
 
 
 def _are_whole(rows: np.ndarray) -> bool:
@@ -43,7 +44,7 @@ def _of_one_kind(rows: np.ndarray) -> bool:
     varied = spreads[spreads > 0]
     if not len(varied):
         return False
-    in_order = (np.diff(spreads) <= 0).mean() >= _IN_ORDER
+    in_order = spearmanr(np.arange(len(spreads)), spreads).statistic <= _IN_ORDER
     return bool(in_order or np.quantile(varied, 0.99) <= _ALIKE * np.median(varied))
 
 

@@ -54,6 +54,14 @@ def test_embeddings_are_told_whatever_their_scale(name):
         assert is_embedding(EMBEDDINGS[name] * scale)
 
 
+def test_a_share_of_the_samples_of_components_is_told_too():
+    """Neighbouring components spread nearly alike: among fewer samples many pairs change places."""
+    spreads = np.exp(-np.arange(300) / 40)
+    scores = rng().normal(size=(N, 300)) * rng().gamma(1, size=(N, 1)) * spreads
+    assert (np.diff(scores.std(0)) > 0).mean() > 0.25
+    assert is_embedding(scores)
+
+
 @pytest.mark.parametrize("name", MEASUREMENTS)
 def test_measurements_are_none(name):
     assert not is_embedding(MEASUREMENTS[name])
