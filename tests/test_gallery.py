@@ -2,9 +2,11 @@
 
 import csv
 import json
+import pickle
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -192,3 +194,67 @@ def test_an_estimator_shows_its_clusters(tmp_path):
     assert (page["caption"], page["cluster"], page["lost"]) == (captions, model.labels_.tolist(), {})
     with pytest.raises(ValueError, match="projection: 'lda' given"):
         model.gallery(tmp_path / "page.html", "lda")
+
+
+def test_a_saved_estimator_keeps_pictures_and_names(tmp_path, command, monkeypatch):
+    """By paths that were relative when it was fitted; of three samples without one, gone since, and of another name."""
+    made = Made(n=60)
+    made.ids[7] = 'circle/a "name",\nin two lines\udcff.png'
+    made.write_pictures(tmp_path / "raw")
+    rng = np.random.default_rng(0)
+    views = [np.eye(4)[made.shape] @ rng.normal(size=(4, d)) + 0.1 * rng.normal(size=(60, d)) for d in (6, 5)]
+    monkeypatch.chdir(tmp_path)
+    paths = [Path("raw") / name for name in made.ids]
+    paths[3] = None
+    CrossModalClustering("kmeans", 4).fit(views, captions=made.text, pictures=paths).save("first")
+    export = {"format": FORMAT, "run": mark(clusters_of(Path("first"))), "names": {"1": "<i>boxes</i>"}}
+    Path("export.json").write_text(json.dumps(export))
+    command("first", "--names", "export.json", "--projection", "pca")
+    model = CrossModalClustering.load("first")
+    model.save("second")
+    (tmp_path / "raw" / made.ids[5]).unlink()
+    (other := tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(other)
+    models = [model, pickle.loads(pickle.dumps(model)), CrossModalClustering.load(tmp_path / "second")]
+    pages = [each.gallery(other / "gallery.html", "pca").read_bytes() for each in models]
+    assert pages[0] == pages[1] == pages[2]
+    assert model.cluster_terms_ == models[1].cluster_terms_ == models[2].cluster_terms_
+    tables = [each._repr_html_().partition("<table><thead>")[2] for each in models]
+    assert tables[0] == tables[1] == tables[2] != ""
+    assert "&lt;i&gt;boxes&lt;/i&gt;" in tables[0]
+    told = command(tmp_path / "second", "--projection", "pca")
+    assert told.err.startswith("2 of 60 pictures cannot be shown, one of them: 3 (no picture)")
+    page = said(tmp_path / "second" / "gallery.html")
+    assert page["lost"] == said(other / "gallery.html")["lost"] == {"3": "no picture", "5": "no such file"}
+    assert page["clusters"] == said(other / "gallery.html")["clusters"]
+    assert (page["clusters"][1]["called"], page["edits"]["names"]) == ("<i>boxes</i>", {"1": "<i>boxes</i>"})
+
+
+def test_a_picture_that_is_gone_is_told_in_a_notebook(tmp_path):
+    made = Made(n=12)
+    made.write_pictures(tmp_path)
+    views = [np.eye(4)[made.shape], np.eye(4)[made.shape] * 2]
+    model = CrossModalClustering("kmeans", 4, random_state=1)
+    model.fit(views, captions=made.text, pictures=[tmp_path / name for name in made.ids])
+    assert model._repr_html_().count("data:image/webp") == 12
+    (tmp_path / made.ids[4]).unlink()
+    shown = model._repr_html_()
+    assert shown.count("data:image/webp") == 11
+    assert re.findall(r'<span title="([^"]+)"[^>]*>([^<]+)</span>', shown) == [(made.text[4], "no such file")]
+
+
+def test_pictures_of_a_saved_estimator_that_were_moved_are_found(tmp_path, command, refused):
+    made = Made(n=12)
+    made.write_pictures(tmp_path / "raw")
+    views = [np.eye(4)[made.shape], np.eye(4)[made.shape] * 2]
+    model = CrossModalClustering("kmeans", 4)
+    model.fit(views, pictures=[tmp_path / "raw" / name for name in made.ids]).save(tmp_path / "run")
+    (tmp_path / "raw").rename(tmp_path / "moved")
+    words = [tmp_path / "run", "--projection", "pca"]
+    assert command(*words).err.startswith("12 of 12 pictures cannot be shown")
+    assert command(*words, "--pictures", tmp_path / "moved").err == ""
+    kept = tmp_path / "run" / "pictures.csv"
+    kept.write_text(kept.read_text().partition("\n")[2])
+    assert refused(*words).startswith(f"{kept}: cannot be read; damaged? train again (ValueError: 11 rows below ")
+    with pytest.raises(ValueError, match=r"pictures\.csv: cannot be read"):
+        CrossModalClustering.load(tmp_path / "run")

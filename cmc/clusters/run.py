@@ -13,6 +13,7 @@ from cmc.clusters.samples import samples_of
 from cmc.runs.folder import GALLERY
 from cmc.runs.names import kept
 from cmc.runs.outcome import Outcome, Table
+from cmc.runs.pictures import moved, read_pictures
 from cmc.runs.report import scored_text
 from cmc.runs.rows import read_rows
 
@@ -28,12 +29,32 @@ def describe_run(run: Path, report: Mapping[str, Any], pictures: Path | None = N
     Args:
         run: its folder.
         report: what its ``metrics.json`` holds.
-        pictures: the folder in which ids are names of pictures; None for the one that the run was trained with.
+        pictures: where the folder of the pictures is now; None for where it was when the run was trained.
 
     Raises:
         UserError: a file of it cannot be read.
     """
-    return Described(samples_of(read_rows(run), report["n_clusters"], picture_folder(report, pictures)), kept(run))
+    rows = read_rows(run)
+    return Described(samples_of(rows, report["n_clusters"], pictures_of(run, report, len(rows), pictures)), kept(run))
+
+
+def pictures_of(
+    run: Path, report: Mapping[str, Any], n_samples: int, folder: Path | None = None
+) -> Path | list[Path | None] | None:
+    """Where a run's pictures lie: a path a sample, or the folder in which ids are their names; None without any.
+
+    Args:
+        run: its folder.
+        report: what its ``metrics.json`` holds.
+        n_samples: N.
+        folder: where the folder of the pictures is now; None for where it was.
+
+    Raises:
+        UserError: ``pictures.csv`` is damaged.
+    """
+    if (paths := read_pictures(run, n_samples)) is None:
+        return picture_folder(report, folder)
+    return paths if folder is None else moved(paths, folder)
 
 
 def with_clusters(outcome: Outcome, at_most: int) -> Outcome:

@@ -40,7 +40,8 @@ from cmc.runs import checkpoint
 from cmc.runs.config import read_config, write_config
 from cmc.runs.folder import LAST, finished
 from cmc.runs.history import read_history, write_history
-from cmc.runs.names import kept
+from cmc.runs.names import keep, kept
+from cmc.runs.pictures import read_pictures, write_pictures
 from cmc.runs.report import write_report
 from cmc.runs.rows import read_rows, write_rows
 from cmc.runs.summary import show
@@ -158,9 +159,8 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
             report = fit(config, folder, data=data)
             if self.verbose:
                 show(report, "see labels_")
-            self._take(
-                Path(folder), pictures=None if paths is None else [Path(path) if path else None for path in paths]
-            )
+            write_pictures(Path(folder), paths)
+            self._take(Path(folder))
         return self
 
     def _configuration(self, y: Any) -> DictConfig:
@@ -181,12 +181,12 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
             raise UserError("trainer__devices: the estimator trains on one device; python -m cmc.run takes several")
         return config
 
-    def _take(self, run: Path, trust: Sequence[str] = (), pictures: Sequence[Path | None] | None = None) -> None:
+    def _take(self, run: Path, trust: Sequence[str] = ()) -> None:
         """Become what a finished run folder holds; the folder is not needed afterwards."""
         self._trust = tuple(trust)
-        self._pictures, self._edits = pictures, kept(run)
         self._trained = load(run, trust, _device(read_config(run)))
         self._history, self._rows = read_history(run), read_rows(run)
+        self._edits, self._pictures = kept(run), read_pictures(run, len(self._rows))
         self.report_, self.labels_ = self._trained.report, self._rows.clusters
         self.ids_ = self._rows.ids
         self.confidence_, self.confidence_calibrated_ = self._rows.confidence, self._rows.calibrated
@@ -279,7 +279,8 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
     def save(self, folder: str | Path) -> None:
         """Leave a run folder, which `load`, ``cmc.predict`` and ``cmc.evaluate`` understand.
 
-        It holds the trained model, not the state of its training.
+        It holds the trained model, not the state of its training; of pictures the paths (``pictures.csv``), not the
+        pictures; and the names of clusters, where a run that was loaded keeps any (``names.json``).
 
         Raises:
             ValueError: something is there already.
@@ -294,6 +295,8 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         if self._history:
             write_history(run, list(self._history[0]), self._history)
         write_rows(run, self._rows)
+        write_pictures(run, self._pictures)
+        keep(self._edits, run)
         if (extractors := self._trained.folder / FOLDER).is_dir():
             shutil.copytree(extractors, run / FOLDER)
         write_report(run, saved.report)  # last: it marks a finished run

@@ -22,6 +22,7 @@ from cmc.utils.progress import bars
 from cmc.utils.validate import one_of
 
 _CLUSTERS, _MEMBERS, _LETTERS = 30, 8, 60  # of a table in a notebook
+_LOST = "display:inline-block;padding:.2em .4em;border:1px dashed"  # a picture that cannot be shown
 _CELL = "text-align:left;vertical-align:top;padding:.2em .7em"
 
 
@@ -63,7 +64,10 @@ def write_page(path: Path, described: Described, report: Mapping[str, Any], proj
 
 
 def clusters_html(described: Described) -> str:
-    """The clusters as a table: number, size, terms, and the most typical members as pictures or texts."""
+    """The clusters as a table: number, size, terms, and the most typical members as pictures or texts.
+
+    In the place of a picture that cannot be shown stands why.
+    """
     order = np.argsort(-described.size, kind="stable")[:_CLUSTERS].tolist()
     typical = described.most_typical(_MEMBERS)
     rows = "".join(_row(described, k, typical[k]) for k in order)
@@ -90,12 +94,17 @@ def _members(described: Described, members: list[int]) -> str:
     if of.pictures is not None and find_spec("PIL") is not None:
         small = embedded([of.pictures[i] for i in members], lambda n: None)
         return "".join(
-            f'<img alt="" title="{html.escape(_text(described, i))}" style="height:56px" '
-            f'src="data:image/webp;base64,{text}">'
-            for i, text in zip(members, small.texts, strict=True)
-            if text
+            _picture(_text(described, i), text, small.lost.get(at, ""))
+            for at, (i, text) in enumerate(zip(members, small.texts, strict=True))
         )
     return "<br>".join(html.escape(_text(described, i)) for i in members[:3])
+
+
+def _picture(title: str, webp: str, lost: str) -> str:
+    """A picture, or why it cannot be shown."""
+    if not webp:
+        return f'<span title="{html.escape(title)}" style="{_LOST}">{html.escape(lost)}</span>'
+    return f'<img alt="" title="{html.escape(title)}" style="height:56px" src="data:image/webp;base64,{webp}">'
 
 
 def _text(described: Described, i: int) -> str:

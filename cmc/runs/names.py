@@ -112,9 +112,16 @@ def take(path: Path, run: Path) -> Edits:
         UserError: see `read_edits`.
     """
     edits = given(path, run)
+    keep(edits, run)
+    return edits
+
+
+def keep(edits: Edits, run: Path) -> None:
+    """Write ``names.json``; nothing where nothing was made."""
+    if edits == Edits():
+        return
     with atomic_write(run / FILE) as unfinished:
         unfinished.write_text(json.dumps({"format": FORMAT, **asdict(edits)}, indent=1, ensure_ascii=False) + "\n")
-    return edits
 
 
 def read_edits(path: Path, clusters: NDArray[np.int64], n_clusters: int) -> Edits:

@@ -29,6 +29,10 @@ class Rows:
     parts: dict[str, Assignments]
     embeddings: NDArray[np.float32] | None
 
+    def __len__(self) -> int:
+        """N."""
+        return sum(len(part.index) for part in self.parts.values())
+
     @property
     def ids(self) -> NDArray[np.str_] | None:
         """Of N samples, in the order of the data; None where they have none."""

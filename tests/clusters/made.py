@@ -53,6 +53,7 @@ class Made:
     texts: bool = True
     labels: bool = True
     own: bool = True
+    calibrated: bool = False
 
     def __post_init__(self):
         rng = np.random.default_rng(self.seed)
@@ -74,6 +75,7 @@ class Made:
         centres = rng.normal(size=(self.n_clusters, 16))
         noise = rng.normal(size=(self.n, 16)) * np.where(lost, 0.9, 0.35)[:, None]
         self.embeddings = (centres[self.cluster] + noise).astype(np.float32)
+        self.sure = np.random.default_rng([self.seed, 1]).uniform(0.05, 0.95, self.n).round(6)
         self.label = [shapes[s] for s in self.shape]
 
     def write_pictures(self, folder):
@@ -87,6 +89,7 @@ class Made:
         """A finished run's folder."""
         run.mkdir(parents=True)
         columns = {"index": range(self.n), "cluster": self.cluster, "confidence": self.confidence}
+        columns |= {"confidence_calibrated": self.sure} if self.calibrated else {}
         if self.own:
             columns |= {"margin": (self.confidence * 0.9).round(6)}
             columns |= {"cluster_image": self.image_own, "cluster_text": self.text_own}

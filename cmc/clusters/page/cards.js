@@ -36,7 +36,7 @@ function nameField(cluster) {
 function figuresOf(cluster, list) {
   const parts = [];
   if (list.length) {
-    parts.push(`confidence ${(list.reduce((sum, i) => sum + sureOf(i), 0) / list.length).toFixed(2)}`);
+    parts.push(`${SURE} ${(list.reduce((sum, i) => sum + sureOf(i), 0) / list.length).toFixed(2)}`);
     if (MODALITIES.length) parts.push(`modalities agree on ${percent(list.filter((i) => !doubts()[i]).length / list.length)}`);
     const labels = new Map();
     for (const i of list) if (labelOf(i)) labels.set(labelOf(i), (labels.get(labelOf(i)) ?? 0) + 1);

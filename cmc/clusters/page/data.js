@@ -30,10 +30,11 @@ function doubts() {
 
 /** How sure a sample's cluster is: calibrated, where that is known. */
 const sureOf = (i) => (data.calibrated ?? data.confidence)[i];
+const SURE = data.calibrated ? "calibrated confidence" : "confidence";
 
 /** A sample in words, for those who hear the page. */
 function spoken(i) {
-  const parts = [textOf(i) || nameOf(i), `confidence ${sureOf(i).toFixed(2)}`];
+  const parts = [textOf(i) || nameOf(i), `${SURE} ${sureOf(i).toFixed(2)}`];
   if (against(i).length) parts.push(`${against(i).join(", ")} disagrees`);
   if (isWrong(i)) parts.push("marked wrong");
   if (isMoved(i)) parts.push("moved by you");

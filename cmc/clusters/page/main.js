@@ -98,6 +98,7 @@ function begin() {
   byId("credits").textContent = data.credits;
   document.querySelector("[data-view=map]").hidden = !places;
   document.querySelector("[data-view=confusion]").hidden = !table;
+  byId("sure-name").textContent = `${SURE[0].toUpperCase()}${SURE.slice(1)} ≤`;
   byId("disagree-filter").hidden = !MODALITIES.length;
   if (data.labels) {
     byId("label-filter").hidden = false;

@@ -115,7 +115,7 @@ function hover(i, x, y) {
     if (tip.matches(":popover-open")) tip.hidePopover();
     return;
   }
-  const facts = [`cluster ${clusterOf(i)}, ${called(clusterOf(i))}`, `confidence ${sureOf(i).toFixed(3)}`];
+  const facts = [`cluster ${clusterOf(i)}, ${called(clusterOf(i))}`, `${SURE} ${sureOf(i).toFixed(3)}`];
   for (const name of MODALITIES) facts.push(`${name} alone: ${ownText(name, i)}`);
   if (labelOf(i)) facts.push(`label ${labelOf(i)}`);
   const text = make("div", {}, make("b", { dir: "auto" }, short(textOf(i) || nameOf(i), 200)), ...facts.map((fact) => make("div", {}, fact)));

@@ -36,7 +36,7 @@ function showOpened(cluster) {
   const terms = make("div", { class: "terms" }, ...termsOf(cluster).map(termChip));
   const tools = make("div", { class: "bar" }, make("label", {}, "Order ", order), mergeField(cluster), selectionBar());
   const grid = make("div", { class: "grid", role: "group", "aria-label": "members" });
-  const told = make("p", { class: "figures" }, `${listed.length} of ${grouped()[cluster].length} members · ${figuresOf(cluster, grouped()[cluster])}`);
+  const told = make("p", { class: "figures" }, [`${listed.length} of ${grouped()[cluster].length} members`, figuresOf(cluster, listed)].filter(Boolean).join(" · "));
   byId("opened").replaceChildren(make("div", { class: "bar" }, make("a", { class: "button", href: "#" }, "← Clusters"), steps), title, fault, told, terms, ...numbersOf(cluster), tools, grid);
   unroll(grid, listed, PIECE, (i) => tile(i, true));
   if (!listed.length) grid.append(make("p", { class: "missing" }, grouped()[cluster].length ? "The filters leave no member." : "This cluster is empty."));
