@@ -6,6 +6,8 @@ import torch
 from sklearn.metrics import normalized_mutual_info_score
 
 from cmc.errors import UserError
+from cmc.functional.agreement import agreement_tables, medoid
+from cmc.methods import cmmc_stable
 from cmc.methods.cmmc import CMMC
 from cmc.methods.cmmc_stable import StableCMMC
 from tests.fidelity.trained import Blobs
@@ -105,6 +107,22 @@ def test_the_network_is_kept_that_agrees_most_with_the_others(seed):
         assert np.array_equal(method.assign(batch).argmax(1).numpy(), clusters[int(method.kept)])
         feature = method.networks[int(method.kept)].features(batch.modalities)
         torch.testing.assert_close(method.embed(batch), (feature[0] + feature[1]) / 2)
+
+
+def test_all_processes_choose_by_the_samples_of_all(monkeypatch):
+    """The first half by itself would keep another network than both together do."""
+    method = in_phase(stable(restarts=3), "contrast")
+    halves = [torch.tensor([[1, 1, 1, 0], [1, 1, 1, 0], [0, 1, 1, 1]]), torch.tensor([[0, 1, 2, 2, 1, 0]] * 3)]
+    halves[1][0] = torch.tensor([0, 1, 2, 0, 1, 2])
+    tables = [agreement_tables(half, 3) for half in halves]
+    monkeypatch.setattr(cmmc_stable.distributed, "all_reduce_sum", lambda own: own + tables[1])
+    monkeypatch.setattr(cmmc_stable, "agreement_tables", lambda *_: tables[0])
+    with method.evaluating():
+        method.settle(passes(batch_of(n=4), 4))
+    both = torch.cat(halves, 1).numpy()
+    means = [sum(normalized_mutual_info_score(both[a], both[b]) for b in range(3) if b != a) for a in range(3)]
+    assert int(method.kept) == int(np.argmax(means)) == 1
+    assert medoid(tables[0]) == 0
 
 
 def test_of_networks_that_agree_alike_the_first_is_kept():
