@@ -37,7 +37,12 @@ SMALL = {"image": "efficientnet-lite0", "text": "all-MiniLM-L6-v2"}
 def sets(folder: Path) -> dict[str, Callable[[], Modalities]]:
     """Name -> how it is read."""
     drawn = str(Path(os.environ.get("CMC_DATA", "data"), "emoji"))
-    files = {"MNIST-USPS": "mnist_usps.mat", "Event": "event.npz", "handwritten": "handwritten.mat", "YouCook": "youcook"}
+    files = {
+        "MNIST-USPS": "mnist_usps.mat",
+        "Event": "event.npz",
+        "handwritten": "handwritten.mat",
+        "YouCook": "youcook",
+    }
     return {
         "digits": Digits().read,
         "synthetic": synthetic.load,

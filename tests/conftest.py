@@ -28,7 +28,7 @@ SMALL = {
     "dmim": ["method.width=8", "method.restarts=1", "method.overcluster_factor=2", "method.refresh_every=1", COSINE],
 }
 SMALL |= {name: [] for name in ("kmeans", "spectral", "cca", "agglomerative", "gmm")}
-SMALL |= {"cmmc_released": SMALL["cmmc"], "cmmc_stable": [*SMALL["cmmc"], "method.heads=2"]}
+SMALL |= {"cmmc_released": SMALL["cmmc"], "cmmc_stable": [*SMALL["cmmc"], "method.restarts=3"]}
 SMALL |= {"dmim_released": ["method.overcluster_factor=2"]}
 SMALL["dmim_paper"] = ["method.width=8", "method.overcluster_factor=2"]
 TINY = [

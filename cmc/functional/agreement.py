@@ -32,10 +32,10 @@ def match_modalities(tables: Tensor) -> Tensor:
 
 
 def agreement_tables(clusters: Tensor, n_clusters: int) -> Tensor:
-    """Count the samples in every pair of two modalities' clusters.
+    """Count the samples in every pair of two modalities' clusters, or of two networks'.
 
     Args:
-        clusters: M x B, int64: the samples' clusters in every modality.
+        clusters: M x B, int64: the samples' clusters in every modality or network.
         n_clusters: K.
 
     Returns:
@@ -84,6 +84,17 @@ def label_free(tables: Tensor) -> dict[str, float]:
     """What `agreement` measures, by name: ``agreement``, ``balance``, and their product ``quality``."""
     agreed, balance = agreement(tables)
     return {"agreement": agreed, "balance": balance, "quality": agreed * balance}
+
+
+def medoid(tables: Tensor) -> int:
+    """The number of the clustering that agrees most with the others: the largest mean NMI; the lowest number of equals.
+
+    Args:
+        tables: R x R x K x K, int64; entry (a, b) counts the samples in every pair of clustering a's and b's clusters.
+    """
+    n = range(len(tables))
+    nmi = [[normalized_mutual_info(tables[a, b]) if a != b else 0.0 for b in n] for a in n]
+    return max(n, key=lambda a: math.fsum(nmi[a]))
 
 
 def information_beyond_chance(table: Tensor) -> float:

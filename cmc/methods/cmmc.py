@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -19,7 +20,7 @@ from cmc.functional.contrastive import cluster_contrast, cluster_imbalance, clus
 from cmc.functional.kmeans import column_range, kmeans_centres, nearest
 from cmc.functional.matching import match
 from cmc.methods.base import Method, sum_of
-from cmc.nn.autoencoder import AutoEncoders
+from cmc.nn.multilevel import MultiLevelNetwork
 from cmc.nn.precision import full_precision, to_float32
 from cmc.utils import validate
 
@@ -107,42 +108,56 @@ class CMMC(Method):
         )
         self.feature_temperature, self.label_temperature = feature_temperature, label_temperature
         self.kmeans_restarts, self.seed = kmeans_restarts, seed
-        self.autoencoders = AutoEncoders(dims.values(), [*hidden, latent_dim])
-        self.feature_head = nn.Linear(latent_dim, feature_dim)
-        self.cluster_head = nn.Linear(latent_dim, n_clusters)
+        shape = (tuple(dims.values()), tuple(hidden), latent_dim, feature_dim, n_clusters)
+        self._drawn = partial(MultiLevelNetwork, *shape)
+        self.networks = nn.ModuleList([self._drawn()])
         self.register_buffer("pseudo_labels", torch.empty(len(dims), 0, dtype=torch.int16))
         self.register_buffer("names", torch.arange(n_clusters).repeat(len(dims), 1))
 
+    @property
+    def network(self) -> MultiLevelNetwork:
+        """The one that answers, and that ``align`` trains."""
+        return self.networks[0]  # type: ignore[return-value]
+
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The terms of the present phase."""
-        objective: Callable[[Batch], dict[str, Tensor]] = getattr(self, f"_{self.phase.name}")
-        return objective(batch)
+        return self._terms(self.network, batch)
 
-    def _reconstruct(self, batch: Batch) -> dict[str, Tensor]:
-        _, error = self._autoencode(batch)
-        return {"reconstruction": error}
+    def _terms(self, network: MultiLevelNetwork, batch: Batch) -> dict[str, Tensor]:
+        """Those of one network."""
+        terms: dict[str, Tensor] = getattr(self, f"_{self.phase.name}")(network, batch)
+        return terms
 
-    def _contrast(self, batch: Batch) -> dict[str, Tensor]:
-        codes, error = self._autoencode(batch)
-        h = [self._feature(z) for z in codes]
-        q = [[to_float32(head(z)).softmax(1) for z in codes] for head in self._heads]
+    def _reconstruct(self, network: MultiLevelNetwork, batch: Batch) -> dict[str, Tensor]:
+        return {"reconstruction": self._error(network, network.encode(batch.modalities), batch)}
+
+    def _error(self, network: MultiLevelNetwork, codes: list[Tensor], batch: Batch) -> Tensor:
+        """The sum over modalities of the mean squared error."""
+        decoded = zip(network.decode(codes), batch.modalities, strict=True)
+        return sum_of(F.mse_loss(to_float32(y), x) for y, x in decoded)
+
+    def _contrast(self, network: MultiLevelNetwork, batch: Batch) -> dict[str, Tensor]:
+        codes = network.encode(batch.modalities)
+        error = self._error(network, codes, batch)
+        h = [network.feature(z) for z in codes]
+        q = [network.logits(z).softmax(1) for z in codes]
         with full_precision(self.device):
-            contrasts, imbalances = zip(*(self._label_contrast(each, batch.total) for each in q), strict=True)
             return {
                 "reconstruction": error,
                 "feature_contrast": self._feature_contrast(h, batch.offset),
-                "label_contrast": sum_of(contrasts) / len(q),
-                "imbalance": sum_of(imbalances) / len(q),
+                "label_contrast": self._label_contrast(q),
+                "imbalance": self._imbalance(q, batch.total),
             }
 
-    def _label_contrast(self, q: list[Tensor], total: int) -> tuple[Tensor, Tensor]:
-        """Both terms of L_Q for one head's assignments of every modality."""
-        contrasts = [
+    def _label_contrast(self, q: list[Tensor]) -> Tensor:
+        """Over pairs, of all processes' rows."""
+        return sum_of(
             cluster_contrast(distributed.all_reduce_sum(cluster_products(a, b)), self.label_temperature)
             for a, b in combinations(q, 2)
-        ]
-        sizes = [distributed.all_reduce_sum(x.sum(0, True)) / total for x in q]
-        return sum_of(contrasts), sum_of(cluster_imbalance(size) for size in sizes)
+        )
+
+    def _imbalance(self, q: list[Tensor], total: int) -> Tensor:
+        return sum_of([cluster_imbalance(distributed.all_reduce_sum(x.sum(0, True)) / total) for x in q])
 
     def _feature_contrast(self, h: list[Tensor], offset: int) -> Tensor:
         """Over pairs, this process's rows among those of the global batch."""
@@ -152,8 +167,8 @@ class CMMC(Method):
             nt_xent(h[a], h[b], self.feature_temperature, (everywhere[a], everywhere[b]), offset) for a, b in pairs
         )
 
-    def _align(self, batch: Batch) -> dict[str, Tensor]:
-        return {"alignment": self._taught([self._logits(z) for z in self._encode(batch)], batch)}
+    def _align(self, network: MultiLevelNetwork, batch: Batch) -> dict[str, Tensor]:
+        return {"alignment": self._taught([network.logits(z) for z in network.encode(batch.modalities)], batch)}
 
     def _taught(self, scores: list[Tensor], batch: Batch) -> Tensor:
         """Cross-entropy of every modality's scores, taken for logits, against its pseudo labels, summed."""
@@ -171,8 +186,8 @@ class CMMC(Method):
         tables = torch.zeros(len(self.pseudo_labels), k, k, dtype=torch.long, device=self.device)
         for batch in batches:
             own = self.pseudo_labels[:, batch.index.to(self.device)]
-            for m, z in enumerate(self._encode(batch)):
-                tables[m] += contingency_table(own[m], self._logits(z).argmax(1), k, k)
+            for m, z in enumerate(self.network.encode(batch.modalities)):
+                tables[m] += contingency_table(own[m], self.network.logits(z).argmax(1), k, k)
         self.names = torch.stack([self._named(table) for table in distributed.all_reduce_sum(tables)])
 
     def _named(self, table: Tensor) -> Tensor:
@@ -185,15 +200,16 @@ class CMMC(Method):
         labels = torch.empty(len(found), batches.n_samples, dtype=torch.int16, device=self.device)
         done = 0
         for batch in batches:
-            for m, (z, (low, spread, centres)) in enumerate(zip(self._encode(batch), found, strict=True)):
-                own = nearest((self._feature(z) - low) / spread, centres)
+            features = self.network.features(batch.modalities)
+            for m, (h, (low, spread, centres)) in enumerate(zip(features, found, strict=True)):
+                own = nearest((h - low) / spread, centres)
                 labels[m, done : done + batch.total] = distributed.all_gather_rows(own)
             done += batch.total
         return labels
 
     def _kmeans(self, batch: Batch) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Of every modality: its features' least value and spread a dimension, and k-means' centres of them, scaled."""
-        chunks = ([self._feature(z) for z in self._encode(chunk)] for chunk in batch.chunks(_CHUNK))
+        chunks = (self.network.features(chunk.modalities) for chunk in batch.chunks(_CHUNK))
         found = []
         for h in map(torch.cat, zip(*chunks, strict=True)):
             self.require_finite("features", h)
@@ -207,7 +223,7 @@ class CMMC(Method):
 
     def assign_each(self, batch: Batch) -> Tensor:
         """q^m of every modality, M x B x K."""
-        return torch.stack([self._logits(z).softmax(1) for z in self._encode(batch)])
+        return self.network.assign(batch.modalities)
 
     def assign(self, batch: Batch) -> Tensor:
         """The mean over modalities of q^m, B x K."""
@@ -220,25 +236,4 @@ class CMMC(Method):
 
     def embed(self, batch: Batch) -> Tensor:
         """The mean over modalities of h^m, B x feature_dim."""
-        return torch.stack([self._feature(z) for z in self._encode(batch)]).mean(0)
-
-    def _encode(self, batch: Batch) -> list[Tensor]:
-        codes: list[Tensor] = self.autoencoders.encoder(batch.modalities)
-        return codes
-
-    def _autoencode(self, batch: Batch) -> tuple[list[Tensor], Tensor]:
-        """Codes, and the sum over modalities of the mean squared error."""
-        codes = self._encode(batch)
-        decoded: list[Tensor] = self.autoencoders.decoder(codes)
-        return codes, sum_of(F.mse_loss(to_float32(y), x) for y, x in zip(decoded, batch.modalities, strict=True))
-
-    def _feature(self, z: Tensor) -> Tensor:
-        return F.normalize(to_float32(self.feature_head(z)), dim=1)
-
-    @property
-    def _heads(self) -> list[nn.Linear]:
-        """The heads that L_Q trains, of which `_logits` reads one."""
-        return [self.cluster_head]
-
-    def _logits(self, z: Tensor) -> Tensor:
-        return to_float32(self.cluster_head(z))
+        return torch.stack(self.network.features(batch.modalities)).mean(0)

@@ -7,6 +7,7 @@ from torch import Tensor
 from cmc.data.loader import Batch
 from cmc.functional.matching import match
 from cmc.methods.cmmc import CMMC
+from cmc.nn.multilevel import MultiLevelNetwork
 
 
 class ReleasedCMMC(CMMC):
@@ -24,12 +25,12 @@ class ReleasedCMMC(CMMC):
     Source: the release of MFLVC (CVPR 2022).
     """
 
-    def _contrast(self, batch: Batch) -> dict[str, Tensor]:
-        terms = super()._contrast(batch)
+    def _contrast(self, network: MultiLevelNetwork, batch: Batch) -> dict[str, Tensor]:
+        terms = super()._contrast(network, batch)
         return {**terms, "imbalance": (len(self.modalities) - 1) * terms["imbalance"]}
 
     def _named(self, table: Tensor) -> Tensor:
         return match(table.T).argsort()
 
-    def _align(self, batch: Batch) -> dict[str, Tensor]:
-        return {"alignment": self._taught([self._logits(z).softmax(1) for z in self._encode(batch)], batch)}
+    def _align(self, network: MultiLevelNetwork, batch: Batch) -> dict[str, Tensor]:
+        return {"alignment": self._taught(list(network.assign(batch.modalities)), batch)}

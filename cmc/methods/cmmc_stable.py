@@ -1,88 +1,95 @@
-"""CMMC made stable: several cluster heads side by side on one representation, of which one is kept, without labels."""
+"""CMMC made stable: several networks side by side, of which the one is kept that agrees most with the others."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from cmc import distributed
-from cmc.data.loader import InOrder
-from cmc.data.module import DataModule
-from cmc.functional.agreement import agreement_tables
+from cmc.data.loader import Batch, InOrder, Span
+from cmc.functional.agreement import agreement_tables, medoid
+from cmc.methods.base import sum_of
 from cmc.methods.cmmc import CMMC
-from cmc.nn.choice import Choice
-from cmc.nn.precision import to_float32
+from cmc.nn.multilevel import MultiLevelNetwork
 from cmc.utils import validate
 
 
 class StableCMMC(CMMC):
     """CMMC whose clusters depend less on the seed; its other arguments are those of `cmc.methods.cmmc.CMMC`.
 
-    A single cluster head that merges two clusters shapes the representation that it reads, and k-means then finds them
-    merged, too. Here several heads, drawn apart, are trained by the mean of their L_Q: what one of them merges another
-    tells apart. Before ``align`` the head is kept whose modalities agree best on clusters of equal size, on a share of
-    the samples that the phases before have not seen.
+    What two runs of CMMC find alike is in the data; what one of them merges or splits by itself is an accident of its
+    initial weights. So R networks, drawn apart, are trained side by side in ``reconstruct`` and ``contrast``, each as
+    CMMC alone would be on the same batches. Before ``align``, which trains one as CMMC does, that one is kept whose
+    clusters agree most with those of the other networks: the largest mean normalised mutual information (the medoid),
+    of all samples, without labels. In ``contrast`` every evaluation chooses anew; network 0 answers until then.
+
+    One network gives CMMC; of two, which agree with each other alike, the first is kept.
 
     Args:
-        heads: how many.
-        validation: the share of the samples by which they are judged; 0 judges them by what they were trained on.
+        restarts: R. Weights and what the optimiser remembers take R times the memory; a step takes the networks in
+            turn, in the memory of one.
         settings: of `CMMC`.
 
     Raises:
         UserError: a value outside its range.
     """
 
-    comparing = frozenset({"reconstruct", "contrast"})
-    aside: Tensor
+    kept: Tensor
 
-    def __init__(self, *arguments: Any, heads: int = 5, validation: float = 0.2, **settings: Any) -> None:
-        validate.whole("method.heads", heads, least=1)
-        self.validation = validate.share("method.validation", validation)
+    def __init__(self, *arguments: Any, restarts: int = 5, **settings: Any) -> None:
+        validate.whole("method.restarts", restarts, least=1)
         super().__init__(*arguments, **settings)
-        width, k, m = self.cluster_head.in_features, self.n_clusters, len(self.modalities)
-        self.further_heads = nn.ModuleList(nn.Linear(width, k) for _ in range(heads - 1))
-        self.choice = Choice(heads, m, k)
-        self.register_buffer("aside", torch.empty(0, dtype=torch.bool), persistent=False)
-
-    def accept(self, data: DataModule) -> None:
-        """Keep samples for validation."""
-        if self.validation:
-            self.aside = data.set_aside(self.validation, self.n_clusters)
+        self.networks.extend(self._drawn() for _ in range(restarts - 1))
+        self.register_buffer("kept", torch.tensor(0))
 
     @property
-    def _heads(self) -> list[nn.Linear]:
-        return [self.cluster_head, *self.further_heads]
+    def network(self) -> MultiLevelNetwork:
+        """The one that is kept."""
+        return self._every[int(self.kept)]
 
-    def _logits(self, z: Tensor) -> Tensor:
-        return to_float32(self._heads[self.choice.number](z))
+    @property
+    def _every(self) -> list[MultiLevelNetwork]:
+        return list(self.networks)  # type: ignore[arg-type]
+
+    @property
+    def _trained(self) -> list[MultiLevelNetwork]:
+        """Those that the present phase trains."""
+        return [self.network] if self.phase.name == "align" else self._every
+
+    def side_by_side(self) -> list[list[nn.Parameter]]:
+        """The networks' parameters: each network is trained as if it were alone."""
+        return [list(network.parameters()) for network in self._trained]
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The terms of the present phase, the mean over the networks that it trains."""
+        each = [self._terms(network, batch) for network in self._trained]
+        return {name: sum_of(terms[name] for terms in each) / len(each) for name in each[0]}
+
+    def pieces(self, batch: Batch | Span) -> Iterator[tuple[dict[str, Tensor], float]]:
+        """One piece a network, of every chunk that the phase asks for."""
+        trained = self._trained
+        for chunk in batch.chunks(self.phase.chunk_size):
+            for network in trained:
+                yield self._terms(network, chunk), chunk.size / batch.size / len(trained)
 
     def refresh(self, phase: str, epoch: int, batches: InOrder) -> None:
-        """Before ``align``, keep a head; then as `CMMC.refresh`."""
+        """Before ``align``, keep a network; then as `CMMC.refresh`."""
         if phase == "align" and epoch == 0:
             self._choose(batches)
         super().refresh(phase, epoch, batches)
 
     def settle(self, batches: InOrder) -> None:
-        """In ``contrast``, keep a head."""
+        """In ``contrast``, keep a network."""
         if self.phase.name == "contrast":
             self._choose(batches)
 
     def _choose(self, batches: InOrder) -> None:
-        shape = (len(self._heads), *self.choice.unseen.shape)
-        seen, unseen = (torch.zeros(shape, dtype=torch.long, device=self.device) for _ in range(2))
+        n, k = len(self.networks), self.n_clusters
+        tables = torch.zeros(n, n, k, k, dtype=torch.long, device=self.device)
         for batch in batches:
-            aside = self.aside[batch.index.to(self.device)] if len(self.aside) else None
-            codes = self._encode(batch)
-            for r, head in enumerate(self._heads):
-                clusters = torch.stack([head(z).argmax(1) for z in codes])
-                if aside is not None:
-                    unseen[r] += agreement_tables(clusters[:, aside], self.n_clusters)
-                    clusters = clusters[:, ~aside]
-                seen[r] += agreement_tables(clusters, self.n_clusters)
-        self.choice.choose(distributed.all_reduce_sum(seen), distributed.all_reduce_sum(unseen))
-
-    def unseen(self) -> Tensor | None:
-        """How the kept head's modalities agreed on the samples set aside, before it was trained on them."""
-        return self.choice.told()
+            each = [network.assign(batch.modalities).mean(0).argmax(1) for network in self._every]
+            tables += agreement_tables(torch.stack(each), k)
+        self.kept.fill_(medoid(distributed.all_reduce_sum(tables)))

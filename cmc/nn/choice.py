@@ -1,4 +1,4 @@
-"""One of several networks or heads: that whose modalities agree best, without labels."""
+"""One of several networks: that whose modalities agree best, without labels."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ if case.startswith("cmmc"):
     small = dict(hidden=[8], latent_dim=6, feature_dim=4, kmeans_restarts=3)
     phases = {{"reconstruct": {{"epochs": 2}}, "contrast": {{"epochs": 3}}}}
     phases["align"] = {{"epochs": 3, "batch_size": "full", "chunk_size": 9}}
-    stable = partial(StableCMMC, heads=2, validation=0.3)
+    stable = partial(StableCMMC, restarts=3)
     kind = {{"cmmc": CMMC, "cmmc-released": ReleasedCMMC, "cmmc-stable": stable}}[case]
     method = kind(shape, 3, phases, adam, batch_size, **small)
 else:

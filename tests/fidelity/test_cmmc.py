@@ -20,7 +20,7 @@ TAU_F, TAU_L = 0.5, 1.0
 def layer(p, which, i, m):
     """Weight and bias of one layer of one modality, however they are kept."""
     for kind in ("weight", "bias"):
-        name = f"autoencoders.{which}.layers.{i}.{kind}"
+        name = f"networks.0.autoencoders.{which}.layers.{i}.{kind}"
         yield p[name][m] if name in p else p[f"{name}.{m}"]
 
 
@@ -32,12 +32,12 @@ def network(p, which, m, x):
 
 
 def features(p, z):
-    h = z @ p["feature_head.weight"].T + p["feature_head.bias"]
+    h = z @ p["networks.0.feature_head.weight"].T + p["networks.0.feature_head.bias"]
     return h / h.norm(dim=1, keepdim=True)
 
 
 def labels(p, z):
-    e = (z @ p["cluster_head.weight"].T + p["cluster_head.bias"]).exp()
+    e = (z @ p["networks.0.cluster_head.weight"].T + p["networks.0.cluster_head.bias"]).exp()
     return e / e.sum(1, keepdim=True)
 
 

@@ -14,6 +14,7 @@ from cmc.functional.agreement import (
     concordance,
     information_beyond_chance,
     match_modalities,
+    medoid,
 )
 
 
@@ -52,6 +53,24 @@ def test_the_measure_at_its_ends():
     assert agreement(tables_of([equal, equal[::-1].copy()], 4)) == pytest.approx((1, 1))
     alone = np.zeros(12, int)
     assert agreement(tables_of([alone, alone], 4))[1] == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_medoid_has_the_largest_mean_nmi_to_the_others(seed):
+    rng = np.random.default_rng(seed)
+    common = rng.integers(0, 4, 200)
+    labels = [np.where(rng.random(200) < share, rng.integers(0, 4, 200), common) for share in rng.random(5)]
+    means = [
+        np.mean([normalized_mutual_info_score(labels[a], labels[b]) for b in range(5) if b != a]) for a in range(5)
+    ]
+    assert medoid(tables_of(labels, 4)) == np.argmax(means)
+
+
+def test_of_medoids_the_first():
+    equal, other = np.arange(12) % 4, np.arange(12) // 3
+    assert medoid(tables_of([equal], 4)) == 0
+    assert medoid(tables_of([equal, other], 4)) == 0
+    assert medoid(tables_of([other, equal, equal], 4)) == 1
 
 
 def test_tables_of_batches_add_up_to_a_naive_count():

@@ -50,14 +50,14 @@ def each_by_itself(networks, rows):
 
 
 def codes(method, batch):
-    return each_by_itself(method.autoencoders.encoder, batch.modalities)
+    return each_by_itself(method.network.autoencoders.encoder, batch.modalities)
 
 
 @pytest.mark.parametrize("dims", [(6, 5), (6, 5, 4)])
 def test_reconstruct_is_the_mean_squared_error_summed_over_modalities(dims):
     method, batch = in_phase(build(dims), "reconstruct"), batch_of(dims)
     losses = method.losses(batch)
-    decoded = each_by_itself(method.autoencoders.decoder, codes(method, batch))
+    decoded = each_by_itself(method.network.autoencoders.decoder, codes(method, batch))
     expected = sum(((y - x) ** 2).mean() for y, x in zip(decoded, batch.modalities, strict=True))
     assert list(losses) == ["reconstruction"]
     torch.testing.assert_close(losses["reconstruction"], expected)
@@ -66,8 +66,8 @@ def test_reconstruct_is_the_mean_squared_error_summed_over_modalities(dims):
 @pytest.mark.parametrize("dims", [(6, 5), (6, 5, 4), (3, 3, 3, 3)])
 def test_contrast_sums_over_all_pairs(dims):
     method, batch = in_phase(build(dims), "contrast"), batch_of(dims)
-    h = [F.normalize(method.feature_head(z), dim=1) for z in codes(method, batch)]
-    q = [torch.softmax(method.cluster_head(z), 1) for z in codes(method, batch)]
+    h = [F.normalize(method.network.feature_head(z), dim=1) for z in codes(method, batch)]
+    q = [torch.softmax(method.network.cluster_head(z), 1) for z in codes(method, batch)]
     losses = method.losses(batch)
     assert set(losses) == {"reconstruction", "feature_contrast", "label_contrast", "imbalance"}
     torch.testing.assert_close(losses["feature_contrast"], sum(nt_xent(a, b, 0.5) for a, b in combinations(h, 2)))
@@ -91,7 +91,7 @@ def test_align_is_cross_entropy_against_each_modalitys_own_pseudo_labels(kind, s
     method.pseudo_labels = torch.stack([torch.arange(12) % 3, torch.arange(12) // 4])
     expected = 0.0
     for m, z in enumerate(codes(method, batch)):
-        p = method.cluster_head(z)
+        p = method.network.cluster_head(z)
         for _ in range(softmaxes):
             p = torch.softmax(p, 1)
         expected = expected - torch.stack([p[i, y].log() for i, y in enumerate(method.pseudo_labels[m])]).mean()
@@ -102,9 +102,9 @@ def test_align_trains_neither_decoders_nor_feature_head():
     method, batch = in_phase(build(), "align"), batch_of()
     method.pseudo_labels = torch.zeros(2, 12, dtype=torch.long)
     method.losses(batch)["alignment"].backward()
-    assert all(p.grad is None for p in method.autoencoders.decoder.parameters())
-    assert all(p.grad is None for p in method.feature_head.parameters())
-    assert all(p.grad.abs().sum() > 0 for p in method.autoencoders.encoder.parameters())
+    assert all(p.grad is None for p in method.network.autoencoders.decoder.parameters())
+    assert all(p.grad is None for p in method.network.feature_head.parameters())
+    assert all(p.grad.abs().sum() > 0 for p in method.network.autoencoders.encoder.parameters())
 
 
 def test_pseudo_labels_are_kmeans_on_scaled_features_in_the_numbers_of_q():
@@ -113,10 +113,10 @@ def test_pseudo_labels_are_kmeans_on_scaled_features_in_the_numbers_of_q():
         method.refresh("align", 0, passes(batch, 25))
         latent = codes(method, batch)
         for m, z in enumerate(latent):
-            h = F.normalize(method.feature_head(z), dim=1).numpy()
+            h = F.normalize(method.network.feature_head(z), dim=1).numpy()
             scaled = (h - h.min(0)) / (h.max(0) - h.min(0))
             reference = KMeans(3, n_init=20, random_state=1).fit_predict(scaled)
-            q = method.cluster_head(z).argmax(1).numpy()
+            q = method.network.cluster_head(z).argmax(1).numpy()
             mine = method.names[m][method.pseudo_labels[m].long()].numpy()
             pairs = set(zip(mine.tolist(), reference.tolist(), strict=True))
             assert len(pairs) == 3, "the same partition under other numbers"
@@ -131,7 +131,7 @@ def test_beyond_a_number_of_samples_kmeans_sees_evenly_spaced_ones(monkeypatch):
     with method.evaluating():
         method.refresh("align", 0, passes(batch, 7))
         for m, z in enumerate(codes(method, batch)):
-            h = F.normalize(method.feature_head(z), dim=1).numpy()
+            h = F.normalize(method.network.feature_head(z), dim=1).numpy()
             low, high = h[spaced].min(0), h[spaced].max(0)
             reference = KMeans(3, n_init=20, random_state=1).fit((h[spaced] - low) / (high - low))
             expected = reference.predict((h - low) / (high - low))
@@ -147,11 +147,11 @@ def test_pseudo_labels_are_made_once_and_matched_to_q_in_every_epoch():
         method.refresh("align", 0, passes(batch, 7))
         kept = method.pseudo_labels
         for epoch, order in enumerate(permutations(range(3)), start=1):
-            method.cluster_head.weight.data = method.cluster_head.weight[list(order)]
-            method.cluster_head.bias.data = method.cluster_head.bias[list(order)]
+            method.network.cluster_head.weight.data = method.network.cluster_head.weight[list(order)]
+            method.network.cluster_head.bias.data = method.network.cluster_head.bias[list(order)]
             method.refresh("align", epoch, passes(batch, 7))
             for m, z in enumerate(codes(method, batch)):
-                q, own = method.cluster_head(z).argmax(1), method.pseudo_labels[m].long()
+                q, own = method.network.cluster_head(z).argmax(1), method.pseudo_labels[m].long()
                 best = max(int((torch.tensor(p)[own] == q).sum()) for p in permutations(range(3)))
                 assert int((method.names[m][own] == q).sum()) == best
     assert method.pseudo_labels is kept
@@ -170,13 +170,13 @@ def test_of_matchings_that_are_as_good_the_released_takes_that_of_q_as_rows():
 
 def test_assign_is_the_mean_over_modalities():
     method, batch = build(), batch_of()
-    expected = sum(torch.softmax(method.cluster_head(z), 1) for z in codes(method, batch)) / 2
+    expected = sum(torch.softmax(method.network.cluster_head(z), 1) for z in codes(method, batch)) / 2
     torch.testing.assert_close(method.assign(batch), expected)
 
 
 def test_both_kinds_of_assignments_take_one_pass():
     method, batch, passes_seen = build(), batch_of(), []
-    hook = method.autoencoders.encoder.register_forward_hook(lambda *_: passes_seen.append(1))
+    hook = method.network.autoencoders.encoder.register_forward_hook(lambda *_: passes_seen.append(1))
     together, each = method.assignments(batch)
     assert len(passes_seen) == 1
     hook.remove()

@@ -1,22 +1,64 @@
-"""Several heads on one representation: against one head alone, and which of them is kept."""
+"""Several networks side by side: each against CMMC alone, and which of them is kept."""
 
+import numpy as np
 import pytest
 import torch
+from sklearn.metrics import normalized_mutual_info_score
 
 from cmc.errors import UserError
+from cmc.functional.agreement import agreement_tables, medoid
+from cmc.methods import cmmc_stable
 from cmc.methods.cmmc import CMMC
 from cmc.methods.cmmc_stable import StableCMMC
-from tests.methods.test_cmmc import PHASES, batch_of, build, in_phase
-from tests.methods.toy import ToyData, fit
+from tests.fidelity.trained import Blobs
+from tests.methods.test_cmmc import PHASES, SMALL, batch_of, build, in_phase
+from tests.methods.toy import ToyData, fit, passes
+
+DIMS = (6, 5)
+OPTIMIZERS = {
+    "sgd": (lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01), 0.05),  # the bound shortens all
+    "adam": (lambda p: torch.optim.Adam(p, lr=1e-2), None),
+}
 
 
 def stable(**settings):
     return build(kind=StableCMMC, **settings)
 
 
-def test_one_head_without_validation_is_cmmc(tmp_path):
+def centre(network, batch):
+    """Give its cluster head a bias by which no cluster takes all samples."""
+    z = torch.cat(network.encode(batch.modalities))
+    network.cluster_head.bias.data = -network.cluster_head.weight @ z.mean(0)
+
+
+def made(kind, optimizer, phases=PHASES, **more):
+    make, bound = OPTIMIZERS[optimizer]
+    names = {f"m{i}": d for i, d in enumerate(DIMS)}
+    return kind(names, 3, phases, make, batch_size=11, gradient_clip=bound, **SMALL, **more).double()
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_network_is_trained_as_cmmc_alone(optimizer, tmp_path):
+    """Three steps in each of the first two phases, on batches of 11 of 33; then the kept one in ``align``."""
+    torch.manual_seed(0)
+    method = made(StableCMMC, optimizer, restarts=3)
+    drawn = [{name: x.clone() for name, x in network.state_dict().items()} for network in method.networks]
+    fit(method, Blobs(DIMS, 33), tmp_path)
+    for r, (before, after) in enumerate(zip(drawn, method.networks, strict=True)):
+        phases = PHASES if r == int(method.kept) else {name: PHASES[name] for name in ("reconstruct", "contrast")}
+        alone = made(CMMC, optimizer, phases)
+        alone.network.load_state_dict(before)
+        fit(alone, Blobs(DIMS, 33), tmp_path)
+        for name, expected in alone.network.state_dict().items():
+            torch.testing.assert_close(after.state_dict()[name], expected, rtol=1e-12, atol=1e-14, msg=f"{r}: {name}")
+            assert not torch.equal(expected, before[name]), f"{name} has been trained"
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        assert not torch.equal(drawn[a]["cluster_head.weight"], drawn[b]["cluster_head.weight"]), "drawn apart"
+
+
+def test_one_network_is_cmmc(tmp_path):
     trained = []
-    for kind, more in ((CMMC, {}), (StableCMMC, {"heads": 1, "validation": 0.0})):
+    for kind, more in ((CMMC, {}), (StableCMMC, {"restarts": 1})):
         method = build((4, 3), kind=kind, batch_size=10, **more).float()
         fit(method, ToyData(60), tmp_path)
         trained.append(dict(method.named_parameters()))
@@ -25,75 +67,94 @@ def test_one_head_without_validation_is_cmmc(tmp_path):
         assert torch.equal(ours, trained[1][name]), name
 
 
-def test_heads_are_trained_by_the_mean_of_what_each_would_be_alone():
-    method, batch = in_phase(stable(heads=3), "contrast"), batch_of()
-    together, alone = method.losses(batch), []
-    for head in method._heads:
-        single = in_phase(build(), "contrast")
-        state = {name: value for name, value in method.state_dict().items() if name in single.state_dict()}
-        single.load_state_dict(state | {f"cluster_head.{n}": p for n, p in head.state_dict().items()})
+@pytest.mark.parametrize("name", ["reconstruct", "contrast"])
+def test_losses_are_the_mean_over_networks_and_pieces_add_up_to_them(name):
+    method, batch, alone = in_phase(stable(restarts=3), name), batch_of(), []
+    for network in method.networks:
+        single = in_phase(build(), name)
+        single.network.load_state_dict(network.state_dict())
         alone.append(single.losses(batch))
-    for name in ("label_contrast", "imbalance"):
-        torch.testing.assert_close(together[name], sum(losses[name] for losses in alone) / 3)
-    for name in ("reconstruction", "feature_contrast"):
-        torch.testing.assert_close(together[name], alone[0][name])
+    summed = [{term: x * weight for term, x in terms.items()} for terms, weight in method.pieces(batch)]
+    assert len(summed) == 3
+    for term, together in method.losses(batch).items():
+        torch.testing.assert_close(together, sum(losses[term] for losses in alone) / 3)
+        torch.testing.assert_close(together, sum(terms[term] for terms in summed))
 
 
-def test_the_head_is_kept_that_agrees_on_samples_set_aside_and_answers_from_then_on(tmp_path):
-    data, method = ToyData(60), stable(dims=(4, 3), heads=3, validation=0.3, batch_size=14).float()
-    method.modalities = ("a", "b")
-    fit(method, data, tmp_path)
-    assert (len(data.fitted), int(method.aside.sum())) == (42, 18)
-    (batch,) = data.pass_over()
+def naive_clusters(method, batch):
+    """R x N, by one network after the other and all samples at once."""
+    found = []
+    for network in method.networks:
+        q = [network.cluster_head(z).softmax(1) for z in network.autoencoders.encoder(batch.modalities)]
+        found.append((sum(q) / len(q)).argmax(1).numpy())
+    return found
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_network_is_kept_that_agrees_most_with_the_others(seed):
+    method, batch = in_phase(stable(restarts=5), "contrast"), batch_of(n=120)
+    torch.manual_seed(seed)
     with method.evaluating():
-        for head in method._heads:  # one cluster for all
-            head.weight.data.zero_()
-            head.bias.data = torch.tensor([9.0, 0.0, 0.0])
-        z = method._encode(batch)
-        good = method._heads[1]
-        wanted = torch.nn.functional.one_hot(torch.arange(60) % 3, 3).float().repeat(2, 1)
-        centred = torch.cat(z) - torch.cat(z).mean(0)
-        good.weight.data = torch.linalg.lstsq(centred, wanted - wanted.mean(0)).solution.T
-        good.bias.data = -good.weight.data @ torch.cat(z).mean(0)
-        method._choose(data.pass_over())
-        assert int(method.choice.kept) == 1
-        for m, x in enumerate(z):
-            torch.testing.assert_close(method.assign_each(batch)[m], good(x).softmax(1))
-    counted = torch.zeros(3, 3, dtype=torch.long)
-    for i in method.aside.nonzero().flatten():
-        counted[good(z[0][i]).argmax(), good(z[1][i]).argmax()] += 1
-    assert torch.equal(method.unseen()[0, 1], counted)
+        for network in method.networks:
+            torch.nn.init.normal_(network.cluster_head.weight, std=3.0)
+            centre(network, batch)
+        method.settle(passes(batch, 50))
+        clusters = naive_clusters(method, batch)
+        nmi = [[normalized_mutual_info_score(a, b) for b in clusters] for a in clusters]
+        means = [np.mean([x for b, x in enumerate(row) if b != a]) for a, row in enumerate(nmi)]
+        assert sorted(means)[-1] - sorted(means)[-2] > 1e-6, "one stands out"
+        assert int(method.kept) == int(np.argmax(means))
+        assert np.array_equal(method.assign(batch).argmax(1).numpy(), clusters[int(method.kept)])
+        feature = method.networks[int(method.kept)].features(batch.modalities)
+        torch.testing.assert_close(method.embed(batch), (feature[0] + feature[1]) / 2)
 
 
-def test_all_samples_are_trained_on_in_align_alone(tmp_path):
-    sizes = {}
-
-    class Watched(StableCMMC):
-        def losses(self, batch):
-            sizes.setdefault(self.phase.name, []).append(batch.size)
-            return super().losses(batch)
-
-    torch.manual_seed(0)
-    small = {"hidden": (8,), "latent_dim": 6, "feature_dim": 4, "kmeans_restarts": 2, "batch_size": "full"}
-    method = Watched({"a": 4, "b": 3}, 3, PHASES, torch.optim.Adam, heads=2, validation=0.3, **small)
-    fit(method, ToyData(60), tmp_path)
-    assert sizes == {"reconstruct": [42], "contrast": [42], "align": [60]}
-
-
-def test_without_samples_set_aside_nothing_unseen_is_told(tmp_path):
-    for data, validation in ((ToyData(60), 0.0), (ToyData(12), 0.1)):
-        method = stable(dims=(4, 3), heads=2, validation=validation, batch_size="full").float()
-        fit(method, data, tmp_path)
-        assert method.unseen() is None
+def test_all_processes_choose_by_the_samples_of_all(monkeypatch):
+    """The first half by itself would keep another network than both together do."""
+    method = in_phase(stable(restarts=3), "contrast")
+    halves = [torch.tensor([[1, 1, 1, 0], [1, 1, 1, 0], [0, 1, 1, 1]]), torch.tensor([[0, 1, 2, 2, 1, 0]] * 3)]
+    halves[1][0] = torch.tensor([0, 1, 2, 0, 1, 2])
+    tables = [agreement_tables(half, 3) for half in halves]
+    monkeypatch.setattr(cmmc_stable.distributed, "all_reduce_sum", lambda own: own + tables[1])
+    monkeypatch.setattr(cmmc_stable, "agreement_tables", lambda *_: tables[0])
+    with method.evaluating():
+        method.settle(passes(batch_of(n=4), 4))
+    both = torch.cat(halves, 1).numpy()
+    means = [sum(normalized_mutual_info_score(both[a], both[b]) for b in range(3) if b != a) for a in range(3)]
+    assert int(method.kept) == int(np.argmax(means)) == 1
+    assert medoid(tables[0]) == 0
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"heads": 0}, r"method\.heads: 0 given"),
-        ({"validation": 1.0}, r"method\.validation: 1\.0 given; it must be a share of at least 0 and below 1"),
-    ],
-)
-def test_impossible_settings_name_their_key(settings, message):
-    with pytest.raises(UserError, match=message):
-        stable(**settings)
+def test_of_networks_that_agree_alike_the_first_is_kept():
+    for restarts in (1, 2):
+        method, batch = in_phase(stable(restarts=restarts), "contrast"), batch_of(n=60)
+        method.kept.fill_(restarts - 1)
+        with method.evaluating():
+            method.settle(passes(batch, 25))
+        assert int(method.kept) == 0
+
+
+def test_align_chooses_once_and_trains_the_kept_network_alone():
+    method, batch = in_phase(stable(restarts=3), "align"), batch_of(n=60)
+    with method.evaluating():
+        centre(method.networks[1], batch)
+        for r, network in enumerate(method.networks):  # 1 and 2 agree, 0 puts all samples into one cluster
+            network.load_state_dict(method.networks[1].state_dict())
+            network.cluster_head.bias.data[0] += 1e3 * (r == 0)
+        method.refresh("align", 0, passes(batch, 25))
+        assert int(method.kept) == 1
+        method.networks[2].load_state_dict(method.networks[0].state_dict())
+        method.refresh("align", 1, passes(batch, 25))
+        method.settle(passes(batch, 25))
+        assert int(method.kept) == 1
+    for losses, weight in method.pieces(batch):
+        (losses["alignment"] * weight).backward()
+    trained = [any(p.grad is not None for p in network.parameters()) for network in method.networks]
+    assert trained == [False, True, False]
+    assert [len(group) for group in method.side_by_side()] == [len(list(method.networks[1].parameters()))]
+
+
+@pytest.mark.parametrize("restarts", [0, 1.5])
+def test_restarts_that_cannot_be_name_their_key(restarts):
+    with pytest.raises(UserError, match=rf"method\.restarts: {restarts} given"):
+        stable(restarts=restarts)

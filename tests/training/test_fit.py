@@ -207,6 +207,8 @@ class CtrlC(Callback):
         ("dmim", "train", 2),
         ("dmim", "finish", 1),
         ("dmim", "finish", 3),
+        ("cmmc_stable", "reconstruct", 1),
+        ("cmmc_stable", "contrast", 2),
         ("cmmc_stable", "align", 1),
     ],
 )
