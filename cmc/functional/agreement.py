@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cmc.functional.matching import match
+from cmc.functional.mutual_information import mutual_information
 from cmc.functional.scores import accuracy, normalized_mutual_info
 
 
@@ -87,14 +88,18 @@ def label_free(tables: Tensor) -> dict[str, float]:
 
 
 def medoid(tables: Tensor) -> int:
-    """The number of the clustering that agrees most with the others: the largest mean NMI; the lowest number of equals.
+    """The number of the clustering that shares most with the others; the lowest number of equals.
+
+    By the mean mutual information: of clusterings with a single cluster, which agree whatever they say, it is 0.
 
     Args:
         tables: R x R x K x K, int64; entry (a, b) counts the samples in every pair of clustering a's and b's clusters.
     """
-    n = range(len(tables))
-    nmi = [[normalized_mutual_info(tables[a, b]) if a != b else 0.0 for b in n] for a in n]
-    return max(n, key=lambda a: math.fsum(nmi[a]))
+    n, shares = len(tables), torch.zeros(len(tables), len(tables), dtype=torch.float64)
+    for a, b in combinations(range(n), 2):
+        shares[a, b] = shares[b, a] = mutual_information(tables[a, b].double() / tables[a, b].sum())
+    means = [math.fsum(row) for row in shares.tolist()]
+    return means.index(max(means))
 
 
 def information_beyond_chance(table: Tensor) -> float:

@@ -23,7 +23,7 @@ class StableCMMC(CMMC):
     What two runs of CMMC find alike is in the data; what one of them merges or splits by itself is an accident of its
     initial weights. So R networks, drawn apart, are trained side by side in ``reconstruct`` and ``contrast``, each as
     CMMC alone would be on the same batches. Before ``align``, which trains one as CMMC does, that one is kept whose
-    clusters agree most with those of the other networks: the largest mean normalised mutual information (the medoid),
+    clusters share most with those of the other networks: the largest mean mutual information (the medoid),
     of all samples, without labels. In ``contrast`` every evaluation chooses anew; network 0 answers until then.
 
     One network gives CMMC; of two, which agree with each other alike, the first is kept.

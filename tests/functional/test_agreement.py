@@ -56,14 +56,17 @@ def test_the_measure_at_its_ends():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_medoid_has_the_largest_mean_nmi_to_the_others(seed):
+def test_the_medoid_has_the_largest_mean_mutual_information_with_the_others(seed):
     rng = np.random.default_rng(seed)
     common = rng.integers(0, 4, 200)
     labels = [np.where(rng.random(200) < share, rng.integers(0, 4, 200), common) for share in rng.random(5)]
-    means = [
-        np.mean([normalized_mutual_info_score(labels[a], labels[b]) for b in range(5) if b != a]) for a in range(5)
-    ]
+    means = [np.mean([mutual_info_score(labels[a], labels[b]) for b in range(5) if b != a]) for a in range(5)]
     assert medoid(tables_of(labels, 4)) == np.argmax(means)
+
+
+def test_clusterings_with_a_single_cluster_share_nothing():
+    good, worse = np.arange(12) % 4, np.array([*(np.arange(10) % 4), 0, 0])
+    assert medoid(tables_of([np.zeros(12, int), np.zeros(12, int), np.zeros(12, int), good, worse], 4)) == 3
 
 
 def test_of_medoids_the_first():
