@@ -27,6 +27,7 @@ from experiments.networks import correlations, gathered
 from experiments.reproduce import HOME, LEAN, RESULTS, TABLES, as_table, with_tables
 
 PAGE = HOME / "experiments" / "study.md"
+SETS = [name for name, table in TABLES.items() if table.development]
 FIGURES = ("acc", "nmi", "ari", "agreement", "agreement_held_out", "balance")
 _OTHERS = {
     "all": "{input_noise: 0.7}",
@@ -80,7 +81,7 @@ def jobs(only: Iterable[str]) -> list[Job]:
     """All of them, or those of the variants or ``VARIANT:SET`` that are named, the first seeds first."""
     chosen = set(only)
     found = [
-        [Job(name, data, seed) for name, variant in VARIANTS.items() if seed < variant.seeds for data in TABLES]
+        [Job(name, data, seed) for name, variant in VARIANTS.items() if seed < variant.seeds for data in SETS]
         for seed in range(max(variant.seeds for variant in VARIANTS.values()))
     ]
     every = [job for seeds in found for job in seeds]
@@ -92,7 +93,7 @@ def run(job: Job, runs: Path, data: str) -> None:
     folder = job.folder(runs)
     if (folder / "metrics.json").exists():
         return
-    where = [override.format(data) for override in TABLES[job.data][0]]
+    where = [override.format(data) for override in TABLES[job.data].overrides]
     shown = ["names.method=" + job.variant, "names.data=" + job.data, f"seed={job.seed}", "trainer.precision=32-true"]
     command = [sys.executable, "-m", "cmc.run", "method=dmim", *where, *VARIANTS[job.variant].overrides, *shown, *LEAN]
     folder.mkdir(parents=True, exist_ok=True)
