@@ -46,7 +46,8 @@ def test_a_table_is_the_mean_and_deviation_of_its_runs(name):
 @pytest.mark.parametrize("name", TABLES)
 def test_every_table_has_every_method_and_preset(name):
     shown = {row["method"].split()[0] for row in cells((RESULTS / f"{name}.md").read_text())}
-    assert shown == {entry.name.partition("-")[0] for entry in entries(name)}
+    every = {entry.name.partition("-")[0] for entry in entries(name)}
+    assert shown == (every if TABLES[name].development else every - {"cmmc"}), "CMMC is to be run on emoji"
 
 
 def test_the_page_shows_the_committed_tables():
