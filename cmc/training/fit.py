@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import seed_everything
 from pytorch_lightning.callbacks import Checkpoint
@@ -28,13 +27,13 @@ from cmc.distributed import is_rank_zero
 from cmc.distributed.strategy import quiet
 from cmc.errors import Diverged, Interrupted, Preempted, UserError
 from cmc.methods.base import Method
-from cmc.nn.precision import resolve
 from cmc.runs.checkpoint import find, restore
 from cmc.runs.config import read_config, write_config
 from cmc.runs.folder import LAST, PREVIOUS, has_checkpoint, how_to_resume
 from cmc.runs.report import read_report, scored_text
 from cmc.runs.summary import show
 from cmc.training.allocator import keep_freed_memory
+from cmc.training.hardware import computing_on, pick
 from cmc.training.rehearsal import rehearse
 from cmc.training.trainer import make_trainer
 from cmc.utils.atomic import FULL
@@ -96,7 +95,7 @@ def fit(
     data.load()
     method: Method = make("method", config.method, dims=data.dims, n_clusters=data.n_clusters)
     method.accept(data)
-    config.trainer.precision = resolve(config.trainer.precision, _device(config.trainer), method.is_trained)
+    pick(config, method, data)
     trainer = make_trainer(
         config,
         max_epochs=method.schedule.n_epochs,
@@ -105,7 +104,8 @@ def fit(
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks.values()),
         default_root_dir=str(run),
     )
-    with _way_on(run, method, "gradient_clip" in config.method), keep_freed_memory():
+    computing = computing_on(config.trainer.threads)
+    with _way_on(run, method, "gradient_clip" in config.method), keep_freed_memory(), computing:
         if first:
             (run / "metrics.json").unlink(missing_ok=True)
             write_config(run, config)
@@ -166,12 +166,6 @@ def _after_divergence(run: Path, method: Method, clips: bool) -> str:
         if clips
         else f"{good}; {anew}"
     )
-
-
-def _device(settings: DictConfig) -> torch.device:
-    """What the Trainer will train on, as far as its precision depends on it."""
-    cpu = settings.accelerator == "cpu" or not torch.accelerator.is_available()
-    return torch.device("cpu" if cpu else str(torch.accelerator.current_accelerator()))
 
 
 def _resumed(run: Path, overrides: list[str], given: DictConfig) -> tuple[DictConfig, Path]:
