@@ -12,9 +12,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import seed_everything
-from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.callbacks import Callback, Checkpoint
 from rich.console import Console
 
+from cmc.callbacks.closing import Closing
 from cmc.callbacks.stopping import refuse_others
 from cmc.config.messages import make
 from cmc.config.schema import shorten
@@ -30,8 +31,7 @@ from cmc.methods.base import Method
 from cmc.runs.checkpoint import find, restore
 from cmc.runs.config import read_config, write_config
 from cmc.runs.folder import LAST, PREVIOUS, has_checkpoint, how_to_resume
-from cmc.runs.report import read_report, scored_text
-from cmc.runs.summary import show
+from cmc.runs.report import read_report
 from cmc.training.allocator import keep_freed_memory
 from cmc.training.hardware import computing_on, pick
 from cmc.training.rehearsal import rehearse
@@ -45,19 +45,20 @@ CLIP = "method.gradient_clip"  # which a resumed run may change
 
 
 def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -> dict[str, Any]:
-    """`fit`, and print the closing table."""
-    report = fit(config, folder, overrides)
+    """`fit`, and print the closing table, before the pictures are drawn."""
+    report = fit(config, folder, overrides, closing=Closing())
     if report:
-        show(report, f"see {folder}/assignments.csv")
-        if told := scored_text(report):
-            Console().print(told, soft_wrap=True)
         seconds = report["seconds"]["total"]
         Console().print(f"{seconds:.0f} s; the run's folder, pictures and all: {folder}", soft_wrap=True)
     return report
 
 
 def fit(
-    config: DictConfig, folder: str, overrides: list[str] | None = None, data: DataModule | None = None
+    config: DictConfig,
+    folder: str,
+    overrides: list[str] | None = None,
+    data: DataModule | None = None,
+    closing: Callback | None = None,
 ) -> dict[str, Any]:
     """Train as ``config`` says, or go on with the run that ``config.resume`` names.
 
@@ -66,6 +67,7 @@ def fit(
         folder: the run folder; of a resumed run, its own.
         overrides: what the command line said, which a resumed run takes no more of.
         data: what to train on; None for what ``config.data`` says.
+        closing: called right after the callback ``results``.
 
     Returns:
         What ``metrics.json`` holds; nothing on processes other than the first.
@@ -87,6 +89,9 @@ def fit(
     Extraction(**config.features)  # which not all data sets look at
     callbacks = {str(k): make(f"callbacks.{k}", x) for k, x in config.callbacks.items() if x is not None}
     refuse_others(callbacks)
+    listed = [
+        x for key, each in callbacks.items() for x in (each, closing if key == "results" else None) if x is not None
+    ]
     data = data if data is not None else make("data", config.data)
     assert isinstance(data, DataModule)
     shorten(config)
@@ -100,8 +105,8 @@ def fit(
         config,
         max_epochs=method.schedule.n_epochs,
         logger=[make(f"logger.{k}", x, save_dir=str(run)) for k, x in (config.get("logger") or {}).items()],
-        callbacks=list(callbacks.values()),
-        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks.values()),
+        callbacks=listed,
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in listed),
         default_root_dir=str(run),
     )
     computing = computing_on(config.trainer.threads)
