@@ -37,7 +37,7 @@ def load_fit() -> ModuleType:
             with late(*_UNUSED), _compiler_not_asked():
                 import_module(name)
             gc.freeze()
-        except ImportError:  # a version of theirs that looks deeper into one of them than a stand-in goes
+        except Exception:  # a version of theirs that looks deeper into one of them than a stand-in goes: plainly, then
             pass
         finally:
             if collects:
@@ -50,9 +50,11 @@ def _compiler_not_asked() -> Iterator[None]:
     """Within it ``@torch.compiler.disable``, which would import the compiler, waits until something else has."""
     import torch
 
-    disable = torch.compiler.disable
+    disable: Callable[..., Any] = torch.compiler.disable
 
-    def waiting(function: Callable[..., Any]) -> Callable[..., Any]:
+    def waiting(function: Callable[..., Any] | None = None, *settings: Any, **named: Any) -> Callable[..., Any]:
+        if function is None or settings or named:
+            return disable(function, *settings, **named)  # type: ignore[no-any-return]
         disabled: list[Callable[..., Any]] = []
 
         @wraps(function)
@@ -65,7 +67,7 @@ def _compiler_not_asked() -> Iterator[None]:
 
         return run
 
-    torch.compiler.disable = waiting
+    torch.compiler.disable = waiting  # type: ignore[assignment]
     try:
         yield
     finally:
