@@ -36,8 +36,8 @@ class Times(NamedTuple):
 def timed(checkout: Path, arguments: list[str]) -> Times:
     """Run the command in a checkout."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-u", "-m", "cmc.run", *arguments, f"hydra.run.dir={folder}/run"]
-        environment = os.environ | {"PYTHONPATH": str(checkout), "COLUMNS": "200"}
+        command = [sys.executable, "-m", "cmc.run", *arguments, f"hydra.run.dir={folder}/run"]
+        environment = os.environ | {"PYTHONPATH": str(checkout), "COLUMNS": "200", "PYTHONUNBUFFERED": "1"}
         began, used = time.perf_counter(), _used()
         scored = 0.0
         with subprocess.Popen(
