@@ -17,6 +17,7 @@ from cmc.config import requirements
 from tests.quick import interpreter
 
 ROOT = Path(__file__).resolve().parents[1]
+CORES = len(os.sched_getaffinity(0))
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def refused(monkeypatch, capsys, tmp_path):
             run.main()
         assert stop.value.code == 2
         *logged, line = capsys.readouterr().err.splitlines()
-        known = (" data: ", "run folder: ", "HYDRA", "epoch ", "Error executing job")
+        known = (" data: ", "] threads: ", "] precision: ", "run folder: ", "HYDRA", "epoch ", "Error executing job")
         assert all(any(word in earlier for word in known) for earlier in logged), logged
         return line.removeprefix("cmc: error: ")
 
@@ -70,6 +71,15 @@ def refused(monkeypatch, capsys, tmp_path):
         ("data.n_clusters=1798", r"^data\.n_clusters: 1798 clusters for 1797 training samples"),
         ("trainer.precision=half", r"^trainer\.precision: 'half' given; it must be one of auto, 32-true, 16-mixed"),
         ("trainer.precision=64-true", r"^trainer\.precision: '64-true' given"),
+        (
+            "trainer.threads=0",
+            rf"^trainer\.threads: 0 given; it must be auto, or a whole number from 1 to {CORES}, the cores",
+        ),
+        ("trainer.threads=-1", r"^trainer\.threads: -1 given; .*whole number from 1"),
+        ("trainer.threads=many", r"^trainer\.threads: 'many' given; it must be auto, or"),
+        ("trainer.threads=true", r"^trainer\.threads: True given"),
+        ("trainer.threads=1.5", r"^trainer\.threads: 1\.5 given"),
+        (f"trainer.threads={CORES + 1}", rf"^trainer\.threads: {CORES + 1} given; .* from 1 to {CORES}, the cores"),
         ("trainer.devices=auto", r"^trainer\.devices: 'auto' given; it must be a number of at least 1"),
         ("+trainer.max_epochs=3", r"^trainer\.max_epochs: is not taken; method\.phases.*max_phase_epochs=N"),
         ("+trainer.min_steps=3", r"^trainer\.min_steps: is not taken; method\.phases"),

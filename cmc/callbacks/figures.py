@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pytorch_lightning import Callback, Trainer
@@ -13,7 +14,7 @@ from cmc import figures
 from cmc.data.module import DataModule
 from cmc.figures import Points
 from cmc.methods.base import Method
-from cmc.runs.assignments import read_assignments
+from cmc.runs.assignments import Assignments, read_assignments
 from cmc.runs.embeddings import PROJECTIONS, read_embeddings
 from cmc.runs.history import read_history
 from cmc.runs.matching import match_samples
@@ -21,6 +22,9 @@ from cmc.runs.report import read_report
 from cmc.utils import validate
 from cmc.utils.arrays import spaced
 from cmc.utils.atomic import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _FORMATS = ("png", "pdf", "svg")
 
@@ -95,27 +99,42 @@ def draw(
         projection: of the embedding.
         formats: of the files.
     """
-    history, assignments = read_history(folder), read_assignments(folder)
+    assignments = read_assignments(folder)
     assert assignments is not None
+    clusters, labels = assignments.cluster, assignments.label
+    embeddings, chosen = read_embeddings(folder), spaced(len(clusters), max_points)
+    ends = (
+        [*_ends(folder), (_last_phase(folder), embeddings[chosen], clusters[chosen])] if embeddings is not None else []
+    )
+    with ThreadPoolExecutor(1) as pool:  # without Python's lock for the most part
+        projected = pool.submit(figures.project_each, [features for _, features, _ in ends], projection)
+        _save(_plain(folder, assignments, n_clusters), folder, formats)
+    if not ends:
+        return
+    shown = None if labels is None else labels[chosen]
+    points = [(name, Points(where, own, shown)) for where, (name, _, own) in zip(projected.result(), ends, strict=True)]
+    found = None if labels is None else match_samples(clusters, labels, n_clusters)
+    drawn = {"embedding": figures.embedding(points[-1][1], n_clusters, found)}
+    if len(points) > 1:
+        drawn["phases"] = figures.phases(points, n_clusters)
+    _save(drawn, folder, formats)
+
+
+def _plain(folder: Path, assignments: Assignments, n_clusters: int) -> dict[str, Figure | None]:
+    """The pictures that need no projection."""
+    history = read_history(folder)
     clusters, labels, confidence = assignments.cluster, assignments.label, assignments.confidence
-    drawn = {
+    return {
         "losses": figures.losses(history) if history else None,
         "measures": figures.measures(history) if history else None,
         "confusion": None if labels is None else figures.confusion(clusters, labels, n_clusters),
         "sizes": figures.sizes(clusters, labels, n_clusters),
         "confidence": figures.confidence(confidence, clusters, labels, n_clusters, assignments.calibrated),
+        "sharing": figures.sharing(read_report(folder).get("shared") or ()),
     }
-    drawn["sharing"] = figures.sharing(read_report(folder).get("shared") or ())
-    if (embeddings := read_embeddings(folder)) is not None:
-        chosen = spaced(len(clusters), max_points)
-        shown = None if labels is None else labels[chosen]
-        ends = [*_ends(folder), (_last_phase(folder), embeddings[chosen], clusters[chosen])]
-        places = figures.project_each([features for _, features, _ in ends], projection)
-        points = [(name, Points(where, own, shown)) for where, (name, _, own) in zip(places, ends, strict=True)]
-        found = None if labels is None else match_samples(clusters, labels, n_clusters)
-        drawn["embedding"] = figures.embedding(points[-1][1], n_clusters, found)
-        if len(points) > 1:
-            drawn["phases"] = figures.phases(points, n_clusters)
+
+
+def _save(drawn: Mapping[str, Figure | None], folder: Path, formats: Sequence[str]) -> None:
     for name, figure in drawn.items():
         if figure is not None:
             figures.save(figure, folder / "figures" / name, formats)

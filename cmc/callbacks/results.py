@@ -214,6 +214,7 @@ def _facts(trainer: Trainer, method: Method, data: DataModule) -> dict[str, Any]
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "processes": trainer.world_size,
         "precision": str(trainer.precision),
+        "threads": torch.get_num_threads(),
         "peak_memory_mib": round(_peak_memory(device), 1),
         "versions": {"cmc": _version("cmc"), "python": platform.python_version(), "torch": str(torch.__version__)}
         | {name: _version(name) for name in _PACKAGES},  # the build of torch is said by torch alone

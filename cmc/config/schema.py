@@ -16,6 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from cmc.errors import UserError
+from cmc.utils.cores import available
 from cmc.utils.mappings import leaves
 from cmc.utils.validate import is_list, is_names, is_number, is_whole, require, seed, text, whole
 
@@ -90,6 +91,14 @@ _TYPES: dict[type, Check] = {
     list: _kind(is_list, "a list, such as [500,500,2000]"),
     dict: _kind(lambda v: isinstance(v, dict), "a mapping of keys"),
 }
+
+
+def _threads(key: str, value: Any) -> Any:
+    cores = available()
+    what = f"auto, or a whole number from 1 to {cores}, the cores that this command may use"
+    return require(key, value, value in ("auto", None) or is_whole(value, 1, cores), what)
+
+
 _RANGES: dict[str, Check] = {
     "seed": seed,
     "evaluate_every": partial(whole, least=0),
@@ -105,6 +114,7 @@ _RANGES: dict[str, Check] = {
         "a number of at least 1, or a list of devices' numbers",
     ),
     "trainer.num_nodes": partial(whole, least=1),
+    "trainer.threads": _threads,
     "trainer.precision": _kind(lambda v: v in _PRECISIONS, "one of auto, 32-true, 16-mixed, bf16-mixed"),
 }
 

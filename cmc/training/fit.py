@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import seed_everything
-from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.callbacks import Callback, Checkpoint
 from rich.console import Console
 
+from cmc.callbacks.closing import Closing
 from cmc.callbacks.stopping import refuse_others
 from cmc.config.messages import make
 from cmc.config.schema import shorten
@@ -28,12 +28,11 @@ from cmc.distributed import is_rank_zero
 from cmc.distributed.strategy import quiet
 from cmc.errors import Diverged, Interrupted, Preempted, UserError
 from cmc.methods.base import Method
-from cmc.nn.precision import resolve
 from cmc.runs.checkpoint import find, restore
 from cmc.runs.config import read_config, write_config
 from cmc.runs.folder import GALLERY, LAST, PREVIOUS, has_checkpoint, how_to_resume
-from cmc.runs.report import read_report, scored_text
-from cmc.runs.summary import show
+from cmc.runs.report import read_report
+from cmc.training.hardware import computing_on, pick
 from cmc.training.rehearsal import rehearse
 from cmc.training.trainer import make_trainer
 from cmc.utils.allocator import keep_freed_memory
@@ -46,12 +45,9 @@ CLIP = "method.gradient_clip"  # which a resumed run may change
 
 
 def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -> dict[str, Any]:
-    """`fit`, and print the closing table."""
-    report = fit(config, folder, overrides)
+    """`fit`, and print the closing table, before the pictures are drawn."""
+    report = fit(config, folder, overrides, closing=Closing())
     if report:
-        show(report, f"see {folder}/assignments.csv")
-        if told := scored_text(report):
-            Console().print(told, soft_wrap=True)
         seconds = report["seconds"]["total"]
         Console().print(f"{seconds:.0f} s; the run's folder, pictures and all: {folder}", soft_wrap=True)
         if (page := Path(folder, GALLERY)).exists():
@@ -60,7 +56,11 @@ def train(config: DictConfig, folder: str, overrides: list[str] | None = None) -
 
 
 def fit(
-    config: DictConfig, folder: str, overrides: list[str] | None = None, data: DataModule | None = None
+    config: DictConfig,
+    folder: str,
+    overrides: list[str] | None = None,
+    data: DataModule | None = None,
+    closing: Callback | None = None,
 ) -> dict[str, Any]:
     """Train as ``config`` says, or go on with the run that ``config.resume`` names.
 
@@ -69,6 +69,7 @@ def fit(
         folder: the run folder; of a resumed run, its own.
         overrides: what the command line said, which a resumed run takes no more of.
         data: what to train on; None for what ``config.data`` says.
+        closing: called right after the callback ``results``.
 
     Returns:
         What ``metrics.json`` holds; nothing on processes other than the first.
@@ -90,6 +91,9 @@ def fit(
     Extraction(**config.features)  # which not all data sets look at
     callbacks = {str(k): make(f"callbacks.{k}", x) for k, x in config.callbacks.items() if x is not None}
     refuse_others(callbacks)
+    listed = [
+        x for key, each in callbacks.items() for x in (each, closing if key == "results" else None) if x is not None
+    ]
     data = data if data is not None else make("data", config.data)
     assert isinstance(data, DataModule)
     shorten(config)
@@ -98,16 +102,17 @@ def fit(
     data.load()
     method: Method = make("method", config.method, dims=data.dims, n_clusters=data.n_clusters)
     method.accept(data)
-    config.trainer.precision = resolve(config.trainer.precision, _device(config.trainer), method.is_trained)
+    pick(config, method, data)
     trainer = make_trainer(
         config,
         max_epochs=method.schedule.n_epochs,
         logger=[make(f"logger.{k}", x, save_dir=str(run)) for k, x in (config.get("logger") or {}).items()],
-        callbacks=list(callbacks.values()),
-        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks.values()),
+        callbacks=listed,
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in listed),
         default_root_dir=str(run),
     )
-    with _way_on(run, method, "gradient_clip" in config.method), keep_freed_memory():
+    computing = computing_on(config.trainer.threads)
+    with _way_on(run, method, "gradient_clip" in config.method), keep_freed_memory(), computing:
         if first:
             (run / "metrics.json").unlink(missing_ok=True)
             write_config(run, config)
@@ -168,12 +173,6 @@ def _after_divergence(run: Path, method: Method, clips: bool) -> str:
         if clips
         else f"{good}; {anew}"
     )
-
-
-def _device(settings: DictConfig) -> torch.device:
-    """What the Trainer will train on, as far as its precision depends on it."""
-    cpu = settings.accelerator == "cpu" or not torch.accelerator.is_available()
-    return torch.device("cpu" if cpu else str(torch.accelerator.current_accelerator()))
 
 
 def _resumed(run: Path, overrides: list[str], given: DictConfig) -> tuple[DictConfig, Path]:

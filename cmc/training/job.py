@@ -12,6 +12,7 @@ from cmc.config.requirements import check_loggers, check_projection
 from cmc.runs.config import read_yaml
 from cmc.runs.lock import locked
 from cmc.training.launcher import external_rank, launch, n_local
+from cmc.training.loading import load_fit
 from cmc.training.resume import resume_or_begin
 from cmc.utils.signals import preemptible
 
@@ -49,6 +50,6 @@ def _trained(config: DictConfig, folder: Path, overrides: list[str], lock: int |
         n = n_local(begun) if begun.get("trainer") else 1
     if n > 1:
         return launch(config, str(folder), overrides, n, lock)
-    from cmc.training.fit import fit, train
-
-    return (train if told else fit)(config, str(folder), overrides)
+    module = load_fit()
+    report: dict[str, Any] = (module.train if told else module.fit)(config, str(folder), overrides)
+    return report

@@ -26,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 from cmc.errors import Ending, Failed, Interrupted, Preempted, UserError, ending_of
 from cmc.runs.folder import how_to_resume
 from cmc.runs.report import read_report
+from cmc.utils.cores import available, bound_spinning
 from cmc.utils.signals import PREEMPTION, interrupts
 
 REQUEST = "launch.json"
@@ -177,8 +178,9 @@ def _start(
     run: Path | None, notes: str, rank: int, n: int, meeting: Mapping[str, str], lock: int | None
 ) -> subprocess.Popen[bytes]:
     """Start a rank in a session of its own, so that a Ctrl-C reaches it through the parent alone."""
-    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // n))}
+    threads = {"OMP_NUM_THREADS": str(max(1, available() // n))}
     environment = {**threads, **os.environ, **meeting, "WORLD_SIZE": str(n), "LOCAL_RANK": str(rank)}
+    bound_spinning(environment)
     environment["PYTHONPATH"] = os.pathsep.join([os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])])
     own = None if rank == 0 or run is None else (run / f"rank{rank}.log").open("wb")
     command = [sys.executable, "-m", "cmc.training.worker", notes]

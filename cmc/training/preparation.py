@@ -26,6 +26,7 @@ from cmc.data.preparation.feature_store import skipped, told
 from cmc.data.preparation.making import Making
 from cmc.distributed.strategy import quiet
 from cmc.errors import Interrupted, Preempted, UserError
+from cmc.training.hardware import computing_on
 from cmc.training.launcher import GO_ON
 from cmc.training.trainer import make_trainer
 from cmc.utils.allocator import keep_freed_memory
@@ -62,8 +63,10 @@ def prepare(config: DictConfig) -> None:
         use_distributed_sampler=False,  # the steps are divided already
         plugins=[LightningEnvironment()],  # processes are ours, whatever SLURM says
     )
+    threads = config.trainer.threads
+    computing = computing_on(threads) if isinstance(threads, int) else nullcontext()
     shown = bars() if trainer.is_global_zero else nullcontext((_unheard, _unheard))
-    with keep_freed_memory(), _stoppable(), shown as heard:
+    with keep_freed_memory(), _stoppable(), computing, shown as heard:
         steps.advance, steps.start = heard
         trainer.predict(Extractors(steps), datamodule=steps, return_predictions=False)
         if not trainer.is_global_zero:

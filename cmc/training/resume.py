@@ -83,6 +83,7 @@ def first_difference(folder: Path, config: DictConfig) -> str | None:
     saved, wanted = (OmegaConf.to_container(c, resolve=True) for c in (read_config(folder), present))
     assert isinstance(saved, dict)
     assert isinstance(wanted, dict)
-    if wanted["trainer"]["precision"] == "auto":  # which was resolved before it was saved
-        wanted["trainer"]["precision"] = saved["trainer"]["precision"]
+    for name in ("precision", "threads"):
+        if wanted["trainer"][name] in ("auto", None):  # which was resolved before it was saved
+            wanted["trainer"][name] = saved["trainer"].get(name)
     return next((str(key) for key in wanted if wanted[key] != saved.get(key)), None)

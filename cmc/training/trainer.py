@@ -7,7 +7,7 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 
 from cmc.distributed.strategy import Processes
@@ -45,7 +45,8 @@ def make_trainer(config: DictConfig, backend: str | None = None, **settings: Any
             raise UserError(f"trainer.strategy: {asked} given; with several processes it must be auto or ddp")
         settings["strategy"] = Processes(process_group_backend=backend)
     try:
-        trainer: Trainer = instantiate(config.trainer, **LOOP, **settings)
+        own = OmegaConf.masked_copy(config.trainer, [str(key) for key in config.trainer if key != "threads"])
+        trainer: Trainer = instantiate(own, **LOOP, **settings)
     except InstantiationException as error:
         if isinstance(error.__cause__, MisconfigurationException | ValueError | RuntimeError | TypeError):
             raise UserError(f"trainer: {' '.join(str(error.__cause__).split())}") from None

@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 from cmc.config.messages import as_ending
 from cmc.errors import Failed
 from cmc.training.launcher import REQUEST, ending_file
+from cmc.training.loading import load_fit
 from cmc.utils.safe_read import line
 from cmc.utils.signals import preemptible
 
@@ -45,9 +46,7 @@ def main() -> None:
 def _work(request: Mapping[str, Any]) -> None:
     config = OmegaConf.create(request["config"])
     if "folder" in request:
-        from cmc.training.fit import train
-
-        train(config, request["folder"], request["overrides"])
+        load_fit().train(config, request["folder"], request["overrides"])
     else:
         from cmc.training.preparation import prepare
 

@@ -42,6 +42,15 @@ def test_the_run_folder_holds_what_a_reader_needs(tiny_run, tmp_path):
     assert not list(folder.rglob("*.tmp*"))
 
 
+def test_scores_are_printed_before_pictures_are_drawn(tiny_run, monkeypatch, capsys):
+    printed = []
+    monkeypatch.setattr("cmc.callbacks.figures.draw", lambda *given: printed.append(capsys.readouterr().out))
+    tiny_run("max_phase_epochs=1", figures=True)
+    (before,), after = printed, capsys.readouterr().out
+    assert ("ACC" in before, "ACC" in after) == (True, False)
+    assert ("pictures and all" in before, "pictures and all" in after) == (False, True)
+
+
 def test_scores_are_those_of_the_assignments_that_were_written(tiny_run, tmp_path):
     report = tiny_run()
     written = rows(tmp_path / "run" / "assignments.csv")
