@@ -70,6 +70,7 @@ def make_run(
         "device": "cpu",
         "processes": 1,
         "precision": "32-true",
+        "threads": 1,
         "peak_memory_mib": 300.5,
         "versions": {"cmc": "0.1.0", "torch": "2.13.0"},
         "git_commit": "79702e8",
