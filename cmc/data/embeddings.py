@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import spearmanr
 
 _ROWS = 8  # at least, to tell anything
 _COLUMNS = 32  # that an embedding has at least
@@ -44,6 +43,8 @@ def _of_one_kind(rows: np.ndarray) -> bool:
     varied = spreads[spreads > 0]
     if not len(varied):
         return False
+    from scipy.stats import spearmanr
+
     in_order = spearmanr(np.arange(len(spreads)), spreads).statistic <= _IN_ORDER
     return bool(in_order or np.quantile(varied, 0.99) <= _ALIKE * np.median(varied))
 

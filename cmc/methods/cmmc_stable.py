@@ -44,11 +44,14 @@ class StableCMMC(CMMC):
         super().__init__(*arguments, **settings)
         self.networks.extend(self._drawn() for _ in range(restarts - 1))
         self.register_buffer("kept", torch.tensor(0))
+        self._number: int | None = None  # of `kept`, which a step need not wait for
 
     @property
     def network(self) -> MultiLevelNetwork:
         """The one that is kept."""
-        return self._every[int(self.kept)]
+        if self._number is None:
+            self._number = int(self.kept)
+        return self._every[self._number]
 
     @property
     def _every(self) -> list[MultiLevelNetwork]:
@@ -92,4 +95,9 @@ class StableCMMC(CMMC):
         for batch in batches:
             each = [network.assign(batch.modalities).mean(0).argmax(1) for network in self._every]
             tables += agreement_tables(torch.stack(each), k)
-        self.kept.fill_(medoid(distributed.all_reduce_sum(tables)))
+        self._number = medoid(distributed.all_reduce_sum(tables).cpu())
+        self.kept.fill_(self._number)
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        self._number = None
+        super()._load_from_state_dict(*arguments)

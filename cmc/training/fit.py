@@ -89,11 +89,7 @@ def fit(
         raise UserError(f"{run}: holds a run already; give another hydra.run.dir, or resume={run} to go on with it")
     rehearse(config.method)
     Extraction(**config.features)  # which not all data sets look at
-    callbacks = {str(k): make(f"callbacks.{k}", x) for k, x in config.callbacks.items() if x is not None}
-    refuse_others(callbacks)
-    listed = [
-        x for key, each in callbacks.items() for x in (each, closing if key == "results" else None) if x is not None
-    ]
+    callbacks = _callbacks(config, closing)
     data = data if data is not None else make("data", config.data)
     assert isinstance(data, DataModule)
     shorten(config)
@@ -107,8 +103,8 @@ def fit(
         config,
         max_epochs=method.schedule.n_epochs,
         logger=[make(f"logger.{k}", x, save_dir=str(run)) for k, x in (config.get("logger") or {}).items()],
-        callbacks=listed,
-        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in listed),
+        callbacks=callbacks,
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         default_root_dir=str(run),
     )
     computing = computing_on(config.trainer.threads)
@@ -125,6 +121,16 @@ def fit(
     if not trainer.is_global_zero:
         return {}
     return read_report(run)
+
+
+def _callbacks(config: DictConfig, closing: Callback | None) -> list[Callback]:
+    """Those of the configuration in its order; ``closing`` right after ``results``."""
+    callbacks = {str(k): make(f"callbacks.{k}", x) for k, x in config.callbacks.items() if x is not None}
+    refuse_others(callbacks)
+    listed: list[Callback] = list(callbacks.values())
+    if closing is not None and "results" in callbacks:
+        listed.insert(list(callbacks).index("results") + 1, closing)
+    return listed
 
 
 @contextmanager
