@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cmc.config.messages import as_ending
 from cmc.errors import Ending, Interrupted, UserError
+from cmc.training.jobs import folders_of, seeds_text
 from cmc.training.launcher import external_rank, is_external
 from cmc.training.resume import AUTO, interrupted
 
@@ -26,7 +27,8 @@ _tracebacks = os.environ.get(_FULL_ERROR) == "1"
 
 
 def register_resolvers() -> None:
-    """Make ``cmc.run_dir`` known, the folder of a run, and ``cmc.group``, what trackers call runs of a kind."""
+    """Make ``cmc.run_dir``, ``cmc.seeds`` and ``cmc.group`` known, by which runs are named, and grouped by trackers."""
+    OmegaConf.register_new_resolver("cmc.seeds", seeds_text, replace=True)
     OmegaConf.register_new_resolver("cmc.run_dir", _run_dir, replace=True)
     OmegaConf.register_new_resolver("cmc.group", _group, replace=True)
 
@@ -39,7 +41,7 @@ def _run_dir(resume: object, outputs: str, moment: str, name: str, *, _root_: Di
             raise UserError("resume: auto given; where torchrun or srun starts the processes, give hydra.run.dir, too")
         if (found := _interrupted(Path(outputs), name, _root_)) is not None:
             return str(found)
-    elif resume and not Path(str(resume), "config.yaml").is_file():
+    elif resume and not Path(str(resume), "config.yaml").is_file() and not folders_of(Path(str(resume))):
         raise UserError(f"resume: {resume} is no run folder: it has no config.yaml")
     if rank:  # the first process writes the run folder
         return str(Path(tempfile.gettempdir(), f"cmc-rank{rank}-{os.getpid()}"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import hydra
@@ -28,14 +30,24 @@ def _run(config: DictConfig) -> float | None:
     folder = Path(config.resume if explicit else state.runtime.output_dir)
     overrides: list[str] = list(state.overrides.task)
     look = config.resume == AUTO or (config.resume_sweep and not explicit)
-    return _objective(run(config, folder, overrides, look), config.objective)
+    return objective(run(config, folder, overrides, look), config.objective)
 
 
-def _objective(report: dict[str, Any], key: str) -> float | None:
-    """What a search maximises; None where the run has no such figure."""
+def objective(reports: Sequence[Mapping[str, Any]], key: str) -> float | None:
+    """What a search maximises: the mean over a command's runs; None where one of them has no such figure.
+
+    Args:
+        reports: what ``metrics.json`` holds, of each.
+        key: dotted.
+    """
+    values = [value for report in reports if (value := _figure(report, key)) is not None]
+    return fmean(values) if values and len(values) == len(reports) else None
+
+
+def _figure(report: Mapping[str, Any], key: str) -> float | None:
     value: Any = report
     for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
+        value = value.get(part) if isinstance(value, Mapping) else None
     return None if value is None else float(value)
 
 

@@ -99,8 +99,18 @@ def _threads(key: str, value: Any) -> Any:
     return require(key, value, value in ("auto", None) or is_whole(value, 1, cores), what)
 
 
+def _seeds(key: str, value: Any) -> Any:
+    what = "null, or a list of seeds, such as [0,1,2]"
+    require(key, value, value is None or (is_list(value) and len(value) > 0), what)
+    for each in value or ():
+        seed(key, each)
+        require(key, value, value.count(each) == 1, "a list of different seeds")
+    return value
+
+
 _RANGES: dict[str, Check] = {
     "seed": seed,
+    "seeds": _seeds,
     "evaluate_every": partial(whole, least=0),
     "max_phase_epochs": partial(whole, least=1, or_null=True),
     "resume": partial(text, what="the path of a run folder, or auto", or_null=True),

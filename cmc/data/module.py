@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -131,6 +132,18 @@ class DataModule(LightningDataModule):
             ", ".join(f"{name} {scaling}" for name, scaling in self.scaler.kinds.items()),
             labels_text(data),
         )
+
+    def for_seed(self, seed: int) -> DataModule:
+        """The same data, in the same memory, for a run of another seed; as they were loaded, nothing drawn by a seed.
+
+        Raises:
+            ValueError: samples are held out by the seed.
+        """
+        if self.holdout:
+            raise ValueError("another seed holds out other samples")
+        other = copy(self)
+        other.seed, other.fitted, other.trainer = seed, None, None
+        return other
 
     def _fits(self, nbytes: int) -> bool:
         if self.in_memory is not None:

@@ -26,7 +26,7 @@ from cmc.errors import Diverged, UserError
 from cmc.methods.gradients import clip, drop_vanishing, norm, not_finite, optimizer_numbers
 from cmc.methods.loss_meter import LossMeter
 from cmc.methods.phases import Phase, Schedule
-from cmc.utils import rng, validate
+from cmc.utils import rng, turns, validate
 
 _TIDYING = 100  # steps; 0.9 ** 100 * 1e-32 is no denormal number yet
 
@@ -177,6 +177,7 @@ class TrainingLoop(LightningModule, ABC):
         Raises:
             Diverged: at an epoch's last step, a loss term or a parameter is no finite number.
         """
+        turns.pass_on()
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
         optimizer.zero_grad()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
 from typing import Any
 
 from rich.console import Console
@@ -25,6 +26,41 @@ def show(report: dict[str, Any], unlabelled: str, samples: str = "all samples") 
     for words in (agreement_in_words(measures), doubt_in_words(measures)):
         if words:
             console.print(words, soft_wrap=True)
+
+
+def show_all(reports: Sequence[dict[str, Any]], unlabelled: str) -> None:
+    """Print the scores of runs that differ in their seed alone: a row each, their mean and standard deviation (n - 1).
+
+    Args:
+        reports: as for `show`.
+        unlabelled: ends the line that says that there is nothing to score.
+    """
+    console, (first, *_) = Console(), reports
+    named = f"method={first['method']}, data={first['data']}, {len(reports)} seeds"
+    if any(report["scores"] is None for report in reports):
+        console.print(f"{named}: no labels, nothing to score; {unlabelled}", soft_wrap=True)
+        return
+    for part, what in (
+        ("scores", "training samples" if "holdout" in first else "all samples"),
+        ("holdout", "held-out"),
+    ):
+        if part in first:
+            console.print(_table_of_seeds(f"{named}: {what}", reports, part))
+
+
+def _table_of_seeds(title: str, reports: Sequence[dict[str, Any]], part: str) -> Table:
+    keys = ("acc", "nmi", "ari", "purity")
+    table = Table(title=title, title_justify="left")
+    for column in ("last epoch", "ACC", "NMI", "ARI", "purity"):
+        table.add_column(column, justify="left" if column == "last epoch" else "right")
+    for report in reports:
+        table.add_row(f"seed {report['seed']}", *(f"{report[part][key]:.4f}" for key in keys))
+    if len(reports) > 1:
+        columns = [[report[part][key] for report in reports] for key in keys]
+        table.add_section()
+        table.add_row("mean", *(f"{fmean(x):.4f}" for x in columns))
+        table.add_row("standard deviation", *(f"{stdev(x):.4f}" for x in columns))
+    return table
 
 
 def agreement_in_words(measures: Mapping[str, float]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,8 @@ def fit(
     overrides: list[str] | None = None,
     data: DataModule | None = None,
     closing: Callback | None = None,
+    shown: bool = True,
+    accepted: Callable[[Method], None] | None = None,
 ) -> dict[str, Any]:
     """Train as ``config`` says, or go on with the run that ``config.resume`` names.
 
@@ -70,6 +72,8 @@ def fit(
         overrides: what the command line said, which a resumed run takes no more of.
         data: what to train on; None for what ``config.data`` says.
         closing: called right after the callback ``results``.
+        shown: whether a bar shows how far the run is.
+        accepted: called with the method, once it has accepted the data.
 
     Returns:
         What ``metrics.json`` holds; nothing on processes other than the first.
@@ -89,7 +93,7 @@ def fit(
         raise UserError(f"{run}: holds a run already; give another hydra.run.dir, or resume={run} to go on with it")
     rehearse(config.method)
     Extraction(**config.features)  # which not all data sets look at
-    callbacks = _callbacks(config, closing)
+    callbacks = _callbacks(config, closing, () if shown else ("progress",))
     data = data if data is not None else make("data", config.data)
     assert isinstance(data, DataModule)
     shorten(config)
@@ -98,6 +102,8 @@ def fit(
     data.load()
     method: Method = make("method", config.method, dims=data.dims, n_clusters=data.n_clusters)
     method.accept(data)
+    if accepted is not None:
+        accepted(method)
     pick(config, method, data)
     trainer = make_trainer(
         config,
@@ -123,9 +129,10 @@ def fit(
     return read_report(run)
 
 
-def _callbacks(config: DictConfig, closing: Callback | None) -> list[Callback]:
-    """Those of the configuration in its order; ``closing`` right after ``results``."""
-    callbacks = {str(k): make(f"callbacks.{k}", x) for k, x in config.callbacks.items() if x is not None}
+def _callbacks(config: DictConfig, closing: Callback | None, without: Sequence[str]) -> list[Callback]:
+    """Those of the configuration in its order, but for some; ``closing`` right after ``results``."""
+    asked = {str(name): settings for name, settings in config.callbacks.items() if name not in without}
+    callbacks = {name: make(f"callbacks.{name}", settings) for name, settings in asked.items() if settings is not None}
     refuse_others(callbacks)
     listed: list[Callback] = list(callbacks.values())
     if closing is not None and "results" in callbacks:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -26,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 from cmc.errors import Ending, Failed, Interrupted, Preempted, UserError, ending_of
 from cmc.runs.folder import how_to_resume
 from cmc.runs.report import read_report
+from cmc.training.jobs import Job
 from cmc.utils.cores import available, bound_spinning
 from cmc.utils.signals import PREEMPTION, interrupts
 
@@ -85,31 +86,30 @@ def external_rank() -> int:
     return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", os.environ.get("LOCAL_RANK", 0))))
 
 
-def launch(config: DictConfig, folder: str, overrides: list[str], n: int, lock: int | None = None) -> dict[str, Any]:
+def launch(jobs: Sequence[Job], run: Path, n: int, locks: Sequence[int] = ()) -> list[dict[str, Any]]:
     """Train in n processes on this machine.
 
     Args:
-        config: composed and checked.
-        folder: the run folder.
-        overrides: what the command line said.
+        jobs: one run, or several side by side.
+        run: its folder, or the folder of theirs.
         n: how many.
-        lock: a file descriptor that the first process, which writes the run folder, keeps open.
+        locks: file descriptors that the first process, which writes the run folders, keeps open.
 
     Returns:
-        What ``metrics.json`` holds.
+        What ``metrics.json`` holds, of each.
 
     Raises:
         UserError, Interrupted: as a process said.
         Failed: a process died; the line names its rank.
     """
-    run = Path(folder)
     run.mkdir(parents=True, exist_ok=True)
-    cause = _ended(config, n, {"folder": folder, "overrides": overrides}, run, lock)
+    told = [(_plain(job.config), str(job.folder), job.overrides) for job in jobs]
+    cause = _ended(jobs[0].config, n, {"folder": str(run), "jobs": told}, run, locks)
     if not isinstance(cause, Failed):
         _tidy(run, n)
     if cause is not None:
         raise cause
-    return read_report(run)
+    return [read_report(job.folder) for job in jobs]
 
 
 def launch_preparation(config: DictConfig, n: int) -> None:
@@ -119,28 +119,31 @@ def launch_preparation(config: DictConfig, n: int) -> None:
         UserError, Interrupted: as a process said.
         Failed: a process died; the line names its rank.
     """
-    if (cause := _ended(config, n, {})) is not None:
+    if (cause := _ended(config, n, {"config": _plain(config)})) is not None:
         raise cause
 
 
+def _plain(config: DictConfig) -> Any:
+    return OmegaConf.to_container(config, resolve=True)
+
+
 def _ended(
-    config: DictConfig, n: int, request: Mapping[str, Any], run: Path | None = None, lock: int | None = None
+    config: DictConfig, n: int, request: Mapping[str, Any], run: Path | None = None, locks: Sequence[int] = ()
 ) -> Ending | None:
     """Start n processes, watch them, and say why they ended early, if they did.
 
     Args:
         config: composed and checked.
         n: how many.
-        request: what they are told besides.
-        run: the run folder, which takes their logs; None for standard error.
-        lock: see `launch`.
+        request: what they are told.
+        run: the folder that takes their logs; None for standard error.
+        locks: see `launch`.
     """
     meeting = _meeting(config)
     asked: list[int] = []
     with tempfile.TemporaryDirectory() as notes:
-        said_to = {"config": OmegaConf.to_container(config, resolve=True), **request}
-        (Path(notes) / REQUEST).write_text(json.dumps(said_to))
-        ranks = [_start(run, notes, rank, n, meeting, lock) for rank in range(n)]
+        (Path(notes) / REQUEST).write_text(json.dumps(request))
+        ranks = [_start(run, notes, rank, n, meeting, locks) for rank in range(n)]
         with _forwarding(ranks, asked):
             codes = _watch(ranks)
         said = {rank: end for rank, code in enumerate(codes) if code and (end := _said(Path(notes), rank))}
@@ -175,7 +178,7 @@ def _meeting(config: DictConfig) -> dict[str, str]:
 
 
 def _start(
-    run: Path | None, notes: str, rank: int, n: int, meeting: Mapping[str, str], lock: int | None
+    run: Path | None, notes: str, rank: int, n: int, meeting: Mapping[str, str], locks: Sequence[int]
 ) -> subprocess.Popen[bytes]:
     """Start a rank in a session of its own, so that a Ctrl-C reaches it through the parent alone."""
     threads = {"OMP_NUM_THREADS": str(max(1, available() // n))}
@@ -185,7 +188,7 @@ def _start(
     own = None if rank == 0 or run is None else (run / f"rank{rank}.log").open("wb")
     command = [sys.executable, "-m", "cmc.training.worker", notes]
     try:
-        kept = () if lock is None or rank else (lock,)
+        kept = () if rank else tuple(locks)
         return subprocess.Popen(command, env=environment, stdout=own, stderr=own, start_new_session=True, pass_fds=kept)
     finally:
         if own is not None:

@@ -23,12 +23,12 @@ _UNUSED = (  # which few runs need, and others import beforehand
 )
 
 
-def load_fit() -> ModuleType:
-    """`cmc.training.fit`.
+def load_training() -> ModuleType:
+    """`cmc.training.side_by_side`.
 
     What is imported stays to the end: it is not searched for garbage meanwhile, nor afterwards.
     """
-    name = "cmc.training.fit"
+    name = "cmc.training.side_by_side"
     if name not in sys.modules:
         bound_spinning(os.environ)
         collects = gc.isenabled()

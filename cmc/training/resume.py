@@ -16,6 +16,7 @@ from cmc.runs.config import read_config
 from cmc.runs.folder import has_checkpoint
 from cmc.runs.lock import is_locked
 from cmc.runs.report import read_report
+from cmc.training.jobs import config_of, name_of
 from cmc.training.launcher import external_rank
 
 log = logging.getLogger(__name__)
@@ -26,20 +27,28 @@ _TOLD = ("resume", "resume_sweep", "trust", "hydra")  # settings that make no ot
 def interrupted(outputs: Path, name: str, config: DictConfig) -> Path | None:
     """The newest run of this configuration that stopped before its end and left a checkpoint.
 
+    Of several seeds: the folder of their folders, one of which at least stopped so.
+
     Args:
         outputs: a folder of folders of a day's runs.
         name: of run folders, after the time.
         config: what is to be run.
     """
+    wanted = {name_of(seed): config_of(config, seed) for seed in config.get("seeds") or ()} or {"": config}
     for folder in sorted(outputs.glob(f"*/??-??-??-{escape(name)}"), reverse=True):
-        if has_checkpoint(folder) and not (folder / "metrics.json").exists():
-            try:
-                wanted = first_difference(folder, config) is None and not is_locked(folder)
-            except (UserError, OSError):  # not to be read, or another user's
-                continue
-            if wanted:
-                return folder
+        if any(_stopped(folder / part, own) for part, own in wanted.items()):
+            return folder
     return None
+
+
+def _stopped(folder: Path, config: DictConfig) -> bool:
+    """Whether a folder holds a run of this configuration that can go on, and nobody goes on with."""
+    if not has_checkpoint(folder) or (folder / "metrics.json").exists():
+        return False
+    try:
+        return first_difference(folder, config) is None and not is_locked(folder)
+    except (UserError, OSError):  # not to be read, or another user's
+        return False
 
 
 def resume_or_begin(

@@ -18,8 +18,9 @@ from omegaconf import OmegaConf
 
 from cmc.config.messages import as_ending
 from cmc.errors import Failed
+from cmc.training.jobs import Job
 from cmc.training.launcher import REQUEST, ending_file
-from cmc.training.loading import load_fit
+from cmc.training.loading import load_training
 from cmc.utils.safe_read import line
 from cmc.utils.signals import preemptible
 
@@ -44,13 +45,13 @@ def main() -> None:
 
 
 def _work(request: Mapping[str, Any]) -> None:
-    config = OmegaConf.create(request["config"])
     if "folder" in request:
-        load_fit().train(config, request["folder"], request["overrides"])
+        jobs = [Job(OmegaConf.create(config), Path(folder), said) for config, folder, said in request["jobs"]]
+        load_training().train_all(jobs, Path(request["folder"]), told=True)
     else:
         from cmc.training.preparation import prepare
 
-        prepare(config)
+        prepare(OmegaConf.create(request["config"]))
 
 
 def _log_to(run: Path | None, rank: int) -> None:

@@ -14,6 +14,7 @@ from cmc.errors import Preempted
 
 PREEMPTION = (signal.SIGTERM, signal.SIGUSR1)
 _stops: list[str] = []  # what was said of every signal that stopped something at once
+_for_threads: list[Requests] = []  # see `asking_threads`
 
 
 def interrupts() -> tuple[signal.Signals, ...]:
@@ -58,19 +59,25 @@ class Requests:
 
     A second Ctrl-C stops at once; where Ctrl-C is ignored it stays ignored (`interrupts`). The signals of pre-emption
     are listened to within `preemptible` alone: elsewhere, as in a user's own program, they are not ours.
-
-    Attributes:
-        stop: whether a signal came.
-        preempted: whether it was one of pre-emption.
     """
 
     def __init__(self) -> None:
-        self.stop = self.preempted = False
+        self._stop = self._preempted = False
         self._before: dict[signal.Signals, Any] = {}
 
+    @property
+    def stop(self) -> bool:
+        """Whether a signal came."""
+        return self._stop or any(requests._stop for requests in _for_threads)
+
+    @property
+    def preempted(self) -> bool:
+        """Whether it was one of pre-emption."""
+        return self._preempted or any(requests._preempted for requests in _for_threads)
+
     def listen(self) -> None:
-        """Take the signals over."""
-        self.stop = self.preempted = False
+        """Take the signals over; within `asking_threads` they are taken over already."""
+        self._stop = self._preempted = False
         if not _is_main():
             return
         ours = PREEMPTION if signal.getsignal(signal.SIGUSR1) is _stop_at_once else ()
@@ -86,11 +93,24 @@ class Requests:
         self._before = {}
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if not self.stop:
+        if not self._stop:
             os.write(2, b"\nstopping: finishing this step and writing a checkpoint (Ctrl-C again: at once)\n")
-        self.stop, self.preempted = True, self.preempted or number in PREEMPTION
+        self._stop, self._preempted = True, self._preempted or number in PREEMPTION
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, self._before[signal.SIGINT])
+
+
+@contextmanager
+def asking_threads() -> Iterator[None]:
+    """Within it, what a signal asks is asked of the runs in all threads, none of which could be given it."""
+    requests = Requests()
+    requests.listen()
+    _for_threads.append(requests)
+    try:
+        yield
+    finally:
+        _for_threads.remove(requests)
+        requests.release()
 
 
 def _is_main() -> bool:

@@ -18,8 +18,8 @@ def printed(code):
 def test_a_run_is_loaded_without_what_it_does_not_use_and_all_of_it_works_afterwards():
     code = f"""
 import gc, sys
-from cmc.training.loading import load_fit
-module = load_fit()
+from cmc.training.loading import load_training
+module = load_training()
 print(module.__name__, [name for name in {LATER} if name in sys.modules], gc.isenabled())
 import torch
 from lightning_fabric.wrappers import _unwrap_compiled
@@ -32,7 +32,7 @@ print(type(_unwrap_compiled(compiled)[0]).__name__)
 import transformers, scipy.signal
 from torchmetrics.functional.text import bert
 print(bert.AutoModel.from_pretrained == transformers.AutoModel.from_pretrained, scipy.signal.windows.hann(3).tolist())
-print(load_fit() is module)
+print(load_training() is module)
 """
     first, *rest = printed(code)
     assert first == "cmc.training.fit [] True"
@@ -57,6 +57,6 @@ def broken(name):
         raise ImportError(name)
     return __import__("importlib").import_module(name)
 loading.import_module = broken
-print(loading.load_fit().__name__, len(asked))
+print(loading.load_training().__name__, len(asked))
 """
     assert printed(code) == ["cmc.training.fit 2"]
