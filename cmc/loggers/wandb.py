@@ -16,6 +16,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from cmc.errors import UserError
 from cmc.loggers.tracker import Tracker, flatten, keep_id, kept_id
 from cmc.runs.outcome import Outcome, Table
+from cmc.utils import turns
 
 log = logging.getLogger(__name__)
 _SIDE = 96  # pixels of a picture in a table
@@ -38,6 +39,8 @@ class WandbLogger(Tracker, loggers.WandbLogger):
         quiet = wandb.Settings(silent=True, console="off")
         if "WANDB_INIT_TIMEOUT" not in os.environ:
             quiet.init_timeout = _PATIENCE
+        if turns.number() is not None:  # other runs of this process have theirs
+            quiet.reinit = "create_new"
         run_id = kept_id(self._folder, "wandb")
         super().__init__(save_dir=save_dir, id=run_id, mode=mode, settings=quiet, **settings)
         self._wandb_init.pop("anonymous", None)  # which W&B warns of, whatever its value

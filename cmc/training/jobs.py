@@ -11,7 +11,6 @@ from omegaconf import DictConfig, OmegaConf
 from cmc.config.trust import check_run
 from cmc.errors import UserError
 from cmc.runs.config import read_config
-from cmc.utils.validate import is_list
 
 
 class Job(NamedTuple):
@@ -75,7 +74,7 @@ def folders_of(folder: Path) -> list[Path]:
 
 def seeds_text(seed: int, seeds: Sequence[int] | None) -> str:
     """What a folder is named by: ``seed0``, ``seeds0-4`` or ``seeds0,2,7``; of many, the first and the number."""
-    if not seeds or not is_list(seeds):  # which is refused later
+    if not seeds or not isinstance(seeds, Sequence) or isinstance(seeds, str):  # which is refused later
         return name_of(seed)
     first, last = seeds[0], seeds[-1]
     if list(seeds) == list(range(first, last + 1)):

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 
 from cmc.config.messages import make
 from cmc.data.module import DataModule
@@ -60,6 +61,7 @@ def train_all(jobs: Sequence[Job], folder: Path, told: bool) -> list[dict[str, A
     reports = [ending for ending in endings if isinstance(ending, dict)]
     if told and is_rank_zero() and reports:
         show_all(reports, f"see {folder}")
+        Console().print(f"a run folder for each seed: {folder}", soft_wrap=True)
     if len(reports) < len(jobs):
         raise _together([e for e in endings if isinstance(e, BaseException)], jobs, endings, folder)
     return reports

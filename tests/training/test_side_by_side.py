@@ -57,6 +57,13 @@ def test_samples_that_a_seed_holds_out_and_data_that_a_seed_draws_are_each_run_s
         assert_same(Path("both", f"seed{seed}"), alone(commanded, "dmim", seed, *more))
 
 
+def test_each_has_a_run_of_its_own_in_a_dashboard(commanded):
+    assert commanded(cmc.run, *arguments("kmeans", "logger=wandb", "seeds=[0,1]", "hydra.run.dir=both"))[0] == 0
+    written = [next(Path("both", f"seed{seed}").glob("wandb/*/run-*.wandb")) for seed in (0, 1)]
+    assert len({path.name for path in written}) == 2
+    assert all(b"kmeans-synthetic-seed%d" % seed in path.read_bytes() for seed, path in enumerate(written))
+
+
 def signalled(number, phase, epoch=0):
     def send(self, trainer, pl_module, batch, batch_idx):
         if (pl_module.phase.name, trainer.current_epoch % 2) == (phase, epoch) and trainer.default_root_dir[-1] == "1":
