@@ -189,6 +189,7 @@ def test_table_stays_int64_in_a_module_of_another_precision() -> None:
     assert scores.compute()["acc"].dtype == torch.float64
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_scores_live_on_the_device_of_the_table() -> None:
     scores = ClusteringScores(K_PRED, K_TRUE).cuda()

@@ -68,8 +68,9 @@ class Tracking(Callback):
             "training/phase": float(pl_module.schedule.phases.index(pl_module.phase)),
             "training/samples_per_second": (pl_module.n_seen - self._seen_before) / seconds,
         }
-        if trainer.optimizers and "lr" in (settings := trainer.optimizers[0].param_groups[0]):
-            rates["training/learning_rate"] = settings["lr"]
+        groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+        if groups and "lr" in groups[0]:  # there are none where nothing is trained by gradients
+            rates["training/learning_rate"] = groups[0]["lr"]
         for tracker in _trackers(trainer):
             tracker.noted = rates
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from cmc.callbacks.evaluation import Evaluation
-from experiments import evaluations, shared, startup
+from experiments import evaluations, gpu, seeds, shared, startup
 from tests.quick import interpreter
 
 
@@ -81,3 +81,22 @@ def test_start_up_is_timed_to_the_scores_and_to_the_end(measured, tmp_path):
     found = measured(startup, str(startup.HOME), *small, "--repeats", "1")
     assert 0 < found["scores"]["after"][0] <= found["seconds"]["after"][0]
     assert found["command"] == "python -m cmc.run " + " ".join(small)
+
+
+def test_several_seeds_are_timed_beside_one(measured):
+    found = measured(seeds, "--tiny", "--counts", "1,2", "--repeats", "1", "--epochs", "1")
+    assert found["tiny"]["1"]["ratio"] == [1, 1, 1]
+    assert found["tiny"]["2"]["command_seconds_a_run"][0] > found["tiny"]["2"]["seconds_a_run"][0] > 0
+
+
+def test_what_fails_of_a_gpu_s_checks_is_told_and_the_rest_goes_on(measured, monkeypatch, tmp_path):
+    def fails(dry, seconds, folder):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(gpu, "PARTS", {"first": fails, "second": lambda dry, seconds, folder: {"dry": dry}})
+    with pytest.raises(SystemExit) as stop:
+        measured(gpu, "--dry")
+    assert stop.value.code
+    parts = json.loads((tmp_path / "out.json").read_text())["parts"]
+    assert parts["first"]["failed"] == "out of memory"
+    assert parts["second"]["found"] == {"dry": True}

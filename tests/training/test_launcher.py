@@ -40,7 +40,7 @@ def test_nuswides_size_on_four_processes(tmp_path):
     assert (told["processes"], told["features"]["n_samples"]) == (4, 20_000)
     assert len((tmp_path / "out/assignments.csv").read_text().splitlines()) == 20_001
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        *("assignments.csv", "checkpoints", "config.yaml", "embeddings.npy", "figures", "history.csv"),
+        *("assignments.csv", "checkpoints", "clusters.csv", "config.yaml", "embeddings.npy", "figures", "history.csv"),
         *("metrics.json", "run.log"),
     }
 
