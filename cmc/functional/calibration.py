@@ -48,23 +48,37 @@ def calibrated(each: Tensor, cluster: Tensor, temperature: float, present: Tenso
         each: M x B x K, probabilities of each modality.
         cluster: B, int64.
         temperature: T.
-        present: M x B, true where a sample has a modality, of which each has one; None for all.
+        present: B x M, true where a sample has a modality, of which each has one; None for all.
 
     Returns:
         B.
     """
     own = tempered(each, temperature).gather(2, cluster.expand(len(each), -1)[:, :, None])[:, :, 0]
-    return own.mean(0) if present is None else own.masked_fill(~present, 0).sum(0) / present.sum(0)
+    return own.mean(0) if present is None else own.masked_fill(~present.T, 0).sum(0) / present.sum(1)
 
 
-def agreeing(each: Tensor) -> float:
+def agreeing(each: Tensor, present: Tensor | None = None) -> tuple[float, int]:
     """The share of samples on which two modalities say the same, a mean over pairs of modalities.
 
     Args:
         each: M x N x K.
+        present: N x M, true where a sample has a modality; None for all.
+
+    Returns:
+        The share, of the samples that have both; and of how many samples it is, a mean over the pairs of modalities
+        that any sample has both of. 0 of none.
     """
-    pairs = list(combinations(each.argmax(2), 2))
-    return sum(int((a == b).sum()) for a, b in pairs) / (len(pairs) * each.shape[1])
+    said = each.argmax(2)
+    if present is None:
+        pairs = list(combinations(said, 2))
+        return sum(int((a == b).sum()) for a, b in pairs) / (len(pairs) * each.shape[1]), each.shape[1]
+    shares, counts = [], []
+    for a, b in combinations(range(len(said)), 2):
+        both = present[:, a] & present[:, b]
+        if count := int(both.sum()):
+            shares.append(int((said[a] == said[b])[both].sum()) / count)
+            counts.append(count)
+    return (sum(shares) / len(shares), sum(counts) // len(counts)) if shares else (0.0, 0)
 
 
 def temperature_of(each: Tensor, share: float, counted: int) -> float:

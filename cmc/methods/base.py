@@ -43,6 +43,8 @@ class Method(TrainingLoop):
         chunkable: phases whose losses are means over samples, so that a batch may be processed chunk by chunk.
         comparing: phases that leave out the samples which `accept` had set aside (`DataModule.set_aside`).
         compilable: names of the functions that ``compile`` is about; they use no state that changes with the epoch.
+        takes_gaps: whether the method trains on samples that lack modalities: its losses, and what it gathers in passes
+            over all samples, look at ``batch.present``. Other methods are refused such data. See `cmc.methods.gaps`.
         variant: what tables add to the method's name in parentheses; empty for nothing.
         modalities: their names.
         inputs: the modalities that `assign` and `embed` read: all of them, unless a method is set to one.
@@ -57,6 +59,7 @@ class Method(TrainingLoop):
     chunkable: ClassVar[frozenset[str]] = frozenset()
     comparing: ClassVar[frozenset[str]] = frozenset()
     compilable: ClassVar[tuple[str, ...]] = ()
+    takes_gaps: ClassVar[bool] = False
     variant: str = ""
 
     def __init__(
@@ -140,6 +143,20 @@ class Method(TrainingLoop):
         """
         for chunk in batch.chunks(self.phase.chunk_size):
             yield self.losses(chunk), chunk.size / batch.size
+
+    def admit(self, data: DataModule) -> None:
+        """Refuse data whose samples lack modalities where the method cannot train on them; then `accept`.
+
+        Raises:
+            UserError: what is wrong with these data for this method.
+        """
+        if data.samples.present is not None and not self.takes_gaps:
+            n = int((~data.samples.present.all(1)).sum())
+            raise UserError(
+                f"data.incomplete: use given, and {n} of {data.n_samples} samples lack a modality, but "
+                f"{type(self).__name__} trains on samples that have all; give drop"
+            )
+        self.accept(data)
 
     @property
     def is_assigning(self) -> bool:

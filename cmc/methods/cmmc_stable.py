@@ -13,6 +13,7 @@ from cmc.data.loader import Batch, InOrder, Span
 from cmc.functional.agreement import agreement_tables, medoid
 from cmc.methods.base import sum_of
 from cmc.methods.cmmc import CMMC
+from cmc.methods.gaps import average
 from cmc.nn.multilevel import MultiLevelNetwork
 from cmc.utils import validate
 
@@ -93,7 +94,8 @@ class StableCMMC(CMMC):
         n, k = len(self.networks), self.n_clusters
         tables = torch.zeros(n, n, k, k, dtype=torch.long, device=self.device)
         for batch in batches:
-            each = [network.assign(batch.modalities).mean(0).argmax(1) for network in self._every]
+            present = batch.present
+            each = [average(network.assign(batch.modalities), present).argmax(1) for network in self._every]
             tables += agreement_tables(torch.stack(each), k)
         self._number = medoid(distributed.all_reduce_sum(tables).cpu())
         self.kept.fill_(self._number)

@@ -97,7 +97,7 @@ def fit(
     os.environ.pop("PL_GLOBAL_SEED", None)  # by which Lightning would seed anew where there are several processes
     data.load()
     method: Method = make("method", config.method, dims=data.dims, n_clusters=data.n_clusters)
-    method.accept(data)
+    method.admit(data)
     pick(config, method, data)
     trainer = make_trainer(
         config,

@@ -57,7 +57,7 @@ else:
     phases = {{"train": {{"epochs": 4}}, "finish": {{"epochs": 2}}}}
     method = kind(shape, 3, phases, adam, batch_size=batch_size, drop_last=False,
                   overcluster_factor=2, refresh_every=2, **options)
-method.accept(data)
+method.admit(data)
 method.double()
 
 class Record(Callback):
