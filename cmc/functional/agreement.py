@@ -101,6 +101,12 @@ def concordance(tables: Tensor) -> float:
     return sum(map(accuracy, pairs)) / max(1, len(pairs))
 
 
+def compared_in(tables: Tensor) -> int:
+    """How many samples two modalities are compared on: of `agreement_tables`, a mean over pairs that any sample has."""
+    counts = [int(table.sum()) for table in _filled(tables)]
+    return sum(counts) // max(1, len(counts))
+
+
 def _filled(tables: Tensor) -> list[Tensor]:
     """Those of two modalities that any sample has both of."""
     return [tables[a, b] for a, b in combinations(range(len(tables)), 2) if tables[a, b].any()]

@@ -57,28 +57,31 @@ def calibrated(each: Tensor, cluster: Tensor, temperature: float, present: Tenso
     return own.mean(0) if present is None else own.masked_fill(~present.T, 0).sum(0) / present.sum(1)
 
 
-def agreeing(each: Tensor, present: Tensor | None = None) -> tuple[float, int]:
+def agreeing(each: Tensor, present: Tensor | None = None) -> float:
     """The share of samples on which two modalities say the same, a mean over pairs of modalities.
 
     Args:
         each: M x N x K.
-        present: N x M, true where a sample has a modality; None for all.
-
-    Returns:
-        The share, of the samples that have both; and of how many samples it is, a mean over the pairs of modalities
-        that any sample has both of. 0 of none.
+        present: N x M, whether a sample has a modality: a pair is compared on those that have both. None for all.
     """
     said = each.argmax(2)
+    pairs = list(combinations(range(len(said)), 2))
     if present is None:
-        pairs = list(combinations(said, 2))
-        return sum(int((a == b).sum()) for a, b in pairs) / (len(pairs) * each.shape[1]), each.shape[1]
-    shares, counts = [], []
-    for a, b in combinations(range(len(said)), 2):
-        both = present[:, a] & present[:, b]
-        if count := int(both.sum()):
-            shares.append(int((said[a] == said[b])[both].sum()) / count)
-            counts.append(count)
-    return (sum(shares) / len(shares), sum(counts) // len(counts)) if shares else (0.0, 0)
+        return sum(int((said[a] == said[b]).sum()) for a, b in pairs) / (len(pairs) * each.shape[1])
+    both = {pair: count for pair in pairs if (count := _both(present, *pair).sum().item())}
+    shares = [int((said[a] == said[b])[_both(present, a, b)].sum()) / count for (a, b), count in both.items()]
+    return sum(shares) / max(1, len(shares))
+
+
+def compared(present: Tensor) -> int:
+    """How many samples, on average over pairs of modalities that any has, `agreeing` compares; of N x M."""
+    pairs = combinations(range(present.shape[1]), 2)
+    counts = [count for a, b in pairs if (count := int(_both(present, a, b).sum()))]
+    return sum(counts) // max(1, len(counts))
+
+
+def _both(present: Tensor, a: int, b: int) -> Tensor:
+    return present[:, a] & present[:, b]
 
 
 def temperature_of(each: Tensor, share: float, counted: int) -> float:

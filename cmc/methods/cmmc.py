@@ -19,8 +19,9 @@ from cmc.functional.contingency import contingency_table
 from cmc.functional.contrastive import cluster_contrast, cluster_imbalance, cluster_products, nt_xent
 from cmc.functional.kmeans import column_range, kmeans_centres, nearest
 from cmc.functional.matching import match
+from cmc.functional.present import average
 from cmc.methods.base import Method, sum_of
-from cmc.methods.gaps import Gaps, average, gaps_of, there, total
+from cmc.methods.gaps import Gaps, gaps_of, there, total
 from cmc.nn.multilevel import MultiLevelNetwork
 from cmc.nn.precision import full_precision, to_float32
 from cmc.utils import validate
@@ -171,7 +172,7 @@ class CMMC(Method):
         ]
         if gaps is not None:
             terms = [term * gaps.share(*pair) for term, pair in zip(terms, gaps.pairs(), strict=True)]
-        return total(terms, q)
+        return total(terms, q[0])
 
     def _imbalance(self, q: list[Tensor], batch: Batch, gaps: Gaps | None) -> Tensor:
         if gaps is None:
@@ -194,7 +195,7 @@ class CMMC(Method):
             first, second = gaps.both(a, b, h)
             among = (distributed.all_gather_rows(first), distributed.all_gather_rows(second))
             terms.append(nt_xent(first, second, temperature, among, gaps.before(a, b), batch.size))
-        return total(terms, h)
+        return total(terms, h[0])
 
     def _align(self, network: MultiLevelNetwork, batch: Batch) -> dict[str, Tensor]:
         gaps = gaps_of(batch)

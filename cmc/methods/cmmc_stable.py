@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from cmc import distributed
 from cmc.data.loader import Batch, InOrder, Span
 from cmc.functional.agreement import agreement_tables, medoid
+from cmc.functional.present import average
 from cmc.methods.base import sum_of
 from cmc.methods.cmmc import CMMC
-from cmc.methods.gaps import average
 from cmc.nn.multilevel import MultiLevelNetwork
 from cmc.utils import validate
 

@@ -9,7 +9,7 @@ what is known on each of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from math import prod
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from cmc.data.loader import Batch
 from cmc.errors import UserError
+from cmc.functional.present import average
 
 if TYPE_CHECKING:
     from cmc.methods.base import Method
@@ -68,7 +69,7 @@ class Gaps:
         """The pairs of modalities a < b that a sample of the whole batch has both of: the same on every process."""
         return [(a, b) for a, b in combinations(range(len(self._rows)), 2) if self.count(a, b)]
 
-    def both(self, a: int, b: int, x: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def both(self, a: int, b: int, x: Sequence[Tensor] | Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
         """Of two modalities' rows, as `there` gives them, those of the samples that have both."""
         return x[a][self._columns[b][self._rows[a]]], x[b][self._columns[a][self._rows[b]]]
 
@@ -94,22 +95,9 @@ def there(batch: Batch, gaps: Gaps | None) -> Sequence[Tensor]:
     return batch.modalities if gaps is None else gaps.there(batch.modalities)
 
 
-def total(terms: Sequence[Tensor], like: Sequence[Tensor]) -> Tensor:
+def total(terms: Sequence[Tensor], like: Tensor) -> Tensor:
     """The sum of terms, a scalar; 0 of none, of the dtype and on the device of ``like``."""
-    return torch.stack(list(terms)).sum() if terms else like[0].new_zeros(())
-
-
-def average(each: Tensor, present: Tensor | None) -> Tensor:
-    """The mean over modalities (of M x B x ...) of what is there, B x ...
-
-    Args:
-        each: finite numbers stand in the place of what is not there.
-        present: B x M; None where all is there.
-    """
-    if present is None:
-        return each.mean(0)
-    there = present.T.unsqueeze(2)
-    return each.masked_fill(~there, 0).sum(0) / there.sum(0)
+    return torch.stack(list(terms)).sum() if terms else like.new_zeros(())
 
 
 def assign_present(method: Method, batch: Batch) -> tuple[Tensor, Tensor | None]:

@@ -187,7 +187,8 @@ class TrainingLoop(LightningModule, ABC):
         n_steps = int(self.trainer.num_training_batches)
         for losses, weight in self.pieces(batch):
             objective = self._means.add(losses, weight * batch.size, batch_idx, n_steps)
-            self.manual_backward(objective * (weight * batch.share * times))
+            if objective.requires_grad:  # as it does not where a batch has nothing to learn from
+                self.manual_backward(objective * (weight * batch.share * times))
         if not averaged:
             distributed.sum_gradients(self.parameters())
         if self.gradient_clip is not None:
