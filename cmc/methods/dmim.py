@@ -326,9 +326,8 @@ class DMIM(Method):
     def _fitted(self, batches: InOrder) -> Iterator[Rows]:
         """Rows of the samples that are trained on in the present phase."""
         for batch in batches:
-            taught, present = slice(None), batch.present
-            if len(self._taught):
-                taught = self._taught[batch.index.to(self.device)]
+            present = batch.present
+            taught = self._taught[batch.index.to(self.device)] if len(self._taught) else slice(None)
             yield [x[taught] for x in batch.modalities], None if present is None else present[taught]
 
     @property

@@ -164,7 +164,8 @@ class ReleasedDMIM(DMIM):
         self, network: BottleneckNetwork, rows: list[Tensor], noise: list[Tensor], gaps: Gaps | None
     ) -> dict[int, Bottleneck]:
         """One pass of every modality; running statistics move as by a second one, and by that of a refresh."""
-        outputs, moves, statistics = {}, {}, list(network.buffers())
+        outputs: dict[int, Bottleneck] = {}
+        moves, statistics = {}, list(network.buffers())
         for m in range(len(rows)):
             before = [buffer.clone() for buffer in statistics]
             outputs |= outputs_of(network, {m: rows[m]}, noise, gaps)

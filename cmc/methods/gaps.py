@@ -42,7 +42,7 @@ class Gaps:
         assert presence is not None
         self.size, self.total = batch.size, batch.total
         self._columns = present.T
-        self._rows = [column.nonzero().flatten() for column in self._columns]
+        self._rows: list[Tensor] = [column.nonzero().flatten() for column in self._columns]
         self._counts, self._before = _together(presence), _together(presence[: batch.offset])
 
     def rows(self, modality: int) -> Tensor:
@@ -81,7 +81,7 @@ class Gaps:
             found: n x ... of one modality.
             target: n x ...; the mean is over its further dimensions, too.
         """
-        summed = loss(found, target, reduction="sum")
+        summed: Tensor = loss(found, target, reduction="sum")
         return summed / (self.size * prod(target.shape[1:]))
 
 
