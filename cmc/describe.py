@@ -26,7 +26,7 @@ register_resolvers()
 def _describe(config: DictConfig) -> None:
     check(config, shipped("describe"))
     data: DataModule = make("data", config.data, n_clusters=config.data.n_clusters or 2)  # which nothing depends on
-    held = data.read()
+    held = data.given()
     with _silent(logging.getLogger("cmc.data.module")):  # the table says it all
         data.load(held)
     _show(held, data)
@@ -47,20 +47,24 @@ def _show(held: Modalities, data: DataModule) -> None:
     from rich.table import Table
 
     from cmc.data.description import class_sizes, columns
+    from cmc.data.scaling import there
 
     console = Console()
     table = Table(title=f"{held.source}: {held.n_samples} samples", title_justify="left")
     table.add_column("modality")
     for title in ("width", "scaling", "least", "most", "zeros", "constant columns", "repeated rows"):
         table.add_column(title, justify="right")
-    for name, features in held.features.items():
-        found = columns(features)
+    if held.lacking:
+        table.add_column("lacking it", justify="right")
+    for m, (name, features) in enumerate(held.features.items()):
+        found = columns(features, None if held.present is None else there(held.present[:, m], None))
         shown = (
             f"{found.least:.4g}",
             f"{found.most:.4g}",
             f"{found.zeros:.0%}",
             str(found.constant),
             str(found.repeated),
+            *([str(held.lacking.get(name, 0))] if held.lacking else []),
         )
         table.add_row(name, str(found.width), data.scaler.kinds[name], *shown)
     console.print(table)

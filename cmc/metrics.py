@@ -234,10 +234,15 @@ class LabelFree(Metric):
         shape = (n_modalities, n_modalities, n_clusters, n_clusters)
         self.add_state("tables", torch.zeros(shape, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, clusters: Tensor) -> None:
-        """Count one batch: M x B clusters, int64, or M x B x K assignments, of which the largest is taken."""
+    def update(self, clusters: Tensor, present: Tensor | None = None) -> None:
+        """Count one batch.
+
+        Args:
+            clusters: M x B, int64, or M x B x K assignments, of which the largest is taken.
+            present: B x M, whether a sample has a modality: two modalities are compared on samples that have both.
+        """
         clusters = clusters.argmax(2) if clusters.ndim == 3 else clusters
-        self.tables = self.tables + agreement_tables(clusters, self.tables.shape[-1]).to(self.tables.device)
+        self.tables = self.tables + agreement_tables(clusters, self.tables.shape[-1], present).to(self.tables.device)
 
     def compute(self) -> dict[str, float]:
         """The measures of all samples of all processes."""

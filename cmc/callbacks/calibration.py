@@ -8,8 +8,8 @@ import torch
 
 from cmc import distributed
 from cmc.data.module import DataModule
-from cmc.functional.agreement import concordance
-from cmc.functional.calibration import agreeing, temperature_of
+from cmc.functional.agreement import compared_in, concordance
+from cmc.functional.calibration import agreeing, compared, temperature_of
 from cmc.methods.base import Method
 
 _SAMPLES = 10_000  # that are looked at, evenly spaced
@@ -33,13 +33,17 @@ def calibration(method: Method, data: DataModule) -> dict[str, Any] | None:
     """
     is_held = data.held_out is not None and data.held_out.n_samples >= method.n_clusters
     at_most = max(1, min(_SAMPLES, _CELLS // (len(method.modalities) * method.n_clusters)))
+    batch = data.pass_over(is_held).spaced(at_most)
     with method.evaluating():
-        each = method.assign_each(data.pass_over(is_held).spaced(at_most))
+        each = method.assign_each(batch)
     if each is None:
         return None
-    each = each.float().cpu()
-    share, counted, of = agreeing(each), each.shape[1], "held-out" if is_held else "training"
+    each, present = each.float().cpu(), None if batch.present is None else batch.present.cpu()
+    share, counted = agreeing(each, present), each.shape[1] if present is None else compared(present)
+    of = "held-out" if is_held else "training"
     if not is_held and (tables := method.unseen()) is not None:
-        share, counted, of = concordance(tables.cpu()), int(tables[0, 0].sum()), "set aside"
+        share, counted, of = concordance(tables.cpu()), compared_in(tables.cpu()), "set aside"
+    if present is not None:
+        each = each[present.T].unsqueeze(0)
     found = torch.tensor(temperature_of(each, share, counted), dtype=torch.float32, device=method.device)
     return {"temperature": float(distributed.broadcast(found)), "agreement": share, "of": of}

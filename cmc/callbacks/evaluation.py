@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +17,7 @@ from cmc.distributed import all_reduce_sum, world_size
 from cmc.functional.agreement import label_free
 from cmc.functional.separation import assignment_entropy, silhouette
 from cmc.methods.base import Method
+from cmc.methods.gaps import assign_present
 from cmc.metrics import ClusteringScores, LabelFree
 from cmc.utils import validate
 
@@ -50,11 +52,11 @@ def measures(method: Method, data: DataModule) -> dict[str, float]:
     with method.evaluating():
         method.settle(data.pass_over())
         for batch in data.pass_over():
-            tally.add(batch, *method.assignments(batch), data.labels)
+            tally.add(batch, *assign_present(method, batch), data.labels)
         if data.held_out is not None:
             held = Tally(method, None, data.spaced)
             for batch in data.pass_over(held_out=True):
-                held.add(batch, *method.assignments(batch), None)
+                held.add(batch, *assign_present(method, batch), None)
     return {**(tally.scores() or {}), **tally.label_free(unseen(method, data, held))}
 
 
@@ -86,7 +88,7 @@ class Tally:
         self._entropy = torch.zeros(2, dtype=torch.float64)
 
     def add(self, batch: Batch, assignment: Tensor, each: Tensor | None, labels: Tensor | None) -> None:
-        """Count a batch: its assignment and that of each modality (`Method.assignments`), and all samples' labels.
+        """Count a batch: its assignment and that of each modality (`assign_present`), and all samples' labels.
 
         Raises:
             Diverged: an assignment is no finite number.
@@ -97,7 +99,7 @@ class Tally:
         if each is None:
             self._measures = None
         elif self._measures is not None:
-            self._measures.update(each.cpu())
+            self._measures.update(each.cpu(), None if batch.present is None else batch.present.cpu())
         self._entropy += torch.tensor([assignment_entropy(assignment.cpu()).sum().item(), batch.size])
 
     def scores(self) -> dict[str, float] | None:
@@ -105,8 +107,12 @@ class Tally:
         return None if self._scores is None else {k: float(v) for k, v in self._scores.compute().items()}
 
     def agreed(self) -> dict[str, float]:
-        """``agreement``, ``balance`` and ``quality``; nothing where modalities have no assignments of their own."""
-        return {} if self._measures is None else self._measures.compute()
+        """``agreement``, ``balance`` and ``quality``.
+
+        Nothing where modalities have no assignments of their own, or no sample has two modalities.
+        """
+        measured = {} if self._measures is None else self._measures.compute()
+        return measured if all(map(isfinite, measured.values())) else {}
 
     def label_free(self, unseen: Mapping[str, float] = NOTHING) -> dict[str, float]:
         """What needs no labels; every process takes part.
@@ -130,5 +136,5 @@ class Tally:
         with self._method.evaluating():
             embedded = self._method.embed(batch)
             self._method.require_finite("embeddings", embedded)
-            apart = silhouette(embedded, self._method.assign(batch).argmax(1))
+            apart = silhouette(embedded, assign_present(self._method, batch)[0].argmax(1))
         return {**measured, "entropy": entropy / count, **({} if apart is None else {"silhouette": apart})}

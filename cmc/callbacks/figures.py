@@ -14,6 +14,7 @@ from cmc import figures
 from cmc.data.module import DataModule
 from cmc.figures import Points
 from cmc.methods.base import Method
+from cmc.methods.gaps import assign_present
 from cmc.runs.assignments import Assignments, read_assignments
 from cmc.runs.embeddings import PROJECTIONS, read_embeddings
 from cmc.runs.history import read_history
@@ -76,7 +77,7 @@ def _seen(method: Method, data: DataModule, max_points: int) -> tuple[np.ndarray
             method.settle(data.pass_over())
         batch = data.spaced(max_points)
         features = method.embed(batch).float().cpu().numpy()
-        return features, method.assign(batch).argmax(1).cpu().numpy() if method.is_assigning else None
+        return features, assign_present(method, batch)[0].argmax(1).cpu().numpy() if method.is_assigning else None
 
 
 def _phases(folder: Path) -> Path:

@@ -28,6 +28,7 @@ from cmc.data.module import DataModule
 from cmc.data.preparation.extractors import made_of
 from cmc.functional.decisions import decide
 from cmc.methods.base import Method
+from cmc.methods.gaps import assign_present
 from cmc.runs.embeddings import write_ids
 from cmc.runs.report import write_report
 from cmc.runs.tables import assignments, table
@@ -100,7 +101,7 @@ class Results(Callback):
         report = {
             **self._run,
             **({"method": f"{self._run['method']} ({pl_module.variant})"} if pl_module.variant else {}),
-            **({"data": f"{self._run['data']} (surrogate)"} if data.surrogate else {}),
+            **({"data": _called(self._run["data"], data)} if data.surrogate or data.missing else {}),
             "scores": whole.scores(),
             **_scored(data),
             **({"holdout": held.scores()} if held is not None else {}),
@@ -130,9 +131,9 @@ class Results(Callback):
             write_ids(folder, data.ids if rows is None else data.ids[rows], suffix)
         with written as append, drawn as append_block, method.evaluating():
             for batch in data.pass_over(held):
-                assignment, each = method.assignments(batch)
+                assignment, each = assign_present(method, batch)
                 tally.add(batch, assignment, each, labels)
-                decided = decide(assignment, each, temperature=temperature).each(
+                decided = decide(assignment, each, batch.present, temperature).each(
                     lambda x: distributed.all_gather_rows(x).cpu()
                 )
                 if self._embeddings:
@@ -173,6 +174,12 @@ def _names(labels: Tensor, data: DataModule) -> list[str]:
     return ["" if label == UNLABELLED else data.classes[label] for label in labels.tolist()]
 
 
+def _called(name: str, data: DataModule) -> str:
+    """What tables call the data: the name, and what was made of them."""
+    taken = f" ({100 * data.missing:g}% incomplete)" if data.missing else ""
+    return f"{name}{taken}{' (surrogate)' if data.surrogate else ''}"
+
+
 def _scored(data: DataModule) -> dict[str, Any]:
     """How many samples the scores are of, where some have no label."""
     parts = {"scores": data.labels, "holdout": data.held_labels}
@@ -201,6 +208,7 @@ def _facts(trainer: Trainer, method: Method, data: DataModule) -> dict[str, Any]
             "dims": data.dims,
             "scaling": data.scaler.kinds,
             "surrogate": data.surrogate,
+            **({"lacking": data.lacking} if data.lacking else {}),
             "remarks": list(data.remarks),
             "doubts": data.doubts,
             **({"pictures": str(data.pictures.resolve())} if data.pictures is not None else {}),

@@ -8,8 +8,13 @@ from itertools import combinations
 from math import isfinite, nan, sqrt
 from pathlib import Path
 from statistics import mean, stdev
+from typing import TYPE_CHECKING
 
 from cmc.choosing.found import Found
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def measure(k: int, runs: Mapping[int, Found]) -> Measured:
         k,
         list(runs),
         [_information(k, one) for one in found],
-        min(0 if one.own is None else one.own.shape[1] for one in found),
+        min(0 if one.own is None else min(pair.shape[1] for pair in _compared(one.own)) for one in found),
         list(pairs.values()),
         [one.silhouette for one in found if one.silhouette is not None],
         np.mean(sizes, 0).tolist(),
@@ -112,7 +117,16 @@ def _information(k: int, found: Found) -> float:
 
     from cmc.functional.agreement import agreement_tables, information_beyond_chance
 
-    if found.own is None or found.own.shape[1] < k:
+    pairs = [] if found.own is None else _compared(found.own)
+    if not pairs or min(pair.shape[1] for pair in pairs) < k:
         return nan
-    tables = agreement_tables(torch.from_numpy(found.own), k)
-    return mean(information_beyond_chance(tables[a, b]) for a, b in combinations(range(len(found.own)), 2))
+    return mean(information_beyond_chance(agreement_tables(torch.from_numpy(pair), k)[0, 1]) for pair in pairs)
+
+
+def _compared(own: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Of every two modalities (of M x N, -1 where a sample lacks one) the clusters of samples that have both, 2 x n.
+
+    Pairs that no sample has both of are left out, unless there are no others.
+    """
+    pairs = [own[[a, b]][:, (own[a] >= 0) & (own[b] >= 0)] for a, b in combinations(range(len(own)), 2)]
+    return [pair for pair in pairs if pair.shape[1]] or pairs

@@ -20,7 +20,7 @@ def feature_means(
     """How the features of each cluster differ from those of all samples, in standard deviations.
 
     Args:
-        features: modality -> N x d.
+        features: modality -> N x d; a row of NaN of a sample that lacks the modality, which counts nowhere.
         cluster: N, from 0 to K - 1.
         n_clusters: K.
         prototypes: of each cluster the position of one member, -1 of an empty one.
@@ -36,19 +36,21 @@ def _of_modality(
     x: NDArray[Any], cluster: NDArray[np.int64], n_clusters: int, prototypes: Sequence[int]
 ) -> dict[str, Any]:
     sums, squares = np.zeros((n_clusters, x.shape[1])), np.zeros(x.shape[1])
-    shift = np.asarray(x[0], dtype=np.float64)
-    for start in range(0, len(x), _BLOCK):
-        block = np.asarray(x[start : start + _BLOCK], dtype=np.float64) - shift
-        np.add.at(sums, cluster[start : start + len(block)], block)
+    there = np.flatnonzero(~np.isnan(x[:, 0]))
+    shift = np.asarray(x[there[0]], dtype=np.float64)
+    for start in range(0, len(there), _BLOCK):
+        rows = there[start : start + _BLOCK]
+        block = np.asarray(x[rows], dtype=np.float64) - shift
+        np.add.at(sums, cluster[rows], block)
         squares += (block**2).sum(0)
-    sizes = np.bincount(cluster, minlength=n_clusters)[:, None]
-    centre = sums.sum(0) / len(x)
-    spread = np.sqrt(np.maximum(squares / len(x) - centre**2, 0))
+    sizes = np.bincount(cluster[there], minlength=n_clusters)[:, None]
+    centre = sums.sum(0) / len(there)
+    spread = np.sqrt(np.maximum(squares / len(there) - centre**2, 0))
     spread[spread <= 1e-9 * np.abs(centre + shift)] = np.inf
     means = sums / np.maximum(sizes, 1)
     deviations = np.where(sizes > 0, (means - centre) / spread, 0)
     chosen = np.maximum(np.asarray(prototypes), 0)
-    own = (np.asarray(x[chosen], dtype=np.float64) - shift - centre) / spread
+    own = np.nan_to_num((np.asarray(x[chosen], dtype=np.float64) - shift - centre) / spread)
     top = np.argsort(-np.abs(deviations), axis=1, kind="stable")[:, :_TOP]
     return {
         "width": x.shape[1],

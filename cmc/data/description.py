@@ -32,16 +32,17 @@ class Columns(NamedTuple):
     repeated: int
 
 
-def columns(features: NDArray[np.generic]) -> Columns:
-    """Look at all rows (N x d), a few thousand at a time."""
+def columns(features: NDArray[np.generic], rows: NDArray[np.intp] | None = None) -> Columns:
+    """Look at the given rows (of N x d; None for all), a few thousand at a time."""
     low, high = np.full(features.shape[1], np.inf), np.full(features.shape[1], -np.inf)
     zeros, seen = 0, set[bytes]()
-    for block in blocks(features):
+    for block in blocks(features, rows):
         low, high = np.minimum(low, block.min(0)), np.maximum(high, block.max(0))
         zeros += int((block == 0).sum())
         seen.update(blake2b(row.tobytes(), digest_size=16).digest() for row in block + 0.0)  # of -0 the same as of 0
-    constant, repeated = int((low == high).sum()), len(features) - len(seen)
-    return Columns(features.shape[1], low.min(), high.max(), zeros / features.size, constant, repeated)
+    n = len(features) if rows is None else len(rows)
+    constant, repeated = int((low == high).sum()), n - len(seen)
+    return Columns(features.shape[1], low.min(), high.max(), zeros / (n * features.shape[1]), constant, repeated)
 
 
 def class_sizes(data: Modalities) -> dict[str, int]:

@@ -26,7 +26,9 @@ _FLAT = 1e-12  # of the variance of all columns, what counts as none
 _NAMED = 4  # columns in a line
 
 
-def doubts(features: Mapping[str, NDArray[Any]], labels: NDArray[Any] | None) -> list[str]:
+def doubts(
+    features: Mapping[str, NDArray[Any]], labels: NDArray[Any] | None, present: NDArray[np.bool_] | None = None
+) -> list[str]:
     """A line for every modality from which the labels can be read off exactly.
 
     Looked for are columns whose value tells the class: each value comes in one class alone (codes, whatever they are
@@ -37,25 +39,33 @@ def doubts(features: Mapping[str, NDArray[Any]], labels: NDArray[Any] | None) ->
     Args:
         features: modality -> N x d.
         labels: N codes, -1 where unknown; None without any, and then there is nothing to give away.
+        present: N x M, whether a sample has a modality; None where all have all.
     """
     if labels is None:
         return []
-    known = np.flatnonzero(labels != UNLABELLED)
-    rows = known[spaced(len(known), _LOOKED_AT)]
-    codes = np.unique(labels[rows], return_inverse=True)[1]
-    n_classes = int(codes.max(initial=0)) + 1
-    if n_classes < 2 or len(rows) < 2 * n_classes:
-        return []
-    order = np.argsort(codes, kind="stable")
-    return [
-        f"{name}: {found}: is it a label, or the order of rows, among the features? Scores would mean nothing"
-        for name, array in features.items()
-        if (found := _found(array, rows[order], codes[order], n_classes))
-    ]
+    known = labels != UNLABELLED
+    lines = []
+    for m, (name, array) in enumerate(features.items()):
+        there = np.ones(len(known), bool) if present is None else present[:, m]
+        seen = np.flatnonzero(known & there)
+        rows = seen[spaced(len(seen), _LOOKED_AT)]
+        codes = np.unique(labels[rows], return_inverse=True)[1]
+        n_classes = int(codes.max(initial=0)) + 1
+        if n_classes < 2 or len(rows) < 2 * n_classes:
+            continue
+        order = np.argsort(codes, kind="stable")
+        if found := _found(array, rows[order], codes[order], n_classes, there):
+            line = (
+                f"{name}: {found}: is it a label, or the order of rows, among the features? Scores would mean nothing"
+            )
+            lines.append(line)
+    return lines
 
 
-def _found(array: NDArray[Any], rows: NDArray[np.intp], codes: NDArray[np.intp], n_classes: int) -> str:
-    """What gives the labels away; samples come class by class."""
+def _found(
+    array: NDArray[Any], rows: NDArray[np.intp], codes: NDArray[np.intp], n_classes: int, there: NDArray[np.bool_]
+) -> str:
+    """What gives the labels away; samples come class by class. ``there``: N, which rows are numbers."""
     alone: list[int] = []
     together: dict[int, tuple[int, ...]] = {}  # column -> a code for each class
     chance = _CHANCE - math.log(array.shape[1])
@@ -68,7 +78,7 @@ def _found(array: NDArray[Any], rows: NDArray[np.intp], codes: NDArray[np.intp],
         together |= {start + column: group for column, group in groups.items()}
         few, ordered = _tells(block, codes, n_classes, chance)
         alone += [start + column for column in few]
-        alone += [start + column for column in ordered if _is_even(np.asarray(array[:, start + column]))]
+        alone += [start + column for column in ordered if _is_even(np.asarray(array[:, start + column])[there])]
     alone += [column for column, group in together.items() if len(set(group)) == n_classes and column not in alone]
     if alone:
         return f"the labels can be read off column {_listed(sorted(alone))} exactly"

@@ -6,7 +6,7 @@ and scales them on the way. ``Batches`` cuts either into shuffled, rank-sharded 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -27,12 +27,22 @@ class Batch(NamedTuple):
         index: B positions among all samples (int64); labels are joined by it, at evaluation alone.
         global_size: samples of the whole batch, of which these are a part; None where these are all.
         offset: the position of the first of them in the whole batch.
+        presence: of all samples of the whole batch, whether they have a modality (total x M, bool, on the CPU); None
+            where all samples of the data have all. Rows that are not there are 0.
     """
 
     modalities: tuple[Tensor, ...]
     index: Tensor  # type: ignore[assignment]  # a tuple has a method of this name; nobody searches a batch
     global_size: int | None = None
     offset: int = 0
+    presence: Tensor | None = None
+
+    @property
+    def present(self) -> Tensor | None:
+        """B x M, whether a sample has a modality; None where all samples of the data have all."""
+        if self.presence is None:
+            return None
+        return self.presence[self.offset : self.offset + self.size].to(self.modalities[0].device)
 
     @property
     def size(self) -> int:
@@ -57,13 +67,19 @@ class Batch(NamedTuple):
         for start in range(0, self.size, size):
             part = slice(start, start + size)
             tensors = tuple(x[part] for x in self.modalities)
-            yield Batch(tensors, self.index[part], self.total, self.offset + start)
+            yield Batch(tensors, self.index[part], self.total, self.offset + start, self.presence)
 
 
 class Source(Protocol):
-    """Rows of all modalities, by position."""
+    """Rows of all modalities, by position; those that are not there are 0.
+
+    Attributes:
+        n_samples: N.
+        present: N x M, whether a sample has a modality (bool, on the CPU); None where all have all.
+    """
 
     n_samples: int
+    present: Tensor | None
 
     def take(self, index: Tensor) -> tuple[Tensor, ...]:
         """The rows at the given positions (int64, on the CPU)."""
@@ -75,8 +91,17 @@ class Source(Protocol):
 class Resident:
     """Scaled float32 tensors laid once on the device where they are used."""
 
-    def __init__(self, features: Mapping[str, np.ndarray], rows: np.ndarray | None, scaler: Scaler) -> None:
+    def __init__(
+        self,
+        features: Mapping[str, np.ndarray],
+        rows: np.ndarray | None,
+        scaler: Scaler,
+        present: np.ndarray | None = None,
+    ) -> None:
+        self.present = _chosen(present, rows)
         self.tensors = tuple(_scaled(scaler, name, x if rows is None else x[rows]) for name, x in features.items())
+        if self.present is not None:
+            self.tensors = without_gaps(self.tensors, self.present)
         self.n_samples = self.tensors[0].shape[0]
 
     def to(self, device: torch.device) -> Resident:
@@ -97,8 +122,15 @@ class Resident:
 class Mapped:
     """Arrays that stay on disk: rows are read, scaled and moved when a batch asks for them."""
 
-    def __init__(self, features: Mapping[str, np.ndarray], rows: np.ndarray | None, scaler: Scaler) -> None:
+    def __init__(
+        self,
+        features: Mapping[str, np.ndarray],
+        rows: np.ndarray | None,
+        scaler: Scaler,
+        present: np.ndarray | None = None,
+    ) -> None:
         self._features, self._rows, self._scaler = features, rows, scaler
+        self.present = _chosen(present, rows)
         self._device = torch.device("cpu")
         self.n_samples = len(next(iter(features.values()))) if rows is None else len(rows)
 
@@ -113,15 +145,16 @@ class Mapped:
         order = np.argsort(wanted, kind="stable")
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
-        return self._scaled({name: x[wanted[order]][back] for name, x in self._features.items()})
+        return self._scaled({name: x[wanted[order]][back] for name, x in self._features.items()}, index)
 
     def span(self, start: int, stop: int) -> tuple[Tensor, ...]:
         """The rows start..stop-1."""
         rows = slice(start, stop) if self._rows is None else self._rows[start:stop]
-        return self._scaled({name: x[rows] for name, x in self._features.items()})
+        return self._scaled({name: x[rows] for name, x in self._features.items()}, slice(start, stop))
 
-    def _scaled(self, parts: Mapping[str, np.ndarray]) -> tuple[Tensor, ...]:
-        return tuple(_scaled(self._scaler, name, x, self._device) for name, x in parts.items())
+    def _scaled(self, parts: Mapping[str, np.ndarray], taken: Tensor | slice) -> tuple[Tensor, ...]:
+        tensors = tuple(_scaled(self._scaler, name, x, self._device) for name, x in parts.items())
+        return tensors if self.present is None else without_gaps(tensors, self.present[taken])
 
 
 class Span(NamedTuple):
@@ -157,35 +190,45 @@ class Span(NamedTuple):
         for first in range(self.start, self.stop, step):
             last = min(first + step, self.stop)
             rows = self.source.span(first, last)
-            yield Batch(rows, torch.arange(first, last), self.total, self.offset + first - self.start)
+            begin = self.start - self.offset
+            presence = None if self.source.present is None else self.source.present[begin : begin + self.total]
+            yield Batch(rows, torch.arange(first, last), self.total, self.offset + first - self.start, presence)
 
 
 class InOrder:
     """Every sample once, in order, ``size`` at a time, as often as it is iterated over.
 
     Of each batch this process takes its share: gathered, the shares are the batch again. A share may be empty.
+
+    Attributes:
+        n_samples: N.
+        present: N x M, whether a sample has a modality (bool, on the CPU); None where all have all.
     """
 
     def __init__(self, source: Source, size: int) -> None:
         self._source, self._size = source, size
-        self.n_samples = source.n_samples
+        self.n_samples, self.present = source.n_samples, source.present
 
     def spaced(self, at_most: int) -> Batch:
         """At most so many samples, evenly spaced, the same ones on every process."""
         index = torch.from_numpy(spaced(self.n_samples, at_most))
-        return Batch(self._source.take(index), index)
+        presence = None if self.present is None else self.present[index]
+        return Batch(self._source.take(index), index, presence=presence)
 
     def whole(self) -> Batch:
         """This process's share of all samples at once."""
         first, last = distributed.shard(0, n := self.n_samples)
-        return Batch(self._source.span(first, last), torch.arange(first, last), n, first)
+        return Batch(self._source.span(first, last), torch.arange(first, last), n, first, self.present)
 
     def __iter__(self) -> Iterator[Batch]:
         """One pass."""
         n = self.n_samples
         for start in range(0, n, self._size):
             first, last = distributed.shard(start, stop := min(start + self._size, n))
-            yield Batch(self._source.span(first, last), torch.arange(first, last), stop - start, first - start)
+            presence = None if self.present is None else self.present[start:stop]
+            yield Batch(
+                self._source.span(first, last), torch.arange(first, last), stop - start, first - start, presence
+            )
 
 
 class Batches:
@@ -247,11 +290,16 @@ class Batches:
             if order is None and self._chunked:
                 yield Span(self._source, start, stop, *place)
             elif order is None:
-                yield Batch(self._source.span(start, stop), torch.arange(start, stop), *place)
+                rows = self._source.span(start, stop)
+                yield Batch(rows, torch.arange(start, stop), *place, self._presence(slice(begin, end)))
             else:
                 index = order[start:stop].long()
-                yield Batch(self._source.take(index), index, *place)
+                yield Batch(self._source.take(index), index, *place, self._presence(order[begin:end].long()))
         self._position = 0
+
+    def _presence(self, taken: Tensor | slice) -> Tensor | None:
+        """Of the samples of a global batch."""
+        return None if self._source.present is None else self._source.present[taken]
 
     def _order(self) -> Tensor | None:
         if self._size == self._n:
@@ -268,6 +316,18 @@ class Batches:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from the batch that ``state_dict`` named."""
         self._position = int(state["position"])
+
+
+def without_gaps(rows: Sequence[Tensor], present: Tensor) -> tuple[Tensor, ...]:
+    """Rows of all modalities, B x d each, with 0 in the place of those that are not there (``present``, B x M)."""
+    columns = present.to(rows[0].device).T.unsqueeze(2)
+    return tuple(x.where(there, 0.0) for x, there in zip(rows, columns, strict=True))
+
+
+def _chosen(present: np.ndarray | None, rows: np.ndarray | None) -> Tensor | None:
+    """Of the chosen rows; None where they lack nothing."""
+    chosen = present if present is None or rows is None else present[rows]
+    return None if chosen is None or chosen.all() else torch.from_numpy(chosen)
 
 
 def _scaled(scaler: Scaler, name: str, x: np.ndarray, device: torch.device | str = "cpu") -> Tensor:

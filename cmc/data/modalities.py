@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cmc.data.presence import presence
 from cmc.errors import UserError
 
 CHECKED_AT_ONCE = 2**24  # bytes of a modality in memory while its numbers are checked or hashed
@@ -22,6 +23,8 @@ UNLABELLED = -1  # in the place of a label that is not known
 @dataclass(frozen=True, eq=False)
 class Modalities:
     """N samples seen in two or more modalities, with their classes where these are known.
+
+    A sample may lack modalities: its row there is NaN throughout.
 
     Every check happens on construction, so that whoever holds an instance may trust it. Afterwards ``labels`` are
     recoded to 0..n_classes-1 in the sorted order of the original values, whose names are kept in ``classes``. Where
@@ -40,11 +43,14 @@ class Modalities:
         remarks: what was taken for what while reading, a phrase each; they are logged.
         offered: what could be labels, as the options that would take them.
         pictures: the folder in which ``ids`` are the names of picture files; None without.
+        present: N x M, whether a sample has a modality; None where all have all.
+        lacking: modality -> how many samples lack it; those that none lacks are left out.
 
     Raises:
         UserError: Fewer than 2 modalities; one that is no 2-d real array, has no columns or another number of rows;
-            fewer than 2 samples; a number that is not finite as float32; labels that are not N whole numbers;
-            classes that do not fit the labels; not one id or caption a sample.
+            fewer than 2 samples; a number that is not finite as float32, but for rows of NaN; a sample without any
+            modality, or a modality without any sample; labels that are not N whole numbers; classes that do not fit
+            the labels; not one id or caption a sample.
     """
 
     features: dict[str, NDArray[Any]]
@@ -57,11 +63,13 @@ class Modalities:
     remarks: tuple[str, ...] = ()
     offered: tuple[str, ...] = ()
     pictures: Path | None = None
+    present: NDArray[np.bool_] | None = field(init=False, default=None)
+    lacking: dict[str, int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check everything; recode the labels."""
         try:
-            _check_features(self.features)
+            present, lacking = _check_features(self.features)
             labels, classes = recode(self.labels, self.classes, self.n_samples)
             for what, texts in (("ids", self.ids), ("captions", self.captions)):
                 if texts is not None and len(texts) != self.n_samples:
@@ -69,6 +77,8 @@ class Modalities:
         except UserError as mistake:
             raise UserError(f"{self.source}: {mistake}" if self.source else str(mistake)) from None
         object.__setattr__(self, "features", dict(self.features))
+        object.__setattr__(self, "present", present)
+        object.__setattr__(self, "lacking", lacking)
         object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "classes", classes)
 
@@ -124,7 +134,8 @@ def shape_text(array: NDArray[Any]) -> str:
     return " x ".join(map(str, array.shape)) or "a single value"
 
 
-def _check_features(features: dict[str, NDArray[Any]]) -> None:
+def _check_features(features: dict[str, NDArray[Any]]) -> tuple[NDArray[np.bool_] | None, dict[str, int]]:
+    """Which samples have which modality, as `presence` tells it."""
     if len(features) < 2:
         found = ", ".join(map(repr, features)) or "none"
         raise UserError(
@@ -141,8 +152,11 @@ def _check_features(features: dict[str, NDArray[Any]]) -> None:
             )
     if len(features[first]) < 2:
         raise UserError(f"number of samples is {len(features[first])}: give at least 2")
-    for name, array in features.items():
-        _check_finite(name, array)
+    present, lacking = presence(features, CHECKED_AT_ONCE)
+    for name, count in lacking.items():
+        if count == len(features[first]):
+            raise UserError(f"modality {name!r} is NaN in every row: no sample has it; leave it out")
+    return present, lacking
 
 
 def _check_array(name: str, array: object) -> None:
@@ -160,27 +174,6 @@ def _check_array(name: str, array: object) -> None:
         raise UserError(f"modality {name!r} has dtype {array.dtype}: give real numbers")
     if array.shape[1] == 0:
         raise UserError(f"modality {name!r} has no columns ({shape_text(array)}): give at least 1, or leave it out")
-
-
-def _check_finite(name: str, array: NDArray[Any]) -> None:
-    if array.dtype.kind != "f":
-        return
-    step = max(1, CHECKED_AT_ONCE // (array.shape[1] * array.itemsize))
-    for start in range(0, len(array), step):
-        block = array[start : start + step]
-        with np.errstate(over="ignore"):
-            finite = np.isfinite(block.astype(np.float32, copy=False))
-        if not finite.all():
-            row, column = np.argwhere(~finite)[0]
-            if array.shape[1] > 1 and np.isnan(block[row]).all():
-                raise UserError(
-                    f"modality {name!r}, row {start + row} is NaN throughout: that sample lacks it; train on those "
-                    "that lack none, data.incomplete=drop (of data=files), then label all with cmc.predict"
-                )
-            raise UserError(
-                f"modality {name!r}, row {start + row}, column {column} is {block[row, column]}: give finite numbers "
-                "within float32's range, or drop that sample from every modality (rows and columns counted from 0)"
-            )
 
 
 def recode(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from copy import copy
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,14 +15,18 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
+from cmc.data.gaps import INCOMPLETE, settled, take_away
 from cmc.data.giveaways import doubts
 from cmc.data.loader import Batch, Batches, InOrder, Mapped, Resident, Span
 from cmc.data.modalities import Modalities
+from cmc.data.presence import check_learnable, told
 from cmc.data.scaling import SCALINGS, Scaler
 from cmc.data.sharing import LOOKED_AT, Shared, shared
+from cmc.data.splitting import split_of
 from cmc.distributed import check_same
 from cmc.errors import UserError
 from cmc.utils import validate
+from cmc.utils.arrays import spaced
 from cmc.utils.memory import free_memory
 
 log = logging.getLogger(__name__)
@@ -48,6 +54,9 @@ class DataModule(LightningDataModule):
         in_memory: hold the scaled features on the training device (true), read them from disk batch by batch
             (false), or decide by size: in memory when they fit into half of what is free (None).
         seed: of the shuffling and of the holdout.
+        incomplete: samples that lack modalities: ``use`` them, each by what it has, ``drop`` them, or ``refuse`` them.
+        missing: the share of samples from which modalities are taken away; see `cmc.data.gaps.take_away`.
+        missing_seed: of the draw of what is taken away.
 
     Attributes:
         fitted: positions of the training samples that are not set aside; None for all.
@@ -64,6 +73,9 @@ class DataModule(LightningDataModule):
         n_clusters: int | None = None,
         in_memory: bool | None = None,
         seed: int = 0,
+        incomplete: str = "use",
+        missing: float = 0.0,
+        missing_seed: int = 0,
     ) -> None:
         super().__init__()
         self.scaling = validate.one_of("data.scaling", scaling, SCALINGS)
@@ -72,6 +84,9 @@ class DataModule(LightningDataModule):
         is_choice = in_memory is None or isinstance(in_memory, bool)
         self.in_memory = validate.require("data.in_memory", in_memory, is_choice, "true, false or null")
         self.seed = validate.seed("data.seed", seed)
+        self.incomplete = validate.one_of("data.incomplete", incomplete, INCOMPLETE)
+        self.missing = validate.share("data.missing", missing)
+        self.missing_seed = validate.seed("data.missing_seed", missing_seed)
         self.surrogate = False
         self.fitted: Tensor | None = None
         self.scaler = Scaler()
@@ -80,6 +95,20 @@ class DataModule(LightningDataModule):
     def read(self) -> Modalities:
         """Read the data set."""
         raise NotImplementedError
+
+    def given(self) -> Modalities:
+        """What `read` gives, less what ``missing`` takes away and ``incomplete`` drops.
+
+        Raises:
+            UserError: the data cannot be read, or lack what they may not lack.
+        """
+        data = self.read()
+        if self.missing:
+            features = take_away(data.features, self.missing, self.missing_seed)
+            drawn = f"data.missing_seed={self.missing_seed}"
+            remark = f"modalities are taken away from {self.missing:g} of the samples ({drawn})"
+            data = dataclasses.replace(data, features=features, remarks=(*data.remarks, remark))
+        return settled(data, self.incomplete)
 
     @property
     def prepared(self) -> Path | None:
@@ -90,14 +119,14 @@ class DataModule(LightningDataModule):
         """Read, check, split and scale; a second call does nothing.
 
         Args:
-            given: what was read already.
+            given: what the method of this name gave already.
 
         Raises:
             UserError: what is wrong with the data, or with K for these data.
         """
         if self._read:
             return
-        data = self.read() if given is None else given
+        data = self.given() if given is None else given
         self.source, self.fingerprint, self.classes = data.source, data.fingerprint(), data.classes
         self.dims, self.n_classes = data.dims, data.n_classes
         self.ids, self.captions, self.remarks = data.ids, data.captions, data.remarks
@@ -111,14 +140,18 @@ class DataModule(LightningDataModule):
                 f"data.n_clusters: {self.n_clusters} clusters for {n_train} training samples; "
                 "give at most as many clusters as samples"
             )
-        self.scaler.fit(data.features, train, self.scaling)
+        if data.present is not None:
+            check_learnable(data.present if train is None else data.present[train], [*data.dims], self.n_clusters)
+            log.info("data: %s", told(data.present, data.lacking))
+        self.lacking = data.lacking
+        self.scaler.fit(data.features, train, self.scaling, data.present)
         kind = Resident if self._fits(data.nbytes) else Mapped
-        self.samples: Resident | Mapped = kind(data.features, train, self.scaler)
-        self.held_out = kind(data.features, held, self.scaler) if held is not None else None
+        self.samples: Resident | Mapped = kind(data.features, train, self.scaler, data.present)
+        self.held_out = kind(data.features, held, self.scaler, data.present) if held is not None else None
         self.rows, self.held_rows = train, held
         self.labels, self.held_labels = _labels(data, train), _labels(data, held) if held is not None else None
         self._read = True
-        self.doubts = doubts(data.features, data.labels)
+        self.doubts = doubts(data.features, data.labels, data.present)
         for doubt in self.doubts:
             log.warning("data: %s", doubt)
         log.info(
@@ -158,7 +191,15 @@ class DataModule(LightningDataModule):
     @cached_property
     def shared(self) -> list[Shared]:
         """What each two modalities share, as they are scaled, by at most 2000 training samples evenly spaced."""
-        return shared(dict(zip(self.dims, self.spaced(LOOKED_AT).modalities, strict=True)))
+        present = self.samples.present
+        if present is None:
+            return shared(dict(zip(self.dims, self.spaced(LOOKED_AT).modalities, strict=True)))
+        found: list[Shared] = []
+        for (a, first), (b, second) in combinations(enumerate(self.dims), 2):
+            both = (present[:, a] & present[:, b]).nonzero().flatten()
+            rows = self.samples.take(both[torch.from_numpy(spaced(len(both), LOOKED_AT))])
+            found += shared({first: rows[a], second: rows[b]})
+        return found
 
     def setup(self, stage: str) -> None:
         """Load, and lay the features on the training device."""
@@ -179,8 +220,10 @@ class DataModule(LightningDataModule):
     def set_aside(self, share: float, n_clusters: int) -> Tensor:
         """Keep a share of the training samples, drawn by ``seed``, for a method to judge its networks by.
 
+        Samples of a single modality tell nothing of how modalities agree, and are not kept.
+
         Args:
-            share: of them.
+            share: of those with two modalities at least.
             n_clusters: K, at least so many samples; fewer judge nothing, and none are kept.
 
         Returns:
@@ -189,19 +232,24 @@ class DataModule(LightningDataModule):
         Raises:
             UserError: fewer than K samples are left to train on.
         """
-        self.fitted, n_aside = None, round(self.n_samples * share)
+        present = self.samples.present
+        telling = None if present is None else (present.sum(1) > 1).nonzero().flatten()
+        n = self.n_samples if telling is None else len(telling)
+        self.fitted, n_aside = None, round(n * share)
         if n_aside < n_clusters:
-            said = (share, self.n_samples, n_aside, n_clusters)
+            said = (share, n, n_aside, n_clusters)
             log.warning("method.validation: %s of %d samples is %d, too few to judge %d clusters: none is kept", *said)
             return torch.empty(0, dtype=torch.bool)
-        if self.n_samples - n_aside < n_clusters:
+        if n - n_aside < n_clusters:
             raise UserError(
-                f"method.validation: {share} given; of {self.n_samples} samples that leaves {self.n_samples - n_aside} "
+                f"method.validation: {share} given; of {n} samples that leaves {n - n_aside} "
                 f"to train on, fewer than the {n_clusters} clusters: give a smaller share"
             )
-        order = torch.from_numpy(np.random.default_rng([self.seed, 1]).permutation(self.n_samples))
-        self.fitted = order[n_aside:].sort().values
-        return torch.ones(self.n_samples, dtype=torch.bool).index_fill_(0, self.fitted, False)
+        order = torch.from_numpy(np.random.default_rng([self.seed, 1]).permutation(n))
+        aside = order[:n_aside] if telling is None else telling[order[:n_aside]]
+        kept = torch.zeros(self.n_samples, dtype=torch.bool).index_fill_(0, aside, True)
+        self.fitted = (~kept).nonzero().flatten()
+        return kept
 
     @property
     def n_fitted(self) -> int:
@@ -282,37 +330,6 @@ def _check_n_clusters(given: int | None, data: Modalities) -> int:
     if n_clusters < 2:
         raise UserError(f"data.n_clusters: {n_clusters} class in the labels; there must be at least 2 clusters")
     return n_clusters
-
-
-def split(n: int, holdout: float, seed: int) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Rows to train on and rows kept out, both ascending; (None, None) when nothing is kept out."""
-    kept_out = round(n * holdout)
-    if holdout and not kept_out:
-        raise UserError(f"data.holdout: {holdout} of {n} samples is none; give a larger share, or 0")
-    if not kept_out:
-        return None, None
-    order = np.random.default_rng(seed).permutation(n)
-    return np.sort(order[kept_out:]), np.sort(order[:kept_out])
-
-
-def split_of(
-    n: int, held_out: np.ndarray | None, holdout: float, seed: int
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Rows to train on and rows kept out: as the data set them apart, else as `split`.
-
-    Raises:
-        UserError: both are asked for.
-    """
-    if held_out is None:
-        return split(n, holdout, seed)
-    if holdout:
-        raise UserError(
-            f"data.holdout: {holdout} given, but the data have a test part, which is held out already; leave it out, "
-            "or data.split=all"
-        )
-    apart = np.zeros(n, dtype=bool)
-    apart[held_out] = True
-    return np.flatnonzero(~apart), np.flatnonzero(apart)
 
 
 def _labels(data: Modalities, rows: np.ndarray | None) -> Tensor | None:

@@ -45,20 +45,28 @@ class Scaler:
         self.kinds: dict[str, str] = {}
         self._affine: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def fit(self, features: Mapping[str, np.ndarray], rows: np.ndarray | None, scaling: str) -> Scaler:
+    def fit(
+        self,
+        features: Mapping[str, np.ndarray],
+        rows: np.ndarray | None,
+        scaling: str,
+        present: np.ndarray | None = None,
+    ) -> Scaler:
         """Read the statistics that ``scaling`` needs.
 
         Args:
             features: modality -> N x d.
             rows: the rows to read, None for all.
             scaling: ``auto``, ``none``, ``l2``, ``standard`` or ``minmax``.
+            present: N x M, whether a sample has a modality; rows that are not there are not read. None where all are.
 
         Raises:
             UserError: every sample is the same; numbers that are left as they are and whose squares float32 cannot
                 hold.
         """
-        constant = []
-        for name, x in features.items():
+        constant, given = [], rows
+        for m, (name, x) in enumerate(features.items()):
+            rows = given if present is None else there(present[:, m], given)
             low, high = _range(x, rows)
             constant += [name] if (low == high).all() else []
             self.kinds[name] = scaling
@@ -121,6 +129,11 @@ def _automatic(name: str, x: np.ndarray, rows: np.ndarray | None, low: np.ndarra
         "data: modality %r looks like an embedding: rows to unit length (data.scaling=minmax: columns to [0, 1])", name
     )
     return "l2"
+
+
+def there(present: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
+    """Of the chosen rows (None for all) those that are there, by ``present`` of all N."""
+    return np.flatnonzero(present) if rows is None else rows[present[rows]]
 
 
 def unit_rows(x: Tensor) -> Tensor:

@@ -16,34 +16,52 @@ from cmc.functional.scores import accuracy, normalized_mutual_info
 def match_modalities(tables: Tensor) -> Tensor:
     """Name the clusters of every modality by those of the first, one modality after the other.
 
-    Each modality is matched (Hungarian) to all modalities before it together.
+    Each modality is matched (Hungarian) to all modalities before it together; one that no sample ties to any of these
+    comes later.
 
     Args:
-        tables: M x M x K x K; entry (a, b) sums p^a (p^b)^T over samples.
+        tables: M x M x K x K; entry (a, b) sums p^a (p^b)^T over samples that have both.
 
     Returns:
         M x K, int64: entry (m, k) is the cluster of modality m that bears the common name k.
     """
     n_modalities, _, n_clusters, _ = tables.shape
     names = torch.arange(n_clusters, device=tables.device).repeat(n_modalities, 1)
-    for m in range(1, n_modalities):
-        together = sum((tables[before, m][names[before]] for before in range(m)), torch.zeros_like(tables[0, m]))
+    tied = tables.sum((2, 3)) > 0
+    named, left = [0], list(range(1, n_modalities))
+    while left:
+        m = next((m for m in left if tied[named, m].any()), left[0])
+        together = sum((tables[before, m][names[before]] for before in named), torch.zeros_like(tables[0, m]))
         names[m] = match(together)
+        named, left = sorted([*named, m]), [other for other in left if other != m]
     return names
 
 
-def agreement_tables(clusters: Tensor, n_clusters: int) -> Tensor:
+def agreement_tables(clusters: Tensor, n_clusters: int, present: Tensor | None = None) -> Tensor:
     """Count the samples in every pair of two modalities' clusters, or of two networks'.
 
     Args:
         clusters: M x B, int64: the samples' clusters in every modality or network.
         n_clusters: K.
+        present: B x M, whether a sample has a modality: those are counted that have both; None for all.
 
     Returns:
         M x M x K x K, int64; tables of disjoint batches add up to the table of all.
     """
     n_modalities, pairs = len(clusters), n_clusters * n_clusters
+    if present is not None:
+        return _tables_of_present(clusters, n_clusters, present.T)
     cells = [torch.bincount(a * n_clusters + b, minlength=pairs) for a in clusters for b in clusters]
+    return torch.stack(cells).view(n_modalities, n_modalities, n_clusters, n_clusters)
+
+
+def _tables_of_present(clusters: Tensor, n_clusters: int, present: Tensor) -> Tensor:
+    n_modalities, pairs = len(clusters), n_clusters * n_clusters
+    cells = [
+        torch.bincount((clusters[a] * n_clusters + clusters[b])[present[a] & present[b]], minlength=pairs)
+        for a in range(n_modalities)
+        for b in range(n_modalities)
+    ]
     return torch.stack(cells).view(n_modalities, n_modalities, n_clusters, n_clusters)
 
 
@@ -51,17 +69,19 @@ def agreement(tables: Tensor) -> tuple[float, float]:
     """Label-free measures of a clustering by several modalities.
 
     Args:
-        tables: M x M x K x K, int64; entry (a, b) counts the samples in every pair of modality a's and b's clusters.
+        tables: M x M x K x K, int64; entry (a, b) counts the samples in every pair of modality a's and b's clusters,
+            of those that have both.
 
     Returns:
         The mean pairwise NMI of the modalities' own assignments, and the entropy of their cluster sizes as a share of
         log K, a mean over modalities; both from 0 to 1. Their product measures a run without labels: a run whose
-        modalities agree on clusters of equal size has 1.
+        modalities agree on clusters of equal size has 1. Pairs that no sample has both of tell nothing; NaN where
+        there are no others.
     """
     n_modalities, _, n_clusters, _ = tables.shape
-    pairs = [normalized_mutual_info(tables[a, b]) for a, b in combinations(range(n_modalities), 2)]
+    pairs = [normalized_mutual_info(table) for table in _filled(tables)] or [math.nan]
     sizes = torch.stack([tables[m, m].diagonal() for m in range(n_modalities)]).double()
-    share = sizes / sizes.sum(1, keepdim=True)
+    share = sizes / sizes.sum(1, keepdim=True).clamp_min(1)
     balance = -torch.special.xlogy(share, share).sum(1).mean() / math.log(n_clusters)
     return sum(pairs) / len(pairs), balance.item()
 
@@ -77,8 +97,19 @@ def concordance(tables: Tensor) -> float:
     Returns:
         The mean over pairs of modalities, from 0 to 1; 0 where there are no samples.
     """
-    pairs = [tables[a, b] for a, b in combinations(range(len(tables)), 2)]
-    return sum(accuracy(table) for table in pairs if table.any()) / len(pairs)
+    pairs = _filled(tables)
+    return sum(map(accuracy, pairs)) / max(1, len(pairs))
+
+
+def compared_in(tables: Tensor) -> int:
+    """How many samples two modalities are compared on: of `agreement_tables`, a mean over pairs that any sample has."""
+    counts = [int(table.sum()) for table in _filled(tables)]
+    return sum(counts) // max(1, len(counts))
+
+
+def _filled(tables: Tensor) -> list[Tensor]:
+    """Those of two modalities that any sample has both of."""
+    return [tables[a, b] for a, b in combinations(range(len(tables)), 2) if tables[a, b].any()]
 
 
 def label_free(tables: Tensor) -> dict[str, float]:

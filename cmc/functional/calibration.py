@@ -48,23 +48,40 @@ def calibrated(each: Tensor, cluster: Tensor, temperature: float, present: Tenso
         each: M x B x K, probabilities of each modality.
         cluster: B, int64.
         temperature: T.
-        present: M x B, true where a sample has a modality, of which each has one; None for all.
+        present: B x M, true where a sample has a modality, of which each has one; None for all.
 
     Returns:
         B.
     """
     own = tempered(each, temperature).gather(2, cluster.expand(len(each), -1)[:, :, None])[:, :, 0]
-    return own.mean(0) if present is None else own.masked_fill(~present, 0).sum(0) / present.sum(0)
+    return own.mean(0) if present is None else own.masked_fill(~present.T, 0).sum(0) / present.sum(1)
 
 
-def agreeing(each: Tensor) -> float:
+def agreeing(each: Tensor, present: Tensor | None = None) -> float:
     """The share of samples on which two modalities say the same, a mean over pairs of modalities.
 
     Args:
         each: M x N x K.
+        present: N x M, whether a sample has a modality: a pair is compared on those that have both. None for all.
     """
-    pairs = list(combinations(each.argmax(2), 2))
-    return sum(int((a == b).sum()) for a, b in pairs) / (len(pairs) * each.shape[1])
+    said = each.argmax(2)
+    pairs = list(combinations(range(len(said)), 2))
+    if present is None:
+        return sum(int((said[a] == said[b]).sum()) for a, b in pairs) / (len(pairs) * each.shape[1])
+    both = {pair: count for pair in pairs if (count := _both(present, *pair).sum().item())}
+    shares = [int((said[a] == said[b])[_both(present, a, b)].sum()) / count for (a, b), count in both.items()]
+    return sum(shares) / max(1, len(shares))
+
+
+def compared(present: Tensor) -> int:
+    """How many samples, on average over pairs of modalities that any has, `agreeing` compares; of N x M."""
+    pairs = combinations(range(present.shape[1]), 2)
+    counts = [count for a, b in pairs if (count := int(_both(present, a, b).sum()))]
+    return sum(counts) // max(1, len(counts))
+
+
+def _both(present: Tensor, a: int, b: int) -> Tensor:
+    return present[:, a] & present[:, b]
 
 
 def temperature_of(each: Tensor, share: float, counted: int) -> float:

@@ -14,7 +14,12 @@ from torch.nn import functional as F
 
 
 def nt_xent(
-    a: Tensor, b: Tensor, temperature: float, among: tuple[Tensor, Tensor] | None = None, offset: int = 0
+    a: Tensor,
+    b: Tensor,
+    temperature: float,
+    among: tuple[Tensor, Tensor] | None = None,
+    offset: int = 0,
+    of: int | None = None,
 ) -> Tensor:
     r"""Normalised temperature-scaled cross-entropy between paired rows.
 
@@ -30,6 +35,7 @@ def nt_xent(
         among: both modalities' rows of the whole batch, N x d each, where ``a`` and ``b`` are a part of it; the result
             is then the mean over the part's rows.
         offset: the position of the part's first row in the batch.
+        of: what the sum over pairs is divided by, where they are some of so many samples; None for their own number.
 
     Returns:
         A scalar in nats.
@@ -41,6 +47,8 @@ def nt_xent(
     own, partner = torch.cat((own, own + len(whole[0]))), torch.cat((own + len(whole[0]), own))
     similarity = (torch.cat((a, b)) @ torch.cat(whole).T) / temperature
     similarity = similarity.scatter(1, own[:, None], -math.inf)
+    if of is not None:
+        return F.cross_entropy(similarity, partner, reduction="sum") / (2 * of)
     return F.cross_entropy(similarity, partner)
 
 
@@ -73,7 +81,8 @@ def cluster_contrast(products: Tensor, temperature: float) -> Tensor:
     length = products.diagonal().clamp_min(1e-24).sqrt()
     similarity = products / (length[:, None] * length) / temperature
     partner = torch.arange(len(products), device=products.device).roll(len(products) // 2)
-    return F.cross_entropy(similarity.fill_diagonal_(-math.inf), partner)
+    similarity.diagonal().fill_(-math.inf)  # which torch.vmap knows, as it does not know fill_diagonal_
+    return F.cross_entropy(similarity, partner)
 
 
 def cluster_imbalance(assignment: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ def decide(
     Args:
         assignment: B x K probabilities, K at least 2.
         each: M x B x K, those of each modality; None where there are none.
-        present: M x B, true where a sample has a modality; None for all.
+        present: B x M, true where a sample has a modality; None for all.
         temperature: of the calibrated confidence; None where it is not known.
     """
     assignment = assignment.float()
@@ -62,5 +62,5 @@ def decide(
         known = calibrated(each.float(), cluster, temperature, present)
     if each is not None:
         said = each.argmax(2)
-        own = (said if present is None else torch.where(present, said, -1)).T
+        own = said.T if present is None else torch.where(present, said.T, -1)
     return Decisions(cluster, confidence, known, best[:, 0] - best[:, 1], own)

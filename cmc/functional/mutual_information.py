@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 
-def joint_table(a: Tensor, b: Tensor, symmetric: bool = False) -> Tensor:
+def joint_table(a: Tensor, b: Tensor, symmetric: bool = False, of: int | None = None) -> Tensor:
     r"""The joint distribution of two modalities' clusters, :math:`J = \frac{1}{n} \sum_i p_i^a (p_i^b)^T`.
 
     Args:
@@ -19,13 +19,14 @@ def joint_table(a: Tensor, b: Tensor, symmetric: bool = False) -> Tensor:
         symmetric: average J with its transpose, as is right for two views that one encoder cannot tell apart. For
             different modalities that has false optima: swapped pairs of clusters, and each modality using its own
             half of the clusters; see `cmc.methods.dmim_released.ReleasedDMIM`.
+        of: n, where these are a part of so many samples; the tables of all parts then add up to that of the whole.
 
     Returns:
         C x C, summing to 1; rows are clusters of ``a``.
 
     Source: DMIM, the shared-information term; the symmetric form is that of IIC (Ji et al., ICCV 2019).
     """
-    joint = a.T @ b / a.shape[0]
+    joint = a.T @ b / (a.shape[0] if of is None else of)
     return (joint + joint.T) / 2 if symmetric else joint
 
 

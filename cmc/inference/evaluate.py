@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from cmc.callbacks.evaluation import Tally
 from cmc.data.modalities import UNLABELLED
-from cmc.data.module import split_of
+from cmc.data.splitting import split_of
 from cmc.inference import samples
 from cmc.inference.inputs import Incoming
 from cmc.inference.trained import Trained
@@ -47,13 +47,19 @@ def evaluate(trained: Trained, config: DictConfig, name: str) -> dict[str, Any]:
         "scores": whole.scores(),
         **_scored(data, kept, held),
         **({} if unseen is None else {"holdout": unseen.scores()}),
-        "label_free": whole.label_free(agreed) if data.missing.keys().isdisjoint(trained.method.inputs) else None,
+        "label_free": whole.label_free(agreed) if _tells(trained, data) else None,
         "own_data": own,
         "source": data.source,
         "fingerprint": data.fingerprint,
         "n_samples": data.n_samples if kept is None else len(kept),
         "missing": data.missing,
     }
+
+
+def _tells(trained: Trained, data: Incoming) -> bool:
+    """Whether all of the method's inputs are there: for all samples or, where it knows what to do, for some."""
+    gone = [data.missing.get(name, 0) for name in trained.method.inputs]
+    return not any(gone) or (trained.method.takes_gaps and max(gone) < data.n_samples)
 
 
 def _scored(data: Incoming, kept: Any, held: Any) -> dict[str, Any]:
@@ -70,6 +76,6 @@ def _tally(trained: Trained, data: Incoming, rows: Any) -> Tally:
     """Count the assignments of the given rows; None for all."""
     tally = Tally(trained.method, data.n_classes, partial(trained.spaced, data.features, rows))
     labels = None if data.labels is None else torch.from_numpy(data.labels if rows is None else data.labels[rows])
-    for batch, assignment, each, _ in trained.assign(data.features, rows):
+    for batch, assignment, each in trained.assign(data.features, rows):
         tally.add(batch, assignment, each, labels)
     return tally

@@ -19,8 +19,9 @@ from cmc.data import formats
 from cmc.data.datasets.files import Files, located, read_folder
 from cmc.data.formats.arrays import SERIES, NamedArrays, is_label_name
 from cmc.data.formats.choosing import without_counts
-from cmc.data.modalities import CHECKED_AT_ONCE, Modalities, fingerprint, recode, shape_text
+from cmc.data.modalities import Modalities, fingerprint, recode, shape_text
 from cmc.data.module import DataModule
+from cmc.data.presence import presence
 from cmc.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -74,10 +75,10 @@ def read(module: DataModule, dims: Mapping[str, int], missing: Sequence[str] = (
     Raises:
         UserError: the data cannot be read, or do not fit the model.
     """
-    if isinstance(module, Files):
+    if isinstance(module, Files) and not module.missing:
         found, told = _found(module, dims, missing), list(map(str, module.told.features or ()))
     else:
-        found, told = _unchecked(module.read()), []
+        found, told = _unchecked(module.given()), []
     return arrange(found, dims, missing, told)
 
 
@@ -104,7 +105,7 @@ def arrange(
         expected = [name for name in dims if name not in missing]
         features = _matched(found.features, dims, expected, told)
         n = _check_shapes(features, dims)
-        lacking = _check_rows(features)
+        _, lacking = presence(features)
         labels, classes = recode(found.labels, found.classes, n)
     except UserError as mistake:
         raise UserError(f"{found.source}: {mistake}" if found.source else str(mistake)) from None
@@ -218,39 +219,6 @@ def _check_shapes(features: NamedArrays, dims: Mapping[str, int]) -> int:
     if not n:
         raise UserError("there are no samples")
     return n
-
-
-def _check_rows(features: NamedArrays) -> dict[str, int]:
-    """Modality -> how many samples lack it, where any does; read in blocks."""
-    lacking = dict.fromkeys(features, 0)
-    n = len(next(iter(features.values())))
-    step = max(1, CHECKED_AT_ONCE // max(array.shape[1] * array.itemsize for array in features.values()))
-    for start in range(0, n, step):
-        gone = {name: _gone(name, array[start : start + step], start) for name, array in features.items()}
-        nothing = np.logical_and.reduce(list(gone.values()))
-        if nothing.any():
-            raise UserError(f"row {start + int(nothing.argmax())} has no modality at all; leave that sample out")
-        for name, rows in gone.items():
-            lacking[name] += int(rows.sum())
-    return {name: count for name, count in lacking.items() if count}
-
-
-def _gone(name: str, block: NDArray[Any], start: int) -> NDArray[np.bool_]:
-    """Rows of NaN; all others must be finite."""
-    if block.dtype.kind != "f":
-        return np.zeros(len(block), bool)
-    with np.errstate(over="ignore"):
-        numbers = block.astype(np.float32, copy=False)
-    finite = np.isfinite(numbers)
-    gone = np.asarray(np.isnan(numbers).all(1))
-    wrong = ~finite & ~gone[:, None]
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        raise UserError(
-            f"modality {name!r}, row {start + row}, column {column} is {block[row, column]}: give finite numbers "
-            "within float32's range, or NaN in the whole row where a sample lacks this modality (counted from 0)"
-        )
-    return gone
 
 
 def nowhere(n: int, width: int) -> NDArray[np.float32]:

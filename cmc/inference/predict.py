@@ -34,8 +34,8 @@ def predict(
         advance: told the number of rows after every batch.
     """
     with table(out) as append:
-        for batch, assignment, each, present in trained.assign(data.features):
-            decided = decide(assignment, each, present, trained.temperature)
+        for batch, assignment, each in trained.assign(data.features):
+            decided = decide(assignment, each, batch.present, trained.temperature)
             labels, index = None, batch.index.tolist()
             if data.labels is not None and data.classes is not None:
                 labels = ["" if k == UNLABELLED else data.classes[k] for k in data.labels[index]]

@@ -74,7 +74,7 @@ def own_features(run: Path, n_samples: int, trust: Sequence[str]) -> dict[str, N
     Raises:
         UserError: they cannot be read any more, or are others.
     """
-    data = _module(str(run / "config.yaml"), read_config(run).data, trust).read()
+    data = _module(str(run / "config.yaml"), read_config(run).data, trust).given()
     if data.n_samples != n_samples:
         raise UserError(f"{data.source}: {data.n_samples} samples, where the run had {n_samples}")
     return data.features

@@ -15,13 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from cmc.config.trust import check_classes
-from cmc.data.loader import Batch, InOrder, Mapped
+from cmc.data.loader import Batch, InOrder, Mapped, without_gaps
 from cmc.data.module import PASS
 from cmc.data.scaling import Scaler
 from cmc.errors import UserError
 from cmc.functional.decisions import decide
-from cmc.inference.incomplete import assign_present, has_inputs
 from cmc.methods.base import Method
+from cmc.methods.gaps import assign_present, has_inputs
 from cmc.runs.checkpoint import StoredCheckpoint, find
 from cmc.runs.config import read_config
 from cmc.runs.folder import LAST, PREVIOUS, finished, has_checkpoint
@@ -46,18 +46,6 @@ class Saved(NamedTuple):
     found: StoredCheckpoint
 
 
-class Seen(NamedTuple):
-    """A batch of new samples: zeros stand in the place of what a sample lacks.
-
-    Attributes:
-        batch: scaled as the training data were.
-        present: M x B, true where a sample has a modality.
-    """
-
-    batch: Batch
-    present: Tensor
-
-
 class Assigned(NamedTuple):
     """A batch of new samples, assigned.
 
@@ -65,13 +53,11 @@ class Assigned(NamedTuple):
         batch: the samples.
         assignment: B x K probabilities.
         each: M x B x K, those of each modality; None where a method has none.
-        present: M x B, true where a sample has a modality.
     """
 
     batch: Batch
     assignment: Tensor
     each: Tensor | None
-    present: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +92,8 @@ class Trained:
         checkpoint = {"state_dict": state, "data": {"scaler": self.scaler.state_dict()}}
         return Saved(self.folder, self.config, self.report, StoredCheckpoint(self.folder / LAST, checkpoint))
 
-    def batches(self, features: Mapping[str, NDArray[Any]], rows: NDArray[Any] | None = None) -> Iterator[Seen]:
-        """Every sample once, in order, a few thousand at a time, read from where it lies.
+    def batches(self, features: Mapping[str, NDArray[Any]], rows: NDArray[Any] | None = None) -> Iterator[Batch]:
+        """Every sample once, in order, a few thousand at a time, read from where it lies, scaled as in training.
 
         Args:
             features: modality -> N x d, all of `dims` in its order; a row of NaN where a sample lacks a modality.
@@ -123,13 +109,13 @@ class Trained:
         Raises:
             UserError: a sample so far from those of the training that its assignment is no number.
         """
-        for batch, present in self.batches(features, rows):
+        for batch in self.batches(features, rows):
             with torch.no_grad():
-                assignment, each = assign_present(self.method, batch, present)
+                assignment, each = assign_present(self.method, batch)
             if not (finite := assignment.isfinite().all(1)).all():
                 row = int(batch.index[~finite.cpu()][0])
                 raise UserError(f"row {row} lies so far from the training data that its assignment is no number")
-            yield Assigned(batch, assignment, each, present)
+            yield Assigned(batch, assignment, each)
 
     def confidence(self, features: Mapping[str, NDArray[Any]]) -> Tensor:
         """How probably another modality says a sample's cluster (`cmc.functional.calibration`), N.
@@ -138,8 +124,8 @@ class Trained:
             UserError: the method's modalities have no assignments of their own, or the run is of a version without.
         """
         parts = [
-            decide(assignment, each, present, self.temperature).calibrated
-            for _, assignment, each, present in self.assign(features)
+            decide(assignment, each, batch.present, self.temperature).calibrated
+            for batch, assignment, each in self.assign(features)
         ]
         known = [part.cpu() for part in parts if part is not None]
         if len(known) < len(parts):
@@ -151,30 +137,35 @@ class Trained:
     def spaced(
         self, features: Mapping[str, NDArray[Any]], rows: NDArray[Any] | None = None, at_most: int = 1000
     ) -> Batch:
-        """At most so many samples that lack none of the method's inputs, evenly spaced; arguments as for `batches`."""
+        """At most so many samples, evenly spaced; arguments as for `batches`."""
         source = Mapped(features, rows, self.scaler).to(self.method.device)
         index = torch.from_numpy(spaced(source.n_samples, at_most))
-        return _filled(Batch(source.take(index), index)).batch
+        return _filled(Batch(source.take(index), index))
 
     def embed(self, features: Mapping[str, NDArray[Any]]) -> Iterator[Tensor]:
         """Embeddings, B x D a batch; arguments as for `batches`.
 
         Raises:
-            UserError: a sample lacks one of the modalities that the representation is made from.
+            UserError: a sample lacks one of the modalities that the representation is made from, and the method knows
+                no way around it.
         """
-        for batch, present in self.batches(features):
-            if not (whole := has_inputs(self.method, present).cpu()).all():
+        for batch in self.batches(features):
+            present = batch.present
+            if present is None or self.method.takes_gaps:
+                pass
+            elif not (whole := has_inputs(self.method, present).cpu()).all():
                 row, inputs = int(batch.index[~whole][0]), ", ".join(self.method.inputs)
                 raise UserError(f"row {row} lacks a modality that the representation is made from ({inputs})")
             with torch.no_grad():
                 yield self.method.embed(batch).float()
 
 
-def _filled(batch: Batch) -> Seen:
-    """Zeros in the place of rows of NaN."""
-    present = torch.stack([~x[:, 0].isnan() for x in batch.modalities])
-    filled = (x.where(there[:, None], 0.0) for x, there in zip(batch.modalities, present, strict=True))
-    return Seen(batch._replace(modalities=tuple(filled)), present)
+def _filled(batch: Batch) -> Batch:
+    """The batch with what its samples have, where they lack any modality."""
+    present = torch.stack([~x[:, 0].isnan() for x in batch.modalities], 1).cpu()
+    if present.all():
+        return batch
+    return batch._replace(modalities=without_gaps(batch.modalities, present), presence=present)
 
 
 def load(folder: str | Path, trust: Sequence[str] = (), device: str = "auto") -> Trained:

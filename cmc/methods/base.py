@@ -9,7 +9,8 @@ step; the loop that trains it is `cmc.methods.loop.TrainingLoop`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -22,6 +23,7 @@ from cmc.data.module import DataModule
 from cmc.errors import UserError
 from cmc.methods.loop import TrainingLoop
 from cmc.methods.phases import Schedule
+from cmc.methods.pieces import Piece
 
 
 class Method(TrainingLoop):
@@ -43,6 +45,8 @@ class Method(TrainingLoop):
         chunkable: phases whose losses are means over samples, so that a batch may be processed chunk by chunk.
         comparing: phases that leave out the samples which `accept` had set aside (`DataModule.set_aside`).
         compilable: names of the functions that ``compile`` is about; they use no state that changes with the epoch.
+        takes_gaps: whether the method trains on samples that lack modalities: its losses, and what it gathers in passes
+            over all samples, look at ``batch.present``. Other methods are refused such data. See `cmc.methods.gaps`.
         variant: what tables add to the method's name in parentheses; empty for nothing.
         modalities: their names.
         inputs: the modalities that `assign` and `embed` read: all of them, unless a method is set to one.
@@ -57,6 +61,7 @@ class Method(TrainingLoop):
     chunkable: ClassVar[frozenset[str]] = frozenset()
     comparing: ClassVar[frozenset[str]] = frozenset()
     compilable: ClassVar[tuple[str, ...]] = ()
+    takes_gaps: ClassVar[bool] = False
     variant: str = ""
 
     def __init__(
@@ -133,18 +138,40 @@ class Method(TrainingLoop):
         The place to decide what all samples must be seen for; the decision lives in buffers.
         """
 
-    def pieces(self, batch: Batch | Span) -> Iterator[tuple[dict[str, Tensor], float]]:
+    def pieces(self, batch: Batch | Span) -> Iterator[Piece]:
         """The objective as a weighted sum whose gradients are taken one piece after the other, to spare memory.
 
         By default the pieces are the chunks that the phase asks for.
         """
         for chunk in batch.chunks(self.phase.chunk_size):
-            yield self.losses(chunk), chunk.size / batch.size
+            place = (type(self), self.phase.name, chunk.total, chunk.offset)
+            alike = place if chunk.presence is None else None
+            given = (chunk.modalities, chunk.index)
+            yield Piece(partial(_losses, chunk), self, given, chunk.size / batch.size, alike)
+
+    def admit(self, data: DataModule) -> None:
+        """Refuse data whose samples lack modalities where the method cannot train on them; then `accept`.
+
+        Raises:
+            UserError: what is wrong with these data for this method.
+        """
+        if data.samples.present is not None and not self.takes_gaps:
+            n = int((~data.samples.present.all(1)).sum())
+            raise UserError(
+                f"data.incomplete: use given, and {n} of {data.n_samples} samples lack a modality, but "
+                f"{type(self).__name__} trains on samples that have all; give drop"
+            )
+        self.accept(data)
 
     @property
     def is_assigning(self) -> bool:
         """Whether the assignment head is trained in the present phase."""
         return self.phase.name not in self.warmup
+
+
+def _losses(batch: Batch, method: Method, rows: Sequence[Tensor], index: Tensor) -> dict[str, Tensor]:
+    """Of a method, for other rows of a batch in its place."""
+    return method.losses(batch._replace(modalities=tuple(rows), index=index))
 
 
 def sum_of(terms: Iterable[Tensor]) -> Tensor:

@@ -19,7 +19,9 @@ from cmc.functional.contingency import contingency_table
 from cmc.functional.contrastive import cluster_contrast, cluster_imbalance, cluster_products, nt_xent
 from cmc.functional.kmeans import column_range, kmeans_centres, nearest
 from cmc.functional.matching import match
+from cmc.functional.present import average
 from cmc.methods.base import Method, sum_of
+from cmc.methods.gaps import Gaps, gaps_of, there, total
 from cmc.nn.multilevel import MultiLevelNetwork
 from cmc.nn.precision import full_precision, to_float32
 from cmc.utils import validate
@@ -45,6 +47,10 @@ class CMMC(Method):
        give the centres, and every sample takes the nearest.
 
     A sample's cluster is the argmax of the mean over modalities of q^m.
+
+    A sample that lacks modalities is trained on by those that it has (`cmc.methods.gaps`): L_Z, sizes and pseudo labels
+    are of the rows that are there, contrasts of the samples that have both, and its cluster is that of the mean over
+    the modalities that are there.
 
     Source: MFLVC, section 3 (the losses and phases bear its names: L_Z, L_H, L_Q, L_P). Where the authors' release
     leaves it: `cmc.methods.cmmc_released.ReleasedCMMC`.
@@ -73,6 +79,7 @@ class CMMC(Method):
     warmup = frozenset({"reconstruct"})
     chunkable = frozenset({"align"})
     compilable = tuple(f"_{phase}" for phase in _PHASES)
+    takes_gaps = True
     pseudo_labels: Tensor
     names: Tensor
 
@@ -129,52 +136,79 @@ class CMMC(Method):
         return terms
 
     def _reconstruct(self, network: MultiLevelNetwork, batch: Batch) -> dict[str, Tensor]:
-        return {"reconstruction": self._error(network, network.encode(batch.modalities), batch)}
+        gaps = gaps_of(batch)
+        rows = there(batch, gaps)
+        return {"reconstruction": self._error(network, network.encode(rows), rows, gaps)}
 
-    def _error(self, network: MultiLevelNetwork, codes: list[Tensor], batch: Batch) -> Tensor:
+    def _error(
+        self, network: MultiLevelNetwork, codes: list[Tensor], rows: Sequence[Tensor], gaps: Gaps | None
+    ) -> Tensor:
         """The sum over modalities of the mean squared error."""
-        decoded = zip(network.decode(codes), batch.modalities, strict=True)
-        return sum_of(F.mse_loss(to_float32(y), x) for y, x in decoded)
+        mean = F.mse_loss if gaps is None else partial(gaps.mean, F.mse_loss)
+        decoded = zip(network.decode(codes), rows, strict=True)
+        return sum_of(mean(to_float32(y), x) for y, x in decoded)
 
     def _contrast(self, network: MultiLevelNetwork, batch: Batch) -> dict[str, Tensor]:
-        codes = network.encode(batch.modalities)
-        error = self._error(network, codes, batch)
+        gaps = gaps_of(batch)
+        rows = there(batch, gaps)
+        codes = network.encode(rows)
+        error = self._error(network, codes, rows, gaps)
         h = [network.feature(z) for z in codes]
         q = [network.logits(z).softmax(1) for z in codes]
         with full_precision(self.device):
             return {
                 "reconstruction": error,
-                "feature_contrast": self._feature_contrast(h, batch.offset),
-                "label_contrast": self._label_contrast(q),
-                "imbalance": self._imbalance(q, batch.total),
+                "feature_contrast": self._feature_contrast(h, batch, gaps),
+                "label_contrast": self._label_contrast(q, gaps),
+                "imbalance": self._imbalance(q, batch, gaps),
             }
 
-    def _label_contrast(self, q: list[Tensor]) -> Tensor:
-        """Over pairs, of all processes' rows."""
-        return sum_of(
+    def _label_contrast(self, q: list[Tensor], gaps: Gaps | None) -> Tensor:
+        """Over pairs, of the global batch."""
+        pairs = combinations(q, 2) if gaps is None else [gaps.both(a, b, q) for a, b in gaps.pairs()]
+        terms = [
             cluster_contrast(distributed.all_reduce_sum(cluster_products(a, b)), self.label_temperature)
-            for a, b in combinations(q, 2)
-        )
+            for a, b in pairs
+        ]
+        if gaps is not None:
+            terms = [term * gaps.share(*pair) for term, pair in zip(terms, gaps.pairs(), strict=True)]
+        return total(terms, q[0])
 
-    def _imbalance(self, q: list[Tensor], total: int) -> Tensor:
-        return sum_of([cluster_imbalance(distributed.all_reduce_sum(x.sum(0, True)) / total) for x in q])
+    def _imbalance(self, q: list[Tensor], batch: Batch, gaps: Gaps | None) -> Tensor:
+        if gaps is None:
+            return sum_of([cluster_imbalance(distributed.all_reduce_sum(x.sum(0, True)) / batch.total) for x in q])
+        counted = [(x, m) for m, x in enumerate(q) if gaps.count(m)]
+        sizes = [(distributed.all_reduce_sum(x.sum(0, True)) / gaps.count(m), gaps.share(m)) for x, m in counted]
+        return sum_of([cluster_imbalance(size) * share for size, share in sizes])
 
-    def _feature_contrast(self, h: list[Tensor], offset: int) -> Tensor:
+    def _feature_contrast(self, h: list[Tensor], batch: Batch, gaps: Gaps | None) -> Tensor:
         """Over pairs, this process's rows among those of the global batch."""
-        everywhere = [distributed.all_gather_rows(x) for x in h]
-        pairs = combinations(range(len(h)), 2)
-        return sum_of(
-            nt_xent(h[a], h[b], self.feature_temperature, (everywhere[a], everywhere[b]), offset) for a, b in pairs
-        )
+        temperature = self.feature_temperature
+        if gaps is None:
+            everywhere = [distributed.all_gather_rows(x) for x in h]
+            pairs = combinations(range(len(h)), 2)
+            return sum_of(
+                nt_xent(h[a], h[b], temperature, (everywhere[a], everywhere[b]), batch.offset) for a, b in pairs
+            )
+        terms = []
+        for a, b in gaps.pairs():
+            first, second = gaps.both(a, b, h)
+            among = (distributed.all_gather_rows(first), distributed.all_gather_rows(second))
+            terms.append(nt_xent(first, second, temperature, among, gaps.before(a, b), batch.size))
+        return total(terms, h[0])
 
     def _align(self, network: MultiLevelNetwork, batch: Batch) -> dict[str, Tensor]:
-        return {"alignment": self._taught([network.logits(z) for z in network.encode(batch.modalities)], batch)}
+        gaps = gaps_of(batch)
+        scores = [network.logits(z) for z in network.encode(there(batch, gaps))]
+        return {"alignment": self._taught(scores, batch, gaps)}
 
-    def _taught(self, scores: list[Tensor], batch: Batch) -> Tensor:
+    def _taught(self, scores: list[Tensor], batch: Batch, gaps: Gaps | None) -> Tensor:
         """Cross-entropy of every modality's scores, taken for logits, against its pseudo labels, summed."""
-        found = self.pseudo_labels[:, batch.index.to(self.device)].long()
+        own = self.pseudo_labels[:, batch.index.to(self.device)].long()
+        found = list(own) if gaps is None else gaps.there(own)
+        mean = F.cross_entropy if gaps is None else partial(gaps.mean, F.cross_entropy)
         taught = zip(scores, self.names, found, strict=True)
-        return sum_of(F.cross_entropy(x, names[own]) for x, names, own in taught)
+        return sum_of(mean(x, names[own]) for x, names, own in taught)
 
     def refresh(self, phase: str, epoch: int, batches: InOrder) -> None:
         """At the start of ``align``: pseudo labels, M x N. Before each of its epochs: their names in q, M x K."""
@@ -185,9 +219,10 @@ class CMMC(Method):
         k = self.n_clusters
         tables = torch.zeros(len(self.pseudo_labels), k, k, dtype=torch.long, device=self.device)
         for batch in batches:
-            own = self.pseudo_labels[:, batch.index.to(self.device)]
+            own, present = self.pseudo_labels[:, batch.index.to(self.device)], batch.present
             for m, z in enumerate(self.network.encode(batch.modalities)):
-                tables[m] += contingency_table(own[m], self.network.logits(z).argmax(1), k, k)
+                those = slice(None) if present is None else present[:, m]
+                tables[m] += contingency_table(own[m, those], self.network.logits(z).argmax(1)[those], k, k)
         self.names = torch.stack([self._named(table) for table in distributed.all_reduce_sum(tables)])
 
     def _named(self, table: Tensor) -> Tensor:
@@ -195,7 +230,7 @@ class CMMC(Method):
         return match(table)
 
     def _clustered(self, batches: InOrder) -> Tensor:
-        """Every sample's cluster by k-means in each modality's features, M x N."""
+        """Every sample's cluster by k-means in each modality's features, M x N; -1 where it lacks the modality."""
         found = self._kmeans(batches.spaced(_KMEANS_ROWS))
         labels = torch.empty(len(found), batches.n_samples, dtype=torch.int16, device=self.device)
         done = 0
@@ -205,11 +240,11 @@ class CMMC(Method):
                 own = nearest((h - low) / spread, centres)
                 labels[m, done : done + batch.total] = distributed.all_gather_rows(own)
             done += batch.total
-        return labels
+        return labels if batches.present is None else labels.masked_fill_(~batches.present.T.to(labels.device), -1)
 
     def _kmeans(self, batch: Batch) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Of every modality: its features' least value and spread a dimension, and k-means' centres of them, scaled."""
-        chunks = (self.network.features(chunk.modalities) for chunk in batch.chunks(_CHUNK))
+        chunks = (self.network.features(there(chunk, gaps_of(chunk))) for chunk in batch.chunks(_CHUNK))
         found = []
         for h in map(torch.cat, zip(*chunks, strict=True)):
             self.require_finite("features", h)
@@ -232,8 +267,8 @@ class CMMC(Method):
     def assignments(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Both from the same q^m."""
         each = self.assign_each(batch)
-        return each.mean(0), each
+        return average(each, batch.present), each
 
     def embed(self, batch: Batch) -> Tensor:
-        """The mean over modalities of h^m, B x feature_dim."""
-        return torch.stack(self.network.features(batch.modalities)).mean(0)
+        """The mean over the modalities that are there of h^m, B x feature_dim."""
+        return average(torch.stack(self.network.features(batch.modalities)), batch.present)

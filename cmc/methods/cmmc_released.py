@@ -7,6 +7,7 @@ from torch import Tensor
 from cmc.data.loader import Batch
 from cmc.functional.matching import match
 from cmc.methods.cmmc import CMMC
+from cmc.methods.gaps import gaps_of, there
 from cmc.nn.multilevel import MultiLevelNetwork
 
 
@@ -33,4 +34,6 @@ class ReleasedCMMC(CMMC):
         return match(table.T).argsort()
 
     def _align(self, network: MultiLevelNetwork, batch: Batch) -> dict[str, Tensor]:
-        return {"alignment": self._taught(list(network.assign(batch.modalities)), batch)}
+        gaps = gaps_of(batch)
+        scores = [network.logits(z).softmax(1) for z in network.encode(there(batch, gaps))]
+        return {"alignment": self._taught(scores, batch, gaps)}

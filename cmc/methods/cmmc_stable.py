@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,8 +12,10 @@ from torch import Tensor, nn
 from cmc import distributed
 from cmc.data.loader import Batch, InOrder, Span
 from cmc.functional.agreement import agreement_tables, medoid
+from cmc.functional.present import average
 from cmc.methods.base import sum_of
 from cmc.methods.cmmc import CMMC
+from cmc.methods.pieces import Piece
 from cmc.nn.multilevel import MultiLevelNetwork
 from cmc.utils import validate
 
@@ -71,12 +74,21 @@ class StableCMMC(CMMC):
         each = [self._terms(network, batch) for network in self._trained]
         return {name: sum_of(terms[name] for terms in each) / len(each) for name in each[0]}
 
-    def pieces(self, batch: Batch | Span) -> Iterator[tuple[dict[str, Tensor], float]]:
+    def pieces(self, batch: Batch | Span) -> Iterator[Piece]:
         """One piece a network, of every chunk that the phase asks for."""
         trained = self._trained
+        if self.phase.name == "align":
+            yield from super().pieces(batch)
+            return
         for chunk in batch.chunks(self.phase.chunk_size):
+            alike = (type(self), self.phase.name, chunk.total, chunk.offset) if chunk.presence is None else None
             for network in trained:
-                yield self._terms(network, chunk), chunk.size / batch.size / len(trained)
+                weight = chunk.size / batch.size / len(trained)
+                yield Piece(partial(self._of, chunk), network, (chunk.modalities,), weight, alike)
+
+    def _of(self, batch: Batch, network: MultiLevelNetwork, rows: Sequence[Tensor]) -> dict[str, Tensor]:
+        """The terms of one network, for other rows of a batch in its place."""
+        return self._terms(network, batch._replace(modalities=tuple(rows)))
 
     def refresh(self, phase: str, epoch: int, batches: InOrder) -> None:
         """Before ``align``, keep a network; then as `CMMC.refresh`."""
@@ -93,7 +105,8 @@ class StableCMMC(CMMC):
         n, k = len(self.networks), self.n_clusters
         tables = torch.zeros(n, n, k, k, dtype=torch.long, device=self.device)
         for batch in batches:
-            each = [network.assign(batch.modalities).mean(0).argmax(1) for network in self._every]
+            present = batch.present
+            each = [average(network.assign(batch.modalities), present).argmax(1) for network in self._every]
             tables += agreement_tables(torch.stack(each), k)
         self._number = medoid(distributed.all_reduce_sum(tables).cpu())
         self.kept.fill_(self._number)

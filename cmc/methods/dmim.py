@@ -16,15 +16,18 @@ from cmc import distributed
 from cmc.data.loader import Batch, InOrder
 from cmc.data.module import DataModule
 from cmc.errors import UserError
+from cmc.functional.present import average
 from cmc.functional.sinkhorn import sinkhorn_labels
 from cmc.functional.variational import gaussian_kl
 from cmc.methods.base import Method, sum_of
 from cmc.methods.candidates import CANDIDATES, read_candidates
 from cmc.methods.collapse import CollapseWarning
-from cmc.methods.dmim_terms import check_ranges, shared_information, uniform_distribution
+from cmc.methods.dmim_terms import check_ranges, outputs_of, shared_information, uniform_distribution
+from cmc.methods.gaps import Gaps, gaps_of, total
+from cmc.methods.pieces import Piece
 from cmc.nn.bottleneck import BottleneckNetwork
 from cmc.nn.choice import Choice
-from cmc.nn.inputs import Inputs
+from cmc.nn.inputs import Inputs, Rows
 from cmc.nn.precision import full_precision
 from cmc.nn.side_by_side import Seen, SideBySide, Tables
 from cmc.utils import validate
@@ -50,6 +53,10 @@ class DMIM(Method):
       to the power 10), summed over modalities.
 
     A sample's cluster is the argmax of the mean over modalities of p^m, whose clusters are matched first.
+
+    A sample that lacks modalities is trained on by those that it has (`cmc.methods.gaps`): batch norm, L2, L3 and
+    pseudo labels are of the rows that are there, joint tables of the samples that have both, and its cluster is that of
+    the mean over the modalities that are there.
 
     What it changes against the paper (experiments/study.md; `PaperDMIM` changes nothing): rows of unit length; noise on
     the networks' input, without which they learn pairs of samples by heart; beta that rises from 0; a learning rate of
@@ -95,6 +102,7 @@ class DMIM(Method):
     """
 
     compilable = ("_terms",)
+    takes_gaps = True
     collapsing_beta: ClassVar[float] = 1.0  # from which on a single cluster is optimal
     comparing = frozenset({"train"})
     aside: Tensor
@@ -184,32 +192,55 @@ class DMIM(Method):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """L1, beta L2 and gamma L3, the mean over the networks side by side."""
-        terms = list(self.pieces(batch))
+        terms = [(piece.computed(), piece.weight) for piece in self.pieces(batch)]
         return {name: sum_of(losses[name] * weight for losses, weight in terms) for name in terms[0][0]}
 
-    def pieces(self, batch: Batch) -> Iterator[tuple[dict[str, Tensor], float]]:  # type: ignore[override]  # no chunks
+    def pieces(self, batch: Batch) -> Iterator[Piece]:  # type: ignore[override]  # no chunks
         """One piece a network."""
         share, trained, networks = self._share_of_run(), self._trained, self.networks.each
         beta = self.beta * (min(1.0, share / self.beta_warmup) if self.beta_warmup else 1.0)
         draw = partial(distributed.normal, n=batch.total, offset=batch.offset)
         views = {view: self.front(batch.modalities, view) for view in {self._view[r] for r in trained}}
+        gaps = gaps_of(batch)
+        alike = (type(self), beta, batch.share) if gaps is None else None
+        terms = partial(self._weighted, beta, batch.share, gaps)
         for r in trained:
             view = self._view[r]
             seen = self.front.noisy(views[view], view, self.candidates[view].noise(share), draw)
             targets = self.pseudo[r][:, batch.index.to(self.device)].long() if self.gamma else None
-            terms = self._terms(networks[r], seen, self._noise(seen, draw), targets, batch.share)
-            weighted = (terms[0], beta * terms[1], self.gamma * terms[2])
-            yield dict(zip(_TERMS, weighted, strict=True)), 1 / len(trained)
+            yield Piece(terms, networks[r], (seen, self._noise(seen, draw), targets), 1 / len(trained), alike)
+
+    def _weighted(
+        self,
+        beta: float,
+        share: float,
+        gaps: Gaps | None,
+        network: BottleneckNetwork,
+        rows: list[Tensor],
+        noise: list[Tensor],
+        targets: Tensor | None,
+    ) -> dict[str, Tensor]:
+        """L1, beta L2 and gamma L3 of one network."""
+        terms = self._terms(network, rows, noise, targets, share, gaps)
+        return dict(zip(_TERMS, (terms[0], beta * terms[1], self.gamma * terms[2]), strict=True))
 
     def _terms(
-        self, network: BottleneckNetwork, rows: list[Tensor], noise: list[Tensor], targets: Tensor | None, share: float
+        self,
+        network: BottleneckNetwork,
+        rows: list[Tensor],
+        noise: list[Tensor],
+        targets: Tensor | None,
+        share: float,
+        gaps: Gaps | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """L1, L2 and L3 of one network, not weighted; ``targets``: pseudo labels, M x B, where L3 has a weight."""
-        outputs = [network(x, m, noise[m]) for m, x in enumerate(rows)]
+        outputs, like = outputs_of(network, dict(enumerate(rows)), noise, gaps), network.cluster_head.bias
+        size = None if gaps is None else gaps.size
         with full_precision(self.device):
-            shared = self._per_modality(shared_information(outputs, share))
-            superfluous = sum_of(gaussian_kl(o.mean, o.deviation) for o in outputs)
-            return -shared, superfluous, uniform_distribution([o.cluster for o in outputs], targets)
+            shared = self._per_modality(total(shared_information(outputs, share, gaps), like))
+            superfluous = total([gaussian_kl(o.mean, o.deviation, size) for o in outputs.values()], like)
+            taught = uniform_distribution({m: o.cluster for m, o in outputs.items()}, targets, gaps)
+            return -shared, superfluous, total(taught, like)
 
     def _per_modality(self, information: Tensor) -> Tensor:
         """The sum over pairs of modalities, for the pairs that each takes part in."""
@@ -238,10 +269,18 @@ class DMIM(Method):
             return
         if self.pseudo.shape[2] != batches.n_samples:
             self.pseudo = self.pseudo.new_zeros(*self.pseudo.shape[:2], batches.n_samples)
-        taught = self._taught if len(self._taught) else slice(None)
         for r, m, log_assignments in self._log_assignments(batches):
             self.require_finite("assignments", log_assignments)
+            taught = self._labelled(batches, m)
             self.pseudo[r, m, taught] = sinkhorn_labels(log_assignments[taught], self.power).to(self.pseudo.dtype)
+
+    def _labelled(self, batches: InOrder, m: int) -> Tensor | slice:
+        """Of the N samples those that pseudo labels of modality m are made for."""
+        taught = self._taught if len(self._taught) else None
+        if batches.present is None:
+            return slice(None) if taught is None else taught
+        there = batches.present[:, m].to(self.device)
+        return there if taught is None else there & taught
 
     def _log_assignments(self, batches: InOrder) -> Iterator[tuple[int, int, Tensor]]:
         """Network, modality, and its log assignments of all samples, N x K, which pseudo labels are made from."""
@@ -283,11 +322,11 @@ class DMIM(Method):
     def assignments(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Both from the same matched p^m."""
         matched = self.assign_each(batch)
-        return matched.mean(0), matched
+        return average(matched, batch.present), matched
 
     def embed(self, batch: Batch) -> Tensor:
-        """The mean over modalities of the kept network's mu, B x width."""
-        return self.networks.embed(self.choice.number, self._kept_rows(batch))
+        """The mean over the modalities that are there of the kept network's mu, B x width."""
+        return self.networks.embed(self.choice.number, self._kept_rows(batch), batch.present)
 
     def _kept_rows(self, batch: Batch) -> list[Tensor]:
         return list(self.front(batch.modalities, self._view[self.choice.number]))
@@ -297,13 +336,14 @@ class DMIM(Method):
         for batch in batches:
             views = {view: self.front(batch.modalities, view) for view in {self._view[r] for r in which}}
             aside = self.aside[batch.index.to(self.device)] if judged and len(self.aside) else None
-            yield Seen({r: views[self._view[r]] for r in which}, aside)
+            yield Seen({r: views[self._view[r]] for r in which}, aside, batch.present)
 
-    def _fitted(self, batches: InOrder) -> Iterator[Sequence[Tensor]]:
+    def _fitted(self, batches: InOrder) -> Iterator[Rows]:
         """Rows of the samples that are trained on in the present phase."""
         for batch in batches:
+            present = batch.present
             taught = self._taught[batch.index.to(self.device)] if len(self._taught) else slice(None)
-            yield [x[taught] for x in batch.modalities]
+            yield [x[taught] for x in batch.modalities], None if present is None else present[taught]
 
     @property
     def _taught(self) -> Tensor:

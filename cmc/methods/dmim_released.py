@@ -13,10 +13,11 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from cmc import distributed
 from cmc.data.loader import Batch, InOrder
+from cmc.functional.present import average
 from cmc.functional.variational import softmax_kl
-from cmc.methods.base import sum_of
 from cmc.methods.dmim import DMIM
-from cmc.methods.dmim_terms import check_ranges, shared_information, uniform_distribution
+from cmc.methods.dmim_terms import check_ranges, outputs_of, shared_information, uniform_distribution
+from cmc.methods.gaps import Gaps, gaps_of, total
 from cmc.nn.bottleneck import MOMENTUM, Bottleneck, BottleneckNetwork, initialise_normal
 from cmc.nn.precision import full_precision
 
@@ -138,28 +139,41 @@ class ReleasedDMIM(DMIM):
         return [*super()._noise(rows, draw), draw(rows[0], self.width)]
 
     def _terms(
-        self, network: BottleneckNetwork, rows: list[Tensor], noise: list[Tensor], targets: Tensor | None, share: float
+        self,
+        network: BottleneckNetwork,
+        rows: list[Tensor],
+        noise: list[Tensor],
+        targets: Tensor | None,
+        share: float,
+        gaps: Gaps | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """L1, L2 and L3, not weighted."""
-        outputs = self._passed_twice(network, rows, noise)
+        outputs, like = self._passed_twice(network, rows, noise, gaps), network.cluster_head.bias
+        size, first = None if gaps is None else gaps.size, {m: o for m, o in outputs.items() if m == 0}
         with full_precision(self.device):
-            shared = shared_information(outputs, share, symmetric=True)
-            superfluous = sum_of(softmax_kl(o.z, noise[-1]) for o in outputs)
-            return -shared, superfluous, uniform_distribution([outputs[0].cluster.softmax(1)], targets)
+            shared = total(shared_information(outputs, share, gaps, symmetric=True), like)
+            samples = [noise[-1] if gaps is None else noise[-1][gaps.rows(m)] for m in outputs]
+            superfluous = [softmax_kl(o.z, e, size) for o, e in zip(outputs.values(), samples, strict=True)]
+            taught = uniform_distribution({m: o.cluster.softmax(1) for m, o in first.items()}, targets, gaps)
+            return -shared, total(superfluous, like), total(taught, like)
 
     def _per_modality(self, information: Tensor) -> Tensor:
         return information
 
-    def _passed_twice(self, network: BottleneckNetwork, rows: list[Tensor], noise: list[Tensor]) -> list[Bottleneck]:
+    def _passed_twice(
+        self, network: BottleneckNetwork, rows: list[Tensor], noise: list[Tensor], gaps: Gaps | None
+    ) -> dict[int, Bottleneck]:
         """One pass of every modality; running statistics move as by a second one, and by that of a refresh."""
-        outputs, moves, statistics = [], [], list(network.buffers())
-        for m, x in enumerate(rows):
+        outputs: dict[int, Bottleneck] = {}
+        moves, statistics = {}, list(network.buffers())
+        for m in range(len(rows)):
             before = [buffer.clone() for buffer in statistics]
-            outputs.append(network(x, m, noise[m]))
-            moves.append([after - _KEPT * buffer for after, buffer in zip(statistics, before, strict=True)])
+            outputs |= outputs_of(network, {m: rows[m]}, noise, gaps)
+            if m in outputs:
+                moves[m] = [after - _KEPT * buffer for after, buffer in zip(statistics, before, strict=True)]
         refreshed = bool(self.gamma) and self.current_epoch % self.refresh_every == 0
         with torch.no_grad():
-            for move in [*moves, *moves[: int(refreshed)]]:
+            for move in [*moves.values(), *([moves[0]] if refreshed and 0 in moves else [])]:
                 for buffer, step in zip(statistics, move, strict=True):
                     buffer.data.mul_(_KEPT).add_(step)  # which the backward pass does not mind
         return outputs
@@ -168,14 +182,20 @@ class ReleasedDMIM(DMIM):
         """Those of the first modality, by batch statistics; running ones stay as they are until the step's passes."""
         (network,), batch = self.networks.each, batches.whole()
         before = [buffer.clone() for buffer in network.buffers()]
+        gaps, rows = gaps_of(batch), self.front(batch.modalities, 0)[0]
         network.train()
-        own = network(self.front(batch.modalities, 0)[0], 0).cluster.log_softmax(1)
+        found = network(rows if gaps is None else rows[gaps.rows(0)], 0).cluster.log_softmax(1)
         network.eval()
+        own = (
+            found if gaps is None else found.new_zeros(batch.size, self.n_clusters).index_copy_(0, gaps.rows(0), found)
+        )
         for buffer, kept in zip(network.buffers(), before, strict=True):
             buffer.copy_(kept)
         yield 0, 0, distributed.all_gather_rows(own)
 
     def assignments(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The first modality's assignment, and the matched ones of all."""
-        matched = self.assign_each(batch)
-        return matched[0], matched
+        matched, present = self.assign_each(batch), batch.present
+        if present is None:
+            return matched[0], matched
+        return torch.where(present[:, :1], matched[0], average(matched, present)), matched

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from torch import Tensor
@@ -9,8 +10,8 @@ from torch.nn import functional as F
 
 from cmc import distributed
 from cmc.functional.mutual_information import joint_table, mutual_information
-from cmc.methods.base import sum_of
-from cmc.nn.bottleneck import Bottleneck
+from cmc.methods.gaps import Gaps
+from cmc.nn.bottleneck import Bottleneck, BottleneckNetwork
 from cmc.utils import validate
 
 
@@ -29,18 +30,44 @@ def check_ranges(
         validate.number(f"method.{key}", weight, least=0)
 
 
-def shared_information(outputs: list[Bottleneck], share: float, symmetric: bool = False) -> Tensor:
-    """Mutual information of the pairs, summed; a ``share`` of the batch is here; ``symmetric``: see `joint_table`."""
-    information = [
-        mutual_information(distributed.all_reduce_sum(joint_table(a, b, symmetric) * share))
-        for logits in ([o.cluster for o in outputs], [o.overcluster for o in outputs])
-        for a, b in combinations([x.softmax(1) for x in logits], 2)
-    ]
-    return sum_of(information)
+def outputs_of(
+    network: BottleneckNetwork, rows: Mapping[int, Tensor], noise: Sequence[Tensor], gaps: Gaps | None
+) -> dict[int, Bottleneck]:
+    """Modality -> what the network makes of its rows that are there.
+
+    Fewer than two rows of the whole batch, which batch norm cannot normalise, are left out.
+    """
+    if gaps is None:
+        return {m: network(x, m, noise[m]) for m, x in rows.items()}
+    learned = {m: gaps.rows(m) for m in rows if gaps.count(m) > 1}
+    return {m: network(rows[m][those], m, noise[m][those]) for m, those in learned.items()}
 
 
-def uniform_distribution(logits: list[Tensor], targets: Tensor | None) -> Tensor:
-    """L3: cross-entropy of modalities' cluster logits against their pseudo labels, M x B; 0 without any."""
+def shared_information(
+    outputs: Mapping[int, Bottleneck], share: float, gaps: Gaps | None, symmetric: bool = False
+) -> list[Tensor]:
+    """Mutual information of the pairs; a ``share`` of the batch is here; ``symmetric``: see `joint_table`.
+
+    Where there are gaps, that of the samples that have both of two modalities, times their share of the batch.
+    """
+    terms = []
+    for head in ("cluster", "overcluster"):
+        p = {m: getattr(output, head).softmax(1) for m, output in outputs.items()}
+        if gaps is None:
+            tables = (joint_table(a, b, symmetric) * share for a, b in combinations(p.values(), 2))
+            terms += [mutual_information(distributed.all_reduce_sum(table)) for table in tables]
+            continue
+        for a, b in gaps.pairs():
+            if a in p and b in p:
+                table = joint_table(*gaps.both(a, b, p), symmetric, gaps.count(a, b))
+                terms.append(mutual_information(distributed.all_reduce_sum(table)) * gaps.share(a, b))
+    return terms
+
+
+def uniform_distribution(logits: Mapping[int, Tensor], targets: Tensor | None, gaps: Gaps | None) -> list[Tensor]:
+    """L3: cross-entropy of modalities' cluster logits against their pseudo labels, M x B; nothing without any."""
     if targets is None:
-        return logits[0].new_zeros(())
-    return sum_of(F.cross_entropy(x, targets[m]) for m, x in enumerate(logits))
+        return []
+    if gaps is None:
+        return [F.cross_entropy(x, targets[m]) for m, x in logits.items()]
+    return [gaps.mean(F.cross_entropy, x, targets[m][gaps.rows(m)]) for m, x in logits.items()]

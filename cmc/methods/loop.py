@@ -26,6 +26,7 @@ from cmc.errors import Diverged, UserError
 from cmc.methods.gradients import clip, drop_vanishing, norm, not_finite, optimizer_numbers
 from cmc.methods.loss_meter import LossMeter
 from cmc.methods.phases import Phase, Schedule
+from cmc.methods.pieces import Piece, learn
 from cmc.utils import rng, turns, validate
 
 _TIDYING = 100  # steps; 0.9 ** 100 * 1e-32 is no denormal number yet
@@ -72,8 +73,8 @@ class TrainingLoop(LightningModule, ABC):
         self._random_state: dict[str, Any] = {}
 
     @abstractmethod
-    def pieces(self, batch: Batch | Span) -> Iterator[tuple[dict[str, Tensor], float]]:
-        """The objective of a batch: terms and their weight, piece by piece."""
+    def pieces(self, batch: Batch | Span) -> Iterator[Piece]:
+        """The objective of a batch, piece by piece."""
 
     @abstractmethod
     def refresh(self, phase: str, epoch: int, batches: InOrder) -> None:
@@ -177,7 +178,6 @@ class TrainingLoop(LightningModule, ABC):
         Raises:
             Diverged: at an epoch's last step, a loss term or a parameter is no finite number.
         """
-        turns.pass_on()
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
         optimizer.zero_grad()
@@ -186,9 +186,8 @@ class TrainingLoop(LightningModule, ABC):
         groups = self.side_by_side()
         times = len(groups) * (distributed.world_size() if averaged else 1)
         n_steps = int(self.trainer.num_training_batches)
-        for losses, weight in self.pieces(batch):
-            objective = self._means.add(losses, weight * batch.size, batch_idx, n_steps)
-            self.manual_backward(objective * (weight * batch.share * times))
+        for losses, weight in self._learned(batch, batch.share * times):
+            self._means.add(losses, weight * batch.size, batch_idx, n_steps)
         if not averaged:
             distributed.sum_gradients(self.parameters())
         if self.gradient_clip is not None:
@@ -199,6 +198,25 @@ class TrainingLoop(LightningModule, ABC):
             drop_vanishing(optimizer.optimizer)
         if batch_idx + 1 == n_steps:
             self._check_finite()
+
+    def _learned(self, batch: Batch | Span, scale: float) -> Iterator[tuple[dict[str, Tensor], float]]:
+        """Take the gradient of a batch's objective; its terms and their weights, piece by piece."""
+        if self.stacks:
+            whole = torch.cuda.get_device_properties(self.device).total_memory if self.device.type == "cuda" else 2**30
+            yield from learn(self.pieces(batch), scale, self.manual_backward, whole / 8)
+            return
+        turns.pass_on()
+        for piece in self.pieces(batch):
+            losses = piece.computed()
+            if (objective := torch.stack(list(losses.values())).sum()).requires_grad:
+                self.manual_backward(objective * (piece.weight * scale))
+            yield losses, piece.weight
+
+    @property
+    def stacks(self) -> bool:
+        """Whether networks side by side are one computation: on a GPU of one process (`cmc.methods.pieces`)."""
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        return self.device.type == "cuda" and distributed.world_size() == 1 and not self._compile and not scaled
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's record, once; step the schedule; settle after the last epoch, be it scheduled or not."""

@@ -59,8 +59,8 @@ class SideBySide(nn.Module):
         )
 
     def forward(self, rows: Sequence[Tensor]) -> list[Tensor]:
-        """Map every modality's rows, B x its width, by its own network."""
-        if len(rows[0]) > _FEW:
+        """Map every modality's rows, n x its width, by its own network; their numbers may differ."""
+        if len(rows[0]) > _FEW or len({len(x) for x in rows}) > 1:
             return self._one_by_one(rows)
         values: Sequence[Tensor] | Tensor = [x.T for x in rows]
         for i, layer in enumerate(self.layers):

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from cmc import distributed
 from cmc.nn.precision import to_float32
+from cmc.nn.stacked import is_stacking
 
 _EPS = 1e-5  # batch norm's
 MOMENTUM = 0.1  # of its running statistics
@@ -39,7 +40,13 @@ class ModalityBatchNorm(nn.Module):
         mean, var = self.running_mean[own], self.running_var[own]
         if self.training and distributed.world_size() > 1:
             return self._over_processes(x, mean, var)
-        return F.batch_norm(x, mean, var, self.weight, self.bias, self.training, MOMENTUM)
+        if not (self.training and is_stacking()):
+            return F.batch_norm(x, mean, var, self.weight, self.bias, self.training, MOMENTUM)
+        means, variances = mean.clone(), var.clone()  # torch.vmap would move copies of a part of a tensor
+        y = F.batch_norm(x, means, variances, self.weight, self.bias, True, MOMENTUM)
+        mean.copy_(means)
+        var.copy_(variances)
+        return y
 
     def _over_processes(self, x: Tensor, running_mean: Tensor, running_var: Tensor) -> Tensor:
         """Normalise by the mean and variance of all processes' rows; shares may differ in size."""

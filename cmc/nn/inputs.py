@@ -13,7 +13,8 @@ from cmc import distributed
 from cmc.functional.canonical import shared_directions
 
 _RIDGE = 0.1  # on the covariance of principal components, in multiples of its mean eigenvalue
-Passes = Callable[[], Iterable[Sequence[Tensor]]]  # over all samples: batches of M tensors, B x d
+Rows = tuple[Sequence[Tensor], Tensor | None]  # M tensors, B x d, and whether they are there, B x M; None where all are
+Passes = Callable[[], Iterable[Rows]]  # over all samples
 
 
 class View(NamedTuple):
@@ -118,8 +119,9 @@ class Inputs(nn.Module):
     def _moments(self, passes: Passes, m: int, with_products: bool) -> tuple[Tensor, Tensor]:
         """Mean, d, of the rows of modality m, and their covariance, d x d, or its diagonal alone."""
         count, total, products = 0, torch.zeros(()), torch.zeros(())
-        for rows in passes():
-            x = self._unit(rows[m].double())
+        for rows, present in passes():
+            there = rows[m] if present is None else rows[m][present[:, m]]
+            x = self._unit(there.double())
             count, total = count + len(x), total + x.sum(0)
             products = products + (x.T @ x if with_products else x.square().sum(0))
         count = int(distributed.all_reduce_sum(torch.tensor(count, device=total.device)))
@@ -128,15 +130,24 @@ class Inputs(nn.Module):
         return mean, products - (torch.outer(mean, mean) if with_products else mean.square())
 
     def _fit_shared(self, passes: Passes, means: list[Tensor], bases: list[Tensor]) -> None:
-        """Take canonical variates from the covariance of all modalities' leading components."""
-        count, products = 0, torch.zeros(())
-        for rows in passes():
-            centred = [self._unit(x.double()) - mean for x, mean in zip(rows, means, strict=True)]
-            x = torch.cat([own @ basis for own, basis in zip(centred, bases, strict=True)], 1)
-            count, products = count + len(x), products + x.T @ x
-        count = int(distributed.all_reduce_sum(torch.tensor(count, device=products.device)))
-        covariance = distributed.all_reduce_sum(products) / count
+        """Take canonical variates from the covariance of all modalities' leading components.
+
+        That of two modalities is of the samples that have both.
+        """
         widths = [basis.shape[1] for basis in bases]
+        count, products = torch.zeros((), dtype=torch.long), torch.zeros(())
+        for rows, present in passes():
+            centred = [self._unit(x.double()) - mean for x, mean in zip(rows, means, strict=True)]
+            if present is not None:
+                centred = [x * there.unsqueeze(1) for x, there in zip(centred, present.T, strict=True)]
+            x = torch.cat([own @ basis for own, basis in zip(centred, bases, strict=True)], 1)
+            count = count + (len(x) if present is None else _both(present))
+            products = products + x.T @ x
+        count = distributed.all_reduce_sum(count.to(products.device))
+        if count.ndim:
+            times = torch.tensor(widths, device=count.device)
+            count = count.clamp_min(1).repeat_interleave(times, 0).repeat_interleave(times, 1)
+        covariance = distributed.all_reduce_sum(products) / count
         blocks = [torch.split(rows, widths, 1) for rows in torch.split(covariance.cpu(), widths)]
         for v, view in enumerate(self.views):
             if view.shared is None:
@@ -169,6 +180,11 @@ class Inputs(nn.Module):
 
     def _unit(self, x: Tensor) -> Tensor:
         return F.normalize(x, dim=1) if self.unit_rows else x
+
+
+def _both(present: Tensor) -> Tensor:
+    """Of B x M, how many samples have both of two modalities, M x M."""
+    return present.T.double() @ present.double()
 
 
 def _leading(covariance: Tensor, components: int) -> tuple[Tensor, Tensor]:

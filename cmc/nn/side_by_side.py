@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cmc import distributed
 from cmc.functional.agreement import agreement_tables, match_modalities
+from cmc.functional.present import average
 from cmc.nn.bottleneck import BottleneckNetwork
 
 _COLLECTED_BYTES = 2**27  # of assignments that are held at once
@@ -21,14 +22,18 @@ class Seen(NamedTuple):
     Attributes:
         rows: number of a network -> M tensors of B x width.
         unseen: B, whether a sample was kept out of training; None where none is.
+        present: B x M, whether a sample has a modality; None where all have all.
     """
 
     rows: Mapping[int, Sequence[Tensor]]
     unseen: Tensor | None = None
+    present: Tensor | None = None
 
 
 class Tables(NamedTuple):
     """How networks' assignments of the modalities agree, over all samples and processes; 0 for networks not looked at.
+
+    Two modalities are compared on the samples that have both.
 
     Attributes:
         soft: R x M x M x K x K: sums of p^a (p^b)^T over samples that were trained on, in double precision.
@@ -75,12 +80,15 @@ class SideBySide(nn.ModuleList):
         hard, unseen = (torch.zeros(n, m, m, k, k, dtype=torch.long, device=device) for _ in range(2))
         for batch in passes:
             for r, rows in batch.rows.items():
-                p = self.each[r].log_assignments(rows).exp().double()
+                p, present = self.each[r].log_assignments(rows).exp().double(), batch.present
                 if batch.unseen is not None:
-                    unseen[r] += agreement_tables(p[:, batch.unseen].argmax(2), k)
-                    p = p[:, ~batch.unseen]
+                    aside = None if present is None else present[batch.unseen]
+                    unseen[r] += agreement_tables(p[:, batch.unseen].argmax(2), k, aside)
+                    p, present = p[:, ~batch.unseen], None if present is None else present[~batch.unseen]
+                hard[r] += agreement_tables(p.argmax(2), k, present)
+                if present is not None:
+                    p = p.masked_fill(~present.T.unsqueeze(2), 0)
                 soft[r] += torch.einsum("ank,bnl->abkl", p, p)
-                hard[r] += agreement_tables(p.argmax(2), k)
         return Tables(*map(distributed.all_reduce_sum, (soft, hard, unseen)))
 
     def collected(
@@ -127,7 +135,7 @@ class SideBySide(nn.ModuleList):
         p = self.each[number].log_assignments(rows).exp()
         return torch.stack([x[:, order] for x, order in zip(p, self.permutations[number], strict=True)])
 
-    def embed(self, number: int, rows: Sequence[Tensor]) -> Tensor:
-        """The mean over modalities of a network's mean of z, B x width."""
+    def embed(self, number: int, rows: Sequence[Tensor], present: Tensor | None = None) -> Tensor:
+        """The mean, over the modalities that are there (``present``, B x M), of a network's mean of z, B x width."""
         network = self.each[number]
-        return torch.stack([network(x, m).mean for m, x in enumerate(rows)]).mean(0)
+        return average(torch.stack([network(x, m).mean for m, x in enumerate(rows)]), present)

@@ -19,6 +19,9 @@ ABSENT = "absent"  # of a key that other runs have
 _SILENT = (  # keys that change nothing in what a run computes, or that the data's fingerprint answers for
     "callbacks.",
     "data.in_memory",
+    "data.incomplete",
+    "data.missing",
+    "data.missing_seed",
     "data.raw",
     "data.root",
     "evaluate_every",

@@ -101,7 +101,7 @@ def fit(
     os.environ.pop("PL_GLOBAL_SEED", None)  # by which Lightning would seed anew where there are several processes
     data.load()
     method: Method = make("method", config.method, dims=data.dims, n_clusters=data.n_clusters)
-    method.accept(data)
+    method.admit(data)
     if accepted is not None:
         accepted(method)
     pick(config, method, data)

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from cmc.utils import rng
 
 T = TypeVar("T")
+R = TypeVar("R")
 _own = threading.local()
 
 
@@ -28,6 +29,8 @@ class Turns(Generic[T]):
         self._going_on = list(range(len(tasks)))
         self._results: list[T | BaseException] = [NotStarted()] * len(tasks)
         self._stop: BaseException | None = None
+        self._posted: dict[int, Any] = {}
+        self._given: dict[int, Any] = {}
 
     def run(self, goes_on: Callable[[BaseException], bool]) -> list[T | BaseException]:
         """Do all of them.
@@ -63,6 +66,19 @@ class Turns(Generic[T]):
             rng.set_state(state)
         self._end_if_stopped()
 
+    def together(self, number: int, item: Any, work: Callable[[list[Any]], Sequence[Any]]) -> Any:
+        """See the function of this name."""
+        self._posted[number] = item
+        while number not in self._given:
+            if self._posted.keys() >= set(self._going_on):
+                numbers = sorted(self._posted)
+                found = work([self._posted[n] for n in numbers])
+                self._given |= dict(zip(numbers, found, strict=True))
+                self._posted.clear()
+            else:
+                self.pass_on(number)
+        return self._given.pop(number)
+
     def _work(self, number: int, goes_on: Callable[[BaseException], bool]) -> None:
         self._gates[number].acquire()
         _own.seat = (self, number)
@@ -76,6 +92,7 @@ class Turns(Generic[T]):
         finally:
             gate = self._next(number)
             self._going_on.remove(number)
+            self._posted.pop(number, None)
             gate.release()
 
     def _next(self, number: int) -> threading.Semaphore:
@@ -95,6 +112,28 @@ def pass_on() -> None:
     """Let other runs of this process go on by one step; where there are none, nothing happens."""
     if (seat := _seat()) is not None:
         seat[0].pass_on(seat[1])
+
+
+def together(item: T, work: Callable[[list[T]], Sequence[R]]) -> R:
+    """Have something done for all runs of this process at once, as soon as each of them asks for it.
+
+    Args:
+        item: what this run asks for.
+        work: gives for a list of these as many answers; one of the runs does it, with its random numbers.
+
+    Returns:
+        The answer for this run.
+    """
+    if (seat := _seat()) is None:
+        (answer,) = work([item])
+        return answer
+    found: R = seat[0].together(seat[1], item, work)
+    return found
+
+
+def count() -> int:
+    """How many runs of this process go on; 1 in a thread of no `Turns`."""
+    return 1 if (seat := _seat()) is None else len(seat[0]._going_on)
 
 
 def number() -> int | None:

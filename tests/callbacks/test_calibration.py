@@ -10,6 +10,7 @@ import torch
 from scipy.special import softmax
 
 from cmc.callbacks.calibration import calibration
+from cmc.data.loader import Batch
 from cmc.errors import UserError
 from cmc.functional.agreement import agreement_tables
 from cmc.functional.calibration import temperature_of
@@ -60,7 +61,8 @@ class Stub:
 
 
 def data(held=None):
-    return SimpleNamespace(held_out=held, pass_over=lambda held: SimpleNamespace(spaced=lambda n: (held, n)))
+    passes = SimpleNamespace(spaced=lambda n: Batch((torch.zeros(50, 1),) * 2, torch.arange(50)))
+    return SimpleNamespace(held_out=held, pass_over=lambda held: passes)
 
 
 def test_without_held_out_samples_those_set_aside_say_how_modalities_agree():

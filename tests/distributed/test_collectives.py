@@ -27,6 +27,7 @@ from cmc.methods import CMMC, DMIM, ReleasedCMMC, ReleasedDMIM, StableCMMC
 from cmc.training.trainer import LOOP
 
 case, batch_size, dims, folder, out = sys.argv[1], sys.argv[2], [int(d) for d in sys.argv[3].split(",")], *sys.argv[4:6]
+case, _, gaps = case.partition("+")
 batch_size = batch_size if batch_size == "full" else int(batch_size)
 torch.set_default_dtype(torch.float64)
 
@@ -35,9 +36,12 @@ class Data(DataModule):
         rng = np.random.default_rng(0)
         labels = np.arange({N}) % 3
         features = {{f"m{{i}}": rng.normal(size=({N}, d)) + 2 * np.eye(3, d)[labels] for i, d in enumerate(dims)}}
+        if gaps == "apart":  # in a full batch the second process has nothing of the last modality
+            features[f"m{{len(dims) - 1}}"][{N} // 2:] = np.nan
+            features["m0"][:{N} // 2:5] = np.nan
         return Modalities(features, labels, source="toy")
 
-data = Data(seed=1)
+data = Data(seed=1, missing=0.6 if gaps == "mixed" else 0.0)
 data.load()
 data.samples.tensors = tuple(x.double() for x in data.samples.tensors)
 shape = dict(zip((f"m{{i}}" for i in range(len(dims))), dims))
@@ -57,7 +61,7 @@ else:
     phases = {{"train": {{"epochs": 4}}, "finish": {{"epochs": 2}}}}
     method = kind(shape, 3, phases, adam, batch_size=batch_size, drop_last=False,
                   overcluster_factor=2, refresh_every=2, **options)
-method.accept(data)
+method.admit(data)
 method.double()
 
 class Record(Callback):
@@ -111,6 +115,13 @@ def port():
         ("dmim", "full", "7,5"),
         ("dmim", "11", "7,5,4"),
         ("dmim-released", "full", "7,5"),
+        ("cmmc+mixed", "10", "7,5,4"),
+        ("cmmc-released+apart", "full", "7,5"),
+        ("cmmc-stable+mixed", "10", "7,5"),
+        ("dmim+apart", "full", "7,5"),
+        ("dmim+mixed", "11", "7,5,4"),
+        ("dmim-released+mixed", "11", "7,5"),
+        ("dmim-released+apart", "full", "7,5,4"),
     ],
 )
 def test_two_processes_train_as_one(tmp_path, port, case, batch_size, dims):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cmc.methods import DMIM, PaperDMIM, ReleasedDMIM
-from tests.fidelity.trained import Adam, Blobs, assert_alike, gradients_of, leaves, trained
+from tests.fidelity.trained import Adam, Blobs, assert_alike, gradients_of, leaves, presence, trained
 
 N, K, D, EPOCHS, EVERY = 30, 3, 6, 20, 4
 MOMENTUM, EPS = 0.1, 1e-5
@@ -75,28 +75,39 @@ def balanced(p):
 
 
 def close(p, targets):
-    return -torch.stack([p[i, t].log() for i, t in enumerate(targets)]).mean()
+    return -sum(p[i, t].log() for i, t in enumerate(targets))
 
 
-def terms_of(network, rows, noise, targets, beta, gamma, pairs, release):
-    outputs = [network.heads(network.trunk(x, m), noise[m]) for m, x in enumerate(rows)]
-    shown = [[o[head].softmax(1) for o in outputs] for head in (3, 4)]
-    shared = sum(information(a, b, release) for each in shown for a, b in combinations(each, 2)) / pairs
+def terms_of(network, rows, there, noise, targets, beta, gamma, per_modality, release):
+    """The equations over samples that have what a term needs (``there``, N x M), as shares of all samples."""
+    n, own, pairs = len(there), there.T, list(combinations(range(len(rows)), 2))
+    outputs = [network.heads(network.trunk(x[own[m]], m), noise[m][own[m]]) for m, x in enumerate(rows)]
+    shared = 0.0
+    for head in (3, 4):
+        p = [
+            dict(zip(own[m].nonzero().flatten().tolist(), o[head].softmax(1), strict=True))
+            for m, o in enumerate(outputs)
+        ]
+        for a, b in pairs:
+            both = sorted(p[a].keys() & p[b].keys())
+            found = information([p[a][i] for i in both], [p[b][i] for i in both], release)
+            shared = shared + len(both) / n * found / per_modality
     if release:
         for m, x in enumerate(rows):  # z is drawn in a pass of its own
-            network.trunk(x, m)
-        e = noise[-1].softmax(1)
-        superfluous = sum((e * (e / o[2].softmax(1)).log()).mean() for o in outputs)
-        uniform = close(outputs[0][3].softmax(1).softmax(1), targets[0])
+            network.trunk(x[own[m]], m)
+        e = [noise[-1][own[m]].softmax(1) for m in range(len(rows))]
+        superfluous = sum((e[m] * (e[m] / o[2].softmax(1)).log()).mean(1).sum() for m, o in enumerate(outputs)) / n
+        uniform = close(outputs[0][3].softmax(1).softmax(1), targets[0]) / n
     else:
-        kl = [0.5 * (o[0] ** 2 + o[1] ** 2 - 1 - 2 * o[1].log()).sum(1).mean() for o in outputs]
-        superfluous = sum(kl)
-        uniform = sum(close(o[3].softmax(1), t) for o, t in zip(outputs, targets, strict=True))
+        superfluous = sum(0.5 * (o[0] ** 2 + o[1] ** 2 - 1 - 2 * o[1].log()).sum() for o in outputs) / n
+        uniform = sum(close(o[3].softmax(1), t) for o, t in zip(outputs, targets, strict=True)) / n
     return {"shared_information": -shared, "superfluous_information": beta * superfluous,
             "uniform_distribution": gamma * uniform}  # fmt: skip
 
 
-def pseudo_labels(network, rows, release):
+def pseudo_labels(network, rows, there, release):
+    """Of every modality, of the rows that are there."""
+    rows = [x[there[:, m]] for m, x in enumerate(rows)]
     if release:  # of the first modality, as it is in a step; it moves running statistics once the step has
         return [balanced(network.heads(network.trunk(rows[0], 0, moving=False))[3].softmax(1))]
     return [balanced(network.heads(network.trunk(x, m, training=False))[3].softmax(1)) for m, x in enumerate(rows)]
@@ -113,21 +124,25 @@ def settings_of(kind):
 
 
 @pytest.mark.parametrize("kind", [DMIM, PaperDMIM, ReleasedDMIM])
+@pytest.mark.parametrize("gaps", [False, True])
 @pytest.mark.parametrize("n_modalities", [2, 3])
-def test_every_step_is_that_of_the_equations(kind, n_modalities, tmp_path):
+def test_every_step_is_that_of_the_equations(kind, n_modalities, gaps, tmp_path):
     release, dims = kind is ReleasedDMIM, (6, 6, 6) if kind is ReleasedDMIM else (6, 5, 4)
     torch.manual_seed(0)
     method = kind({f"m{i}": d for i, d in enumerate(dims[:n_modalities])}, K, {"train": {"epochs": EPOCHS}},
                   lambda p: torch.optim.Adam(p, 1e-3, eps=Adam.EPS), **settings_of(kind))  # fmt: skip
-    before, rows, steps = trained(method, Blobs(dims[:n_modalities], N), tmp_path)
+    before, rows, steps = trained(method, data := Blobs(dims[:n_modalities], N, gaps), tmp_path)
+    there = presence(data)
+    assert there.all() != gaps
     beta, gamma = {DMIM: (0.01, 0.2), PaperDMIM: (0.01, 0.5), ReleasedDMIM: (1.0, 0.5)}[kind]
     p, adam = leaves(method, before), Adam()
     networks = [Network(p, before, r, release, release) for r in range(2 if kind is DMIM else 1)]
-    scales = [((x - x.mean(0)) ** 2).mean().sqrt() for x in rows]
+    numbers = [x[there[:, m]] for m, x in enumerate(rows)]
+    scales = [((x - x.mean(0)) ** 2).mean().sqrt() for x in numbers]
     assert len(steps) == EPOCHS
     for epoch, step in enumerate(steps):
         if epoch % EVERY == 0:
-            targets = [pseudo_labels(network, rows, release) for network in networks]
+            targets = [pseudo_labels(network, rows, there, release) for network in networks]
         weight = beta if release else beta * min(1, epoch / EPOCHS / 0.2)
         torch.set_rng_state(step["random"])
         each = []
@@ -138,10 +153,10 @@ def test_every_step_is_that_of_the_equations(kind, n_modalities, tmp_path):
                 seen = [x + fading * s * torch.randn_like(x) for x, s in zip(rows, scales, strict=True)]
             noise = [torch.randn(N, D, dtype=torch.float64) for _ in range(n_modalities + release)]
             pairs = n_modalities - 1 if kind is DMIM else 1
-            each.append(terms_of(network, seen, noise, labels, weight, gamma, pairs, release))
+            each.append(terms_of(network, seen, there, noise, labels, weight, gamma, pairs, release))
         gradients = gradients_of(sum(sum(terms.values()) for terms in each), p)  # each network as if it were alone
         if release and epoch % EVERY == 0:
-            networks[0].trunk(rows[0], 0)  # the pass that pseudo labels were made by
+            networks[0].trunk(numbers[0], 0)  # the pass that pseudo labels were made by
         adam.step(p, gradients)
         assert_alike(step, {name: sum(t[name] for t in each) / len(each) for name in each[0]}, gradients, p)
         for r, network in enumerate(networks):

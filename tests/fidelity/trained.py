@@ -13,10 +13,10 @@ from tests.methods.toy import fit
 
 
 class Blobs(DataModule):
-    """Three clusters in modalities of given widths, in double precision."""
+    """Three clusters in modalities of given widths, in double precision; of 60 % of the samples a part is missing."""
 
-    def __init__(self, dims, n):
-        super().__init__(seed=1, scaling="none")
+    def __init__(self, dims, n, gaps=False):
+        super().__init__(seed=1, scaling="none", missing=0.6 if gaps else 0.0)
         self._dims, self._n = dims, n
 
     def read(self):
@@ -61,6 +61,12 @@ def trained(method, data, folder):
     record = Step()
     fit(method, data, folder, [record])
     return state, data.samples.tensors, record.steps
+
+
+def presence(data):
+    """N x M, whether a sample has a modality."""
+    there = data.samples.present
+    return torch.ones(data.n_samples, len(data.dims), dtype=torch.bool) if there is None else there
 
 
 def leaves(method, state):

@@ -64,7 +64,7 @@ def test_the_calibrated_confidence_is_a_loop_over_the_modalities_that_are_there(
     cluster = np.random.default_rng(2).integers(0, 5, 40)
     whole, partly = (
         calibrated(probabilities(logits), torch.from_numpy(cluster), 3.0, there)
-        for there in (None, torch.from_numpy(present))
+        for there in (None, torch.from_numpy(present.T))
     )
     for i in range(40):
         own = softmax(logits[:, i] / 3, axis=1)[:, cluster[i]]

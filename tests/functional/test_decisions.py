@@ -9,7 +9,7 @@ def test_it_agrees_with_a_loop_over_samples():
     generator = torch.Generator().manual_seed(0)
     each = torch.rand(3, 40, 5, generator=generator).softmax(2)
     present = torch.rand(3, 40, generator=generator) < 0.7
-    found = decide(each.mean(0), each, present, temperature=1.0)
+    found = decide(each.mean(0), each, present.T, temperature=1.0)
     cluster, confidence, known, margin, own = found.columns(["a", "b", "c"])
     for i, row in enumerate(each.mean(0).tolist()):
         first, second, *_ = sorted(row, reverse=True)

@@ -13,9 +13,9 @@ from cmc.config.trust import check_classes
 from cmc.data.datasets.synthetic import Synthetic
 from cmc.data.loader import Batch
 from cmc.errors import UserError
-from cmc.inference.incomplete import assign_present
 from cmc.inference.trained import load
 from cmc.methods.base import Method
+from cmc.methods.gaps import assign_present
 from tests.methods.toy import Toy
 
 METHODS = ("cmmc", "dmim")
@@ -84,7 +84,7 @@ def test_missing_modalities_are_averaged_over_sample_by_sample(trained):
             method.assign(Batch((a, b), torch.arange(40))),
         )
         filled = torch.where(present[1][:, None], b, noise)
-        found, alone = assign_present(method, Batch((a, filled), torch.arange(40)), present)
+        found, alone = assign_present(method, Batch((a, filled), torch.arange(40), presence=present.T))
     for i in range(40):
         there = [each[m, i] for m in range(2) if present[m, i]]
         expected = whole[i] if len(there) == 2 else there[0]
@@ -94,13 +94,14 @@ def test_missing_modalities_are_averaged_over_sample_by_sample(trained):
 
 def test_without_assignments_of_each_modality_none_may_be_missing():
     method = Toy({"a": 4, "b": 3}, 3, {"first": {"epochs": 1}})
-    batch, present = Batch((torch.randn(2, 4), torch.randn(2, 3)), torch.arange(2)), torch.ones(2, 2, dtype=torch.bool)
-    found, each = assign_present(method, batch, present)
+    present = torch.ones(2, 2, dtype=torch.bool)
+    batch = Batch((torch.randn(2, 4), torch.randn(2, 3)), torch.arange(2), presence=present)
+    found, each = assign_present(method, batch)
     assert torch.equal(found, method.assign(batch))
     assert each is None
-    present[1, 0] = False
+    present[0, 1] = False
     with pytest.raises(UserError, match=r"^Toy assigns from all modalities together \(a, b\)"):
-        assign_present(method, batch, present)
+        assign_present(method, batch)
 
 
 @pytest.fixture

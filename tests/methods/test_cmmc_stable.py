@@ -74,7 +74,8 @@ def test_losses_are_the_mean_over_networks_and_pieces_add_up_to_them(name):
         single = in_phase(build(), name)
         single.network.load_state_dict(network.state_dict())
         alone.append(single.losses(batch))
-    summed = [{term: x * weight for term, x in terms.items()} for terms, weight in method.pieces(batch)]
+    pieces = [(piece.computed(), piece.weight) for piece in method.pieces(batch)]
+    summed = [{term: x * weight for term, x in terms.items()} for terms, weight in pieces]
     assert len(summed) == 3
     for term, together in method.losses(batch).items():
         torch.testing.assert_close(together, sum(losses[term] for losses in alone) / 3)
@@ -147,8 +148,8 @@ def test_align_chooses_once_and_trains_the_kept_network_alone():
         method.refresh("align", 1, passes(batch, 25))
         method.settle(passes(batch, 25))
         assert int(method.kept) == 1
-    for losses, weight in method.pieces(batch):
-        (losses["alignment"] * weight).backward()
+    for piece in method.pieces(batch):
+        (piece.computed()["alignment"] * piece.weight).backward()
     trained = [any(p.grad is not None for p in network.parameters()) for network in method.networks]
     assert trained == [False, True, False]
     assert [len(group) for group in method.side_by_side()] == [len(list(method.networks[1].parameters()))]

@@ -16,7 +16,7 @@ class Given:
     """The rows of one batch, as a source that is passed over."""
 
     def __init__(self, batch):
-        self.batch, self.n_samples = batch, batch.size
+        self.batch, self.n_samples, self.present = batch, batch.size, batch.presence
 
     def take(self, index):
         return tuple(x[index] for x in self.batch.modalities)
@@ -88,6 +88,6 @@ def fit(method, data, folder, callbacks=(), **settings):
         **LOOP,
     )
     data.load()
-    method.accept(data)
+    method.admit(data)
     trainer.fit(method, datamodule=data, weights_only=True, **settings)
     return trainer

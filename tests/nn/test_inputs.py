@@ -13,7 +13,7 @@ from cmc.nn.inputs import Inputs, View
 def fitted(modalities, *views, unit_rows=False, at_once=None):
     inputs = Inputs([x.shape[1] for x in modalities], unit_rows, views)
     rows = [torch.from_numpy(x).double() for x in modalities]
-    inputs.fit(lambda: zip(*(x.split(at_once or len(x)) for x in rows), strict=True))
+    inputs.fit(lambda: ((part, None) for part in zip(*(x.split(at_once or len(x)) for x in rows), strict=True)))
     return inputs
 
 

@@ -23,7 +23,7 @@ def built(config):
     data = make("data", config.data)
     data.load()
     method = make("method", config.method, dims=data.dims, n_clusters=data.n_clusters)
-    method.accept(data)
+    method.admit(data)
     return method, data
 
 

@@ -25,7 +25,8 @@ class Files(DataModule):
         labels: name of the labels in it; None to find them.
         orientation: samples are ``rows``, ``columns``, or ``auto``.
         ids: name of the array or column of the samples' ids; None to find it.
-        incomplete: samples that are not in all modalities: ``refuse`` them, or ``drop`` them.
+        incomplete: samples that lack modalities, as for every data set; ``drop`` leaves out those, too, whose ids are
+            not in all modalities, which are refused otherwise.
         split: of training and test parts ``train``, with the other held out, ``test`` or ``all``.
         settings: of every data set; see `cmc.data.module.DataModule`.
     """
@@ -37,14 +38,15 @@ class Files(DataModule):
         labels: str | int | None = None,
         orientation: str = "auto",
         ids: str | int | None = None,
-        incomplete: str = "refuse",
+        incomplete: str = "use",
         split: str = "train",
         **settings: Any,
     ) -> None:
-        super().__init__(**settings)
+        super().__init__(incomplete=incomplete, **settings)
         self.root = validate.text("data.root", root, "the path of a file or folder", or_null=True)
         labels, ids = (str(name) if isinstance(name, int) else name for name in (labels, ids))
-        self.told = Told(features, labels, orientation, ids, incomplete, split)
+        ids_apart = "drop" if self.incomplete == "drop" else "refuse"
+        self.told = Told(features, labels, orientation, ids, ids_apart, split)
 
     @property
     def prepared(self) -> Path | None:

@@ -20,6 +20,7 @@ from cmc.data.module import DataModule
 from cmc.errors import UserError
 from cmc.functional.threads import one_thread
 from cmc.methods.base import Method
+from cmc.methods.gaps import has_inputs, lacks_input
 from cmc.utils import validate
 from cmc.utils.memory import free_memory
 
@@ -33,6 +34,10 @@ class Baseline(Method):
     any number of processes; what it finds lives in buffers. ``loss`` in the history is the objective that it reached.
     Tables name a run on one modality so: ``kmeans (left)``.
 
+    Where samples lack modalities, the means of the features that are there stand in their place, the same ones for
+    samples that are assigned later; tables name such a run ``kmeans (mean-filled)``. Fitted on samples that lack none,
+    a baseline assigns no others.
+
     Args:
         dims: modality -> width.
         n_clusters: K.
@@ -44,7 +49,9 @@ class Baseline(Method):
     """
 
     way_out = ""  # where `memory` is short
+    takes_gaps = True
     reached: Tensor
+    fills: Tensor
 
     def __init__(
         self,
@@ -62,6 +69,7 @@ class Baseline(Method):
         self.inputs = self.modalities if self.modality is None else (input,)
         self.width = sum(dims.values()) if self.modality is None else dims[input]
         self.register_buffer("reached", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("fills", torch.full((sum(dims.values()),), torch.nan))  # NaN: no sample lacked any
 
     @abstractmethod
     def fit(self, x: Tensor) -> float:
@@ -83,12 +91,56 @@ class Baseline(Method):
                 f"{data.n_samples:,} samples, {free / 2**30:,.0f} GiB are free; {self.way_out}"
             )
 
+    def admit(self, data: DataModule) -> None:
+        """Say where features will be filled in."""
+        super().admit(data)
+        present = data.samples.present
+        if present is not None and (n := int((~has_inputs(self, present)).sum())):
+            self.variant = f"{self.variant}{', ' * bool(self.variant)}mean-filled"
+            said = (type(self).__name__, n, data.n_samples)
+            log.warning(
+                "method: %s: %d of %d samples lack a modality; the mean of its features is taken for them", *said
+            )
+
     def rows(self, batch: Batch) -> Tensor:
         """What is clustered, B x D."""
-        return torch.cat(batch.modalities, 1) if self.modality is None else batch.modalities[self.modality]
+        modalities = self.filled(batch)
+        return torch.cat(modalities, 1) if self.modality is None else modalities[self.modality]
+
+    def filled(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Every modality's rows, with the means of `fit`'s samples where they are not there.
+
+        Raises:
+            UserError: a sample lacks an input, as none of `fit`'s did.
+        """
+        present = batch.present
+        if present is None:
+            return batch.modalities
+        if self.fills.isnan().any():
+            if not (whole := has_inputs(self, present)).all():
+                raise lacks_input(self, int(batch.index[~whole.cpu()][0]))
+            return batch.modalities
+        fills = torch.split(self.fills, [x.shape[1] for x in batch.modalities])
+        columns = present.T.unsqueeze(2)
+        return tuple(
+            torch.where(there, x, fill.to(x)) for there, x, fill in zip(columns, batch.modalities, fills, strict=True)
+        )
+
+    def _averages(self, batches: InOrder) -> Tensor:
+        """Of the features of all samples that have them."""
+        sums, counts = torch.zeros(()), torch.zeros(())
+        for batch in batches:
+            present = batch.present
+            assert present is not None
+            sums = sums + torch.cat([x.double().sum(0) for x in batch.modalities])  # rows that are not there are 0
+            counts = counts + present.double().sum(0)
+        widths = torch.tensor([x.shape[1] for x in batch.modalities], device=counts.device)
+        return distributed.all_reduce_sum(sums) / distributed.all_reduce_sum(counts).repeat_interleave(widths)
 
     def refresh(self, phase: str, epoch: int, batches: InOrder) -> None:
         """Fit all samples."""
+        if batches.present is not None:
+            self.fills.copy_(self._averages(batches))
         parts, n_samples = [], 0
         for batch in batches:
             part = distributed.all_gather_rows(self.rows(batch))

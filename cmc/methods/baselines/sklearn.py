@@ -100,7 +100,7 @@ class CCA(KMeans):
 
     def rows(self, batch: Batch) -> Tensor:
         """All modalities, whichever of them are clustered."""
-        return torch.cat(batch.modalities, 1)
+        return torch.cat(self.filled(batch), 1)
 
     def fit(self, x: Tensor) -> float:
         """Find the projections, then the centres of the variates."""
