@@ -15,14 +15,22 @@ from torch.optim.lr_scheduler import LRScheduler
 from cmc import distributed
 from cmc.data.loader import Batch, InOrder
 from cmc.data.module import DataModule
-from cmc.errors import UserError
 from cmc.functional.present import average
 from cmc.functional.sinkhorn import sinkhorn_labels
 from cmc.functional.variational import gaussian_kl
 from cmc.methods.base import Method, sum_of
 from cmc.methods.candidates import CANDIDATES, read_candidates
 from cmc.methods.collapse import CollapseWarning
-from cmc.methods.dmim_terms import check_ranges, outputs_of, shared_information, uniform_distribution
+from cmc.methods.dmim_terms import (
+    check_last_batch,
+    check_phases,
+    check_ranges,
+    check_warmup,
+    check_width,
+    outputs_of,
+    shared_information,
+    uniform_distribution,
+)
 from cmc.methods.gaps import Gaps, gaps_of, total
 from cmc.methods.pieces import Piece
 from cmc.nn.bottleneck import BottleneckNetwork
@@ -138,14 +146,10 @@ class DMIM(Method):
         shares = validate.shares("method.halvings", halvings)
         validate.share("method.validation", validation)
         self.candidates = read_candidates(candidates)
-        if width is None:
-            raise UserError("method.width: null given; the encoder needs a width")
-        validate.whole("method.width", width, least=1)
-        validate.number("method.beta_warmup", beta_warmup, least=0)
-        if beta_warmup > 1:
-            raise UserError(f"method.beta_warmup: {beta_warmup} given; it is a share of the run, from 0 to 1")
+        check_width(width)
+        check_warmup(beta_warmup)
         super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, scheduler, gradient_clip, compile)
-        self._check_batches()
+        check_phases(self.schedule, n_clusters)
         if beta >= self.collapsing_beta:
             log.warning("method.beta: %s given; from 1 on the collapsed solution, a single cluster, is optimal", beta)
         self._collapse = CollapseWarning("dmim", dims)
@@ -170,15 +174,8 @@ class DMIM(Method):
         if self.validation:
             self.aside = data.set_aside(self.validation, self.n_clusters)
         for phase in self.schedule.phases:
-            if phase.batch_size is None or self.drop_last:
-                continue
             n_samples = data.n_fitted if phase.name in self.comparing else data.n_samples
-            if 0 < (left := n_samples % phase.batch_size) < self.n_clusters:
-                raise UserError(
-                    f"method.batch_size: {phase.batch_size} given; of {n_samples} samples that leaves {left} for "
-                    f"the last batch, fewer than the {self.n_clusters} clusters: give another size, or "
-                    "method.drop_last=true"
-                )
+            check_last_batch(phase, n_samples, self.n_clusters, self.drop_last)
 
     @property
     def _trained(self) -> list[int]:
@@ -210,28 +207,19 @@ class DMIM(Method):
             targets = self.pseudo[r][:, batch.index.to(self.device)].long() if self.gamma else None
             yield Piece(terms, networks[r], (seen, self._noise(seen, draw), targets), 1 / len(trained), alike)
 
-    def _weighted(
-        self,
-        beta: float,
-        share: float,
-        gaps: Gaps | None,
-        network: BottleneckNetwork,
-        rows: list[Tensor],
-        noise: list[Tensor],
-        targets: Tensor | None,
-    ) -> dict[str, Tensor]:
-        """L1, beta L2 and gamma L3 of one network."""
-        terms = self._terms(network, rows, noise, targets, share, gaps)
+    def _weighted(self, beta: float, *given: Any) -> dict[str, Tensor]:
+        """L1, beta L2 and gamma L3 of one network, of what `_terms` is given."""
+        terms = self._terms(*given)
         return dict(zip(_TERMS, (terms[0], beta * terms[1], self.gamma * terms[2]), strict=True))
 
     def _terms(
         self,
+        share: float,
+        gaps: Gaps | None,
         network: BottleneckNetwork,
         rows: list[Tensor],
         noise: list[Tensor],
         targets: Tensor | None,
-        share: float,
-        gaps: Gaps | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """L1, L2 and L3 of one network, not weighted; ``targets``: pseudo labels, M x B, where L3 has a weight."""
         outputs, like = outputs_of(network, dict(enumerate(rows)), noise, gaps), network.cluster_head.bias
@@ -263,7 +251,7 @@ class DMIM(Method):
         if phase == "finish" and epoch == 0:
             self._choose(batches)
         elif phase == "train" and epoch in self._halved and len(self.choice.running) > 1:
-            tables = self._settle(batches, self.choice.running, judged=True)
+            tables = self._judged(batches)
             self.choice.halve(tables.hard, tables.unseen, self._view)
         if not self.gamma or epoch % self.refresh_every:
             return
@@ -297,9 +285,19 @@ class DMIM(Method):
         self._collapse.look(sizes, self.current_epoch + 1)
 
     def _choose(self, batches: InOrder) -> Tables:
-        tables = self._settle(batches, self.choice.running, judged=True)
+        """Keep a network, and match its modalities' clusters by all samples."""
+        tables = self._judged(batches)
         self.choice.choose(tables.hard, tables.unseen)
-        return tables
+        return self._settle(batches, [self.choice.number], judged=True)
+
+    def _judged(self, batches: InOrder) -> Tables:
+        """How the networks that are still trained agree: on the samples set aside; where these tell nothing, on all."""
+        which = self.choice.running
+        if len(self.aside):
+            tables = self.networks.tables(seen.set_aside() for seen in self._passed(batches, which, judged=True))
+            if tables.unseen.any():
+                return tables
+        return self.networks.tables(self._passed(batches, which, judged=True))
 
     def _settle(self, batches: InOrder, which: Sequence[int], judged: bool) -> Tables:
         tables = self.networks.tables(self._passed(batches, which, judged))
@@ -349,17 +347,3 @@ class DMIM(Method):
     def _taught(self) -> Tensor:
         """N, whether a sample is trained on now; empty where all are."""
         return ~self.aside if self.phase.name in self.comparing else self.aside[:0]
-
-    def _check_batches(self) -> None:
-        for phase in self.schedule.phases:
-            if phase.name not in ("train", "finish"):
-                raise UserError(f"method.phases.{phase.name}: DMIM's phases are train and finish")
-            if phase.batch_size is not None and phase.batch_size < self.n_clusters:
-                raise UserError(
-                    f"method.batch_size: {phase.batch_size} given; a batch must hold at least as many samples as there "
-                    f"are clusters, {self.n_clusters}"
-                )
-        if not any(phase.name == "train" and phase.epochs for phase in self.schedule.phases):
-            raise UserError(
-                "method.phases.train.epochs: 0 given; give at least 1, for finish goes on with what it gives"
-            )

@@ -140,12 +140,12 @@ class ReleasedDMIM(DMIM):
 
     def _terms(
         self,
+        share: float,
+        gaps: Gaps | None,
         network: BottleneckNetwork,
         rows: list[Tensor],
         noise: list[Tensor],
         targets: Tensor | None,
-        share: float,
-        gaps: Gaps | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """L1, L2 and L3, not weighted."""
         outputs, like = self._passed_twice(network, rows, noise, gaps), network.cluster_head.bias

@@ -1,4 +1,4 @@
-"""What all of DMIM's variants share: two terms of the objective, and the ranges of their settings."""
+"""What DMIM's variants share: two terms of the objective, and what their settings may be."""
 
 from __future__ import annotations
 
@@ -9,10 +9,51 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cmc import distributed
+from cmc.errors import UserError
 from cmc.functional.mutual_information import joint_table, mutual_information
 from cmc.methods.gaps import Gaps
+from cmc.methods.phases import Phase, Schedule
 from cmc.nn.bottleneck import Bottleneck, BottleneckNetwork
 from cmc.utils import validate
+
+
+def check_width(width: int | None) -> None:
+    """Refuse an encoder without a width."""
+    if width is None:
+        raise UserError("method.width: null given; the encoder needs a width")
+    validate.whole("method.width", width, least=1)
+
+
+def check_warmup(share: float) -> None:
+    """Refuse what is no share of a run."""
+    validate.number("method.beta_warmup", share, least=0)
+    if share > 1:
+        raise UserError(f"method.beta_warmup: {share} given; it is a share of the run, from 0 to 1")
+
+
+def check_phases(schedule: Schedule, n_clusters: int) -> None:
+    """Refuse phases that are not DMIM's, a batch of fewer samples than clusters, and a ``train`` without epochs."""
+    for phase in schedule.phases:
+        if phase.name not in ("train", "finish"):
+            raise UserError(f"method.phases.{phase.name}: DMIM's phases are train and finish")
+        if phase.batch_size is not None and phase.batch_size < n_clusters:
+            raise UserError(
+                f"method.batch_size: {phase.batch_size} given; a batch must hold at least as many samples as there are "
+                f"clusters, {n_clusters}"
+            )
+    if not any(phase.name == "train" and phase.epochs for phase in schedule.phases):
+        raise UserError("method.phases.train.epochs: 0 given; give at least 1, for finish goes on with what it gives")
+
+
+def check_last_batch(phase: Phase, n_samples: int, n_clusters: int, drop_last: bool) -> None:
+    """Refuse a last batch of fewer samples than clusters."""
+    if phase.batch_size is None or drop_last:
+        return
+    if 0 < (left := n_samples % phase.batch_size) < n_clusters:
+        raise UserError(
+            f"method.batch_size: {phase.batch_size} given; of {n_samples} samples that leaves {left} for the last "
+            f"batch, fewer than the {n_clusters} clusters: give another size, or method.drop_last=true"
+        )
 
 
 def check_ranges(

@@ -29,6 +29,12 @@ class Seen(NamedTuple):
     unseen: Tensor | None = None
     present: Tensor | None = None
 
+    def set_aside(self) -> Seen:
+        """The samples alone that were kept out of training."""
+        assert self.unseen is not None
+        rows = {r: [x[self.unseen] for x in each] for r, each in self.rows.items()}
+        return Seen(rows, self.unseen[self.unseen], None if self.present is None else self.present[self.unseen])
+
 
 class Tables(NamedTuple):
     """How networks' assignments of the modalities agree, over all samples and processes; 0 for networks not looked at.
