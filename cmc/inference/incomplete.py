@@ -19,8 +19,9 @@ def assign_present(method: Method, batch: Batch, present: Tensor) -> tuple[Tenso
         present: M x B, true where a sample has a modality; every sample has one.
 
     Returns:
-        Of a sample with all of the method's ``inputs`` what ``assign`` says, of another the mean of ``assign_each``
-        over the modalities that are there; and ``assign_each``, None where a method has none.
+        Of a sample with all of the method's ``inputs`` what ``assign`` says, of another what ``assign_partly`` does, or
+        the mean of ``assign_each`` over the modalities that are there; and ``assign_each``, None where a method has
+        none.
 
     Raises:
         UserError: one of ``inputs`` is missing, and the method has no assignments of each modality.
@@ -28,11 +29,12 @@ def assign_present(method: Method, batch: Batch, present: Tensor) -> tuple[Tenso
     whole = has_inputs(method, present)
     if whole.all():
         return method.assignments(batch)
-    each = method.assign_each(batch)
-    if each is None:
-        raise _incomplete(method, int(batch.index[~whole.cpu()][0]))
-    mean = each.masked_fill(~present[:, :, None], 0).sum(0) / present.sum(0)[:, None]
-    return torch.where(whole[:, None], method.assign(batch), mean), each
+    each, partly = method.assign_each(batch), method.assign_partly(batch, present)
+    if partly is None:
+        if each is None:
+            raise _incomplete(method, int(batch.index[~whole.cpu()][0]))
+        partly = each.masked_fill(~present[:, :, None], 0).sum(0) / present.sum(0)[:, None]
+    return torch.where(whole[:, None], method.assign(batch), partly), each
 
 
 def has_inputs(method: Method, present: Tensor) -> Tensor:
