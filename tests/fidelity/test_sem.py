@@ -12,8 +12,8 @@ from cmc.methods import SEM
 from tests.fidelity.nets import contrast, linear, side_by_side, squared_error, unit
 from tests.fidelity.trained import Adam, Blobs, assert_alike, gradients_of, leaves, trained
 
-N, K, EVERY = 12, 3, 5
-PHASES = {"reconstruct": {"epochs": 8}, "contrast": {"epochs": 12}}
+N, K, EVERY = 15, 3, 6
+PHASES = {"reconstruct": {"epochs": 4}, "contrast": {"epochs": 16}}
 
 
 def encode(p, rows):
@@ -25,7 +25,7 @@ def features(p, h):
 
 
 def weights_of(codes):
-    found = [KMeans(K, n_init=10, random_state=0).fit_predict(x.detach().numpy()) for x in codes]
+    found = [KMeans(K, n_init=50, random_state=0).fit_predict(x.detach().numpy()) for x in codes]
     return [[math.exp(normalized_mutual_info_score(a, b)) - 1 for b in found] for a in found]
 
 
@@ -45,7 +45,7 @@ def terms_of(p, rows, phase, weights, self_pairs):
 def test_every_step_is_that_of_the_equations(dims, self_pairs, restart, tmp_path):
     torch.manual_seed(0)
     shape = {f"m{i}": d for i, d in enumerate(dims)}
-    small = {"hidden": (9,), "latent_dim": 8, "feature_dim": 5, "kmeans_restarts": 10, "refresh_every": EVERY}
+    small = {"hidden": (9,), "latent_dim": 8, "feature_dim": 5, "kmeans_restarts": 50, "refresh_every": EVERY}
     optimizer = lambda p: torch.optim.Adam(p, 1e-3, eps=Adam.EPS)  # noqa: E731
     settings = {"self_pairs": self_pairs, "restart_optimizer": restart}
     method = SEM(shape, K, PHASES, optimizer, "full", **small, **settings)
