@@ -62,5 +62,6 @@ def information_and_entropy(joint: Tensor, alpha: float) -> Tensor:
 
     Source: COMPLETER (Lin et al., CVPR 2021), the cross-view contrastive loss.
     """
-    entropies = [torch.special.entr(joint.sum(dim).clamp_min(torch.finfo(joint.dtype).tiny)).sum() for dim in (0, 1)]
-    return -mutual_information(joint) - alpha * (entropies[0] + entropies[1])
+    floor = torch.finfo(joint.dtype).tiny
+    entropies: Tensor = torch.cat([torch.special.entr(joint.sum(dim).clamp_min(floor)) for dim in (0, 1)])
+    return -mutual_information(joint) - alpha * entropies.sum()
