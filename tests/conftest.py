@@ -35,6 +35,7 @@ SMALL["autoencoder"] = ["method.hidden=[16]", "method.latent_dim=4", "method.kme
 SMALL["simvc"] = ["method.hidden=[16]", "method.latent_dim=8", "method.head_dim=6"]
 SMALL |= {"comvc": SMALL["simvc"], "comvc_released": SMALL["simvc"]}
 SMALL["completer"] = ["method.hidden=[16]", "method.latent_dim=6", "method.predictor=[8]", "method.kmeans_restarts=2"]
+SMALL["completer_released"] = SMALL["completer"]
 SMALL["cvcl"] = ["method.hidden=[16]", "method.latent_dim=8", "method.head_dim=6"]
 SMALL["sem"] = [*SMALL["cmmc"], "method.refresh_every=1"]
 SMALL["sem_released"] = SMALL["sem"]

@@ -43,7 +43,8 @@ class Completer(Centred):
     Clusters are those of k-means on all codes side by side. The code of a missing modality is the mean of what those
     that are there predict, from the phase ``predict`` on; before, the others speak without it.
 
-    Source: Lin et al., *COMPLETER: Incomplete Multi-view Clustering via Contrastive Prediction*, CVPR 2021.
+    Source: Lin et al., *COMPLETER: Incomplete Multi-view Clustering via Contrastive Prediction*, CVPR 2021. In the
+    release decoders end in batch normalisation and ReLU, and features are min-max scaled: ``completer_released``.
 
     Args:
         dims: modality -> width.
@@ -60,7 +61,8 @@ class Completer(Centred):
         prediction_weight: lambda_p.
         joint: ``symmetric``, the joint table is averaged with its transpose, as in the paper; or ``plain``, without
             the false optima of that (`cmc.functional.mutual_information.joint_table`).
-        output: what the decoders end in: ``relu``, as in the release, for features of at least 0; or ``linear``.
+        output: what the decoders end in: ``linear``, for any features; or ``relu``, as in the release, for features of
+            at least 0.
         kmeans_restarts: starts of k-means.
         seed: of k-means.
         gradient_clip: a bound on the norm of the gradient.
@@ -86,7 +88,7 @@ class Completer(Centred):
         reconstruction_weight: float = 0.1,
         prediction_weight: float = 0.1,
         joint: str = "symmetric",
-        output: str = "relu",
+        output: str = "linear",
         kmeans_restarts: int = 10,
         seed: int = 0,
         gradient_clip: float | None = None,
@@ -112,7 +114,7 @@ class Completer(Centred):
         return [ModalityBatchNorm(width, 1), nn.ReLU()] if self.is_rectified else []
 
     def accept(self, data: DataModule) -> None:
-        """Refuse features below 0, which the decoders cannot give, and batches of one sample."""
+        """Refuse batches of one sample, and features below 0 where decoders cannot give them."""
         require_samples(self, data, 2, "batch normalisation needs two samples")
         if self.is_rectified:
             refuse_negative(data, "method.output=linear")

@@ -27,8 +27,8 @@ from cmc.utils import validate
 class CVCL(Method):
     r"""Cross-view contrastive learning at the level of clusters.
 
-    An auto-encoder a modality, with ReLU after every layer, its code's and its output's too; a head that all modalities
-    share makes of the code z^m the assignment q^m. The head is two linear layers with nothing between them. Phases:
+    An auto-encoder a modality, with ReLU after every layer, its code's too; a head that all modalities share makes of
+    the code z^m the assignment q^m. The head is two linear layers with nothing between them. Phases:
 
     1. ``reconstruct``: the error of the ``reconstruction``, summed over modalities.
     2. ``contrast``: the same; over pairs of modalities lambda times ``label_contrast``, NT-Xent between the columns of
@@ -40,7 +40,8 @@ class CVCL(Method):
     Source: Chen et al., *Deep Multiview Clustering by Contrasting Cluster Assignments*, ICCV 2023. The release counts
     ``imbalance`` without the constant log K, which has no gradient. Its settings were searched by ACC, a set a data set
     (docs/methods.md); those of conf/method/cvcl.yaml are ours. The release compares columns by inner products on some
-    data sets, which grow with the samples a cluster; by cosine, as on others, the batch changes nothing.
+    data sets, which grow with the samples a cluster; by cosine, as on others, the batch changes nothing. Its decoders
+    end in ReLU, which features below 0 cannot have (``output``).
 
     Args:
         dims: modality -> width.
@@ -56,7 +57,8 @@ class CVCL(Method):
         balance_weight: beta.
         temperature: of the contrast.
         cosine: whether columns are compared by cosine; or by inner products.
-        output: what the decoders end in: ``relu``, as in the release, for features of at least 0; or ``linear``.
+        output: what the decoders end in: ``linear``, for any features; or ``relu``, as in the release, for features of
+            at least 0.
         gradient_clip: a bound on the norm of the gradient.
 
     Raises:
@@ -80,7 +82,7 @@ class CVCL(Method):
         balance_weight: float = 0.01,
         temperature: float = 1.0,
         cosine: bool = True,
-        output: str = "relu",
+        output: str = "linear",
         gradient_clip: float | None = None,
     ) -> None:
         check_widths(hidden, latent_dim=latent_dim, head_dim=head_dim)
@@ -95,7 +97,7 @@ class CVCL(Method):
         self.cluster_head = nn.Sequential(nn.Linear(latent_dim, head_dim), nn.Linear(head_dim, n_clusters))
 
     def accept(self, data: DataModule) -> None:
-        """Refuse features below 0, which the decoders cannot give, and batches of fewer samples than clusters."""
+        """Refuse batches of fewer samples than clusters, and features below 0 where decoders cannot give them."""
         require_samples(self, data, self.n_clusters, f"CVCL compares {self.n_clusters} clusters within a batch")
         if self.is_rectified:
             refuse_negative(data, "method.output=linear")

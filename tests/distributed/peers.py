@@ -14,8 +14,8 @@ def peer(case, dims, optimizer, batch_size):
         "simvc": (SiMVC, ("train",), {"head_dim": 5}),
         "comvc": (CoMVC, ("train",), {"head_dim": 5}),
         "comvc-sampled": (partial(CoMVC, negatives="sampled"), ("train",), {"head_dim": 5}),
-        "completer": (Completer, ("contrast", "predict"), {**kmeans, "predictor": [5], "output": "linear"}),
-        "cvcl": (CVCL, ("reconstruct", "contrast"), {"head_dim": 5, "output": "linear"}),
+        "completer": (Completer, ("contrast", "predict"), {**kmeans, "predictor": [5]}),
+        "cvcl": (CVCL, ("reconstruct", "contrast"), {"head_dim": 5}),
         "sem": (SEM, ("reconstruct", "contrast"), {**kmeans, "feature_dim": 4, "refresh_every": 2}),
     }
     kind, phases, settings = kinds[case]

@@ -72,7 +72,7 @@ def test_predictions_pass_gradients_into_both_codes():
 def test_training_goes_from_flat_codes_towards_the_bound(tmp_path):
     """The released run's contrast (-448 to -450 an epoch of 5 batches, D of 128) lies between them, too."""
     torch.manual_seed(0)
-    method = build("completer", "method.output=linear", "method.optimizer.lr=3e-3", dims={"a": 4, "b": 3})
+    method = build("completer", "method.optimizer.lr=3e-3", dims={"a": 4, "b": 3})
     bound, flat = (-x * math.log(6) for x in (19, 18))
     method.schedule.phases = tuple(phase.__class__(phase.name, 30, None) for phase in method.schedule.phases[:1])
     fit(method.float(), ToyData(60), tmp_path)
@@ -84,11 +84,11 @@ def test_features_below_0_are_refused_with_the_way_out(name):
     data = ToyData(60, scaling="standard")
     data.load()
     with pytest.raises(UserError, match=r"modality 'a' has features below 0 \(scaling standard\).*=minmax, or method"):
-        build(name, dims={"a": 4, "b": 3}).accept(data)
-    build(name, "method.output=linear", dims={"a": 4, "b": 3}).accept(data)
+        build(name, "method.output=relu", dims={"a": 4, "b": 3}).accept(data)
+    build(name, dims={"a": 4, "b": 3}).accept(data)
     data = ToyData(60, scaling="minmax")
     data.load()
-    build(name, dims={"a": 4, "b": 3}).accept(data)
+    build(name, "method.output=relu", dims={"a": 4, "b": 3}).accept(data)
 
 
 def test_a_last_batch_of_one_sample_is_refused():
@@ -100,9 +100,9 @@ def test_a_last_batch_of_one_sample_is_refused():
 
 
 def test_decoders_that_end_in_relu_give_nothing_below_0():
-    method, batch = build("completer"), batch_of()
+    method, batch = build("completer_released"), batch_of()
     assert all((y >= 0).all() for y in method._decode(method.codes(batch)))
-    linear = build("completer", "method.output=linear")
+    linear = build("completer")
     assert any((y < 0).any() for y in linear._decode(linear.codes(batch)))
 
 
@@ -127,3 +127,9 @@ def test_single_rows_are_assigned():
     with torch.no_grad():
         one = method.assign(Batch(tuple(x[:1] for x in batch.modalities), batch.index[:1]))
         torch.testing.assert_close(one, method.assign(batch)[:1])
+
+
+def test_the_released_preset_brings_its_scaling_and_its_output(composed):
+    config = composed("method=completer_released")
+    assert (config.method.output, config.data.scaling, config.trainer.precision) == ("relu", "minmax", "32-true")
+    assert composed("method=completer").method.output == "linear"
