@@ -31,6 +31,14 @@ SMALL |= {name: [] for name in ("kmeans", "spectral", "cca", "agglomerative", "g
 SMALL |= {"cmmc_released": SMALL["cmmc"], "cmmc_stable": [*SMALL["cmmc"], "method.restarts=3"]}
 SMALL |= {"dmim_released": ["method.overcluster_factor=2"]}
 SMALL["dmim_paper"] = ["method.width=8", "method.overcluster_factor=2"]
+SMALL["autoencoder"] = ["method.hidden=[16]", "method.latent_dim=4", "method.kmeans_restarts=2"]
+SMALL["simvc"] = ["method.hidden=[16]", "method.latent_dim=8", "method.head_dim=6"]
+SMALL |= {"comvc": SMALL["simvc"], "comvc_released": SMALL["simvc"]}
+SMALL["completer"] = ["method.hidden=[16]", "method.latent_dim=6", "method.predictor=[8]", "method.kmeans_restarts=2"]
+SMALL["completer_released"] = SMALL["completer"]
+SMALL["cvcl"] = ["method.hidden=[16]", "method.latent_dim=8", "method.head_dim=6"]
+SMALL["sem"] = [*SMALL["cmmc"], "method.refresh_every=1"]
+SMALL["sem_released"] = SMALL["sem"]
 TINY = [
     "method.batch_size=64",
     "data=synthetic",

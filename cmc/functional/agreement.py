@@ -158,3 +158,21 @@ def information_beyond_chance(table: Tensor) -> float:
     cells = csr_matrix(counts)
     found = mutual_info_score(None, None, contingency=cells)
     return float(found - expected_mutual_information(cells, int(counts.sum())))
+
+
+def agreement_weights(tables: Tensor) -> Tensor:
+    """How much pairs of modalities are to be pulled together: e^NMI - 1, from 0 for unrelated clusters to e - 1.
+
+    Args:
+        tables: as for `agreement`.
+
+    Returns:
+        M x M; a modality and itself have e - 1.
+
+    Source: SEM (Xu et al., NeurIPS 2023), the class mutual information of two views.
+    """
+    n_modalities = len(tables)
+    weights = torch.full((n_modalities, n_modalities), math.e - 1, dtype=torch.float64)
+    for a, b in combinations(range(n_modalities), 2):
+        weights[a, b] = weights[b, a] = math.expm1(normalized_mutual_info(tables[a, b]))
+    return weights

@@ -66,12 +66,13 @@ def cluster_products(a: Tensor, b: Tensor) -> Tensor:
     return columns.T @ columns
 
 
-def cluster_contrast(products: Tensor, temperature: float) -> Tensor:
+def cluster_contrast(products: Tensor, temperature: float, cosine: bool = True) -> Tensor:
     """NT-Xent over the 2K columns of two assignment matrices, compared by their cosine.
 
     Args:
         products: 2K x 2K, of `cluster_products` over the whole batch.
         temperature: above 0.
+        cosine: false compares by inner products, which grow with the samples a cluster.
 
     Returns:
         A scalar in nats. An empty cluster (a column of zeros) has similarity 0 to every other.
@@ -79,7 +80,7 @@ def cluster_contrast(products: Tensor, temperature: float) -> Tensor:
     Source: MFLVC, the label contrastive loss of L_Q.
     """
     length = products.diagonal().clamp_min(1e-24).sqrt()
-    similarity = products / (length[:, None] * length) / temperature
+    similarity = (products / (length[:, None] * length) if cosine else products) / temperature
     partner = torch.arange(len(products), device=products.device).roll(len(products) // 2)
     similarity.diagonal().fill_(-math.inf)  # which torch.vmap knows, as it does not know fill_diagonal_
     return F.cross_entropy(similarity, partner)

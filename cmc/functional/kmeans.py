@@ -1,4 +1,4 @@
-"""k-means on the rows of a tensor, all restarts side by side: the pseudo labels of CMMC's align phase."""
+"""k-means on the rows of a tensor, all restarts side by side: pseudo labels, and clusters where no head gives them."""
 
 from __future__ import annotations
 
@@ -58,6 +58,22 @@ def kmeans_centres(x: Tensor, n_clusters: int, restarts: int, seed: int) -> Tens
 def nearest(x: Tensor, centres: Tensor) -> Tensor:
     """The centre (K x d) that is nearest to each row (B x d): B numbers in 0..K-1, int64."""
     return torch.cdist(x.double(), centres.double()).argmin(1)
+
+
+def memberships(squares: Tensor, variance: Tensor) -> Tensor:
+    """How probably each centre is a row's: posteriors of normal clusters, all of one size and one variance.
+
+    Of such clusters k-means is the most probable assignment: the largest probability is that of the nearest centre.
+
+    Args:
+        squares: ... x K squared distances to the centres.
+        variance: of a column within the clusters, a scalar; 0 gives the nearest centre probability 1.
+
+    Returns:
+        ... x K, in the precision of ``squares``.
+    """
+    nearer = squares - squares.amin(-1, keepdim=True)
+    return (-nearer / (2 * variance).clamp_min(torch.finfo(squares.dtype).tiny)).softmax(-1)
 
 
 def _trials(n_clusters: int) -> int:

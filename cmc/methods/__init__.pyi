@@ -1,3 +1,4 @@
+from .autoencoder import AutoEncoderKMeans as AutoEncoderKMeans
 from .base import Method as Method
 from .baselines.sklearn import CCA as CCA
 from .baselines.sklearn import Agglomerative as Agglomerative
@@ -7,6 +8,11 @@ from .baselines.sklearn import Spectral as Spectral
 from .cmmc import CMMC as CMMC
 from .cmmc_released import ReleasedCMMC as ReleasedCMMC
 from .cmmc_stable import StableCMMC as StableCMMC
+from .completer import Completer as Completer
+from .cvcl import CVCL as CVCL
 from .dmim import DMIM as DMIM
 from .dmim_paper import PaperDMIM as PaperDMIM
 from .dmim_released import ReleasedDMIM as ReleasedDMIM
+from .sem import SEM as SEM
+from .simvc import CoMVC as CoMVC
+from .simvc import SiMVC as SiMVC

@@ -125,6 +125,15 @@ class Method(TrainingLoop):
         """`assign` and `assign_each` of a batch; a method that has both from one pass makes them here."""
         return self.assign(batch), self.assign_each(batch)
 
+    def assign_partly(self, batch: Batch, present: Tensor) -> Tensor | None:
+        """Assignments of samples of which some lack modalities, B x K; None: the mean of `assign_each` over the others.
+
+        Args:
+            batch: finite numbers stand in the place of what is not there.
+            present: M x B, true where a sample has a modality; every sample has one.
+        """
+        return None
+
     def embed(self, batch: Batch) -> Tensor:
         """The common representation of the samples, B x D; the assignments where a method has no other."""
         return self.assign(batch)

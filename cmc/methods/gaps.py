@@ -108,24 +108,25 @@ def assign_present(method: Method, batch: Batch) -> tuple[Tensor, Tensor | None]
         batch: every sample has a modality.
 
     Returns:
-        Of a sample with all of the method's ``inputs`` what ``assign`` says, of another the mean of ``assign_each``
-        over the modalities that are there; and ``assign_each``, None where a method has none.
+        Of a sample with all of the method's ``inputs`` what ``assign`` says, of another what ``assign_partly`` does, or
+        the mean of ``assign_each`` over the modalities that are there; and ``assign_each``, None where a method has
+        none.
 
     Raises:
         UserError: one of ``inputs`` is missing, and the method has no assignments of each modality.
     """
     present = batch.present
-    if present is None:
+    if present is None or (whole := has_inputs(method, present)).all():
         return method.assignments(batch)
-    each = method.assign_each(batch)
-    whole = has_inputs(method, present)
-    if each is None:
-        if not (whole.all() or method.takes_gaps):
+    each, partly = method.assign_each(batch), method.assign_partly(batch, present.T)
+    if partly is None and each is None:
+        if not method.takes_gaps:
             raise lacks_input(method, int(batch.index[~whole.cpu()][0]))
         return method.assign(batch), None
-    if whole.all():
-        return method.assignments(batch)
-    return torch.where(whole[:, None], method.assign(batch), average(each, present)), each
+    if partly is None:
+        assert each is not None
+        partly = average(each, present)
+    return torch.where(whole[:, None], method.assign(batch), partly), each
 
 
 def has_inputs(method: Method, present: Tensor) -> Tensor:

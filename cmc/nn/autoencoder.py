@@ -9,19 +9,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cmc.nn.bottleneck import ModalityBatchNorm
+
 _FEW = 1024  # samples: of more, a product a modality is the faster one (docs/speed.md)
 
 
-def mlp(widths: Sequence[int]) -> nn.Sequential:
-    """Linear layers of the given widths with ReLU between them and nothing after the last.
+def mlp(widths: Sequence[int], norm: bool = False, last: Sequence[nn.Module] = ()) -> nn.Sequential:
+    """Linear layers of the given widths with ReLU between them, and what is given after the last.
 
     Args:
         widths: input width, hidden widths, output width: at least two numbers.
+        norm: batch normalisation before each ReLU, over all processes.
+        last: what follows the last layer; nothing by default.
     """
     layers: list[nn.Module] = []
-    for n_in, n_out in pairwise(widths):
-        layers += [nn.ReLU(inplace=True), nn.Linear(n_in, n_out)]
-    return nn.Sequential(*layers[1:])
+    for i, (n_in, n_out) in enumerate(pairwise(widths)):
+        between: list[nn.Module] = [ModalityBatchNorm(n_in, 1)] if norm else []
+        layers += [*between, nn.ReLU(inplace=True)] if i else []
+        layers.append(nn.Linear(n_in, n_out))
+    return nn.Sequential(*layers, *last)
 
 
 class AutoEncoders(nn.Module):
@@ -47,7 +53,7 @@ class SideBySide(nn.Module):
     modality's are computed by themselves.
 
     Args:
-        networks: made by `mlp`.
+        networks: made by `mlp`, of linear layers and ReLU alone.
     """
 
     def __init__(self, networks: Sequence[nn.Sequential]) -> None:

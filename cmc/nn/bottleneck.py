@@ -34,7 +34,7 @@ class ModalityBatchNorm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(n_modalities, width))
         self.register_buffer("running_var", torch.ones(n_modalities, width))
 
-    def forward(self, x: Tensor, modality: int) -> Tensor:
+    def forward(self, x: Tensor, modality: int = 0) -> Tensor:
         """Normalise x (B x width) of a modality by its batch in training, by its running statistics in evaluation."""
         own = modality % self.running_mean.shape[0]
         mean, var = self.running_mean[own], self.running_var[own]

@@ -24,6 +24,7 @@ from cmc.data.modalities import Modalities
 from cmc.data.module import DataModule
 from cmc.callbacks import Results
 from cmc.methods import CMMC, DMIM, ReleasedCMMC, ReleasedDMIM, StableCMMC
+from tests.distributed.peers import peer
 from cmc.training.trainer import LOOP
 
 case, batch_size, dims, folder, out = sys.argv[1], sys.argv[2], [int(d) for d in sys.argv[3].split(",")], *sys.argv[4:6]
@@ -54,6 +55,8 @@ if case.startswith("cmmc"):
     stable = partial(StableCMMC, restarts=3)
     kind = {{"cmmc": CMMC, "cmmc-released": ReleasedCMMC, "cmmc-stable": stable}}[case]
     method = kind(shape, 3, phases, adam, batch_size, **small)
+elif not case.startswith("dmim"):
+    method = peer(case, shape, adam, batch_size)
 else:
     candidates = {{"few": {{"components": 3, "input_noise": 0.3}}, "shared": {{"components": 3, "shared": 2}}}}
     ours = dict(width=6, restarts=1, candidates=candidates, validation=0.3)
@@ -122,6 +125,13 @@ def port():
         ("dmim+mixed", "11", "7,5,4"),
         ("dmim-released+mixed", "11", "7,5"),
         ("dmim-released+apart", "full", "7,5,4"),
+        ("autoencoder", "10", "7,5"),
+        ("simvc", "full", "7,5"),
+        ("comvc", "11", "7,5,4"),
+        ("comvc-sampled", "full", "7,5"),
+        ("completer", "11", "7,5,4"),
+        ("cvcl", "11", "7,5,4"),
+        ("sem", "10", "7,5,4"),
     ],
 )
 def test_two_processes_train_as_one(tmp_path, port, case, batch_size, dims):

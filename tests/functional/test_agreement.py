@@ -11,6 +11,7 @@ from sklearn.metrics import mutual_info_score, normalized_mutual_info_score
 from cmc.functional.agreement import (
     agreement,
     agreement_tables,
+    agreement_weights,
     concordance,
     information_beyond_chance,
     match_modalities,
@@ -128,3 +129,12 @@ def test_shared_information_of_k_clusters_is_about_log_k_and_none_is_about_zero(
 def test_shared_information_minds_no_empty_clusters():
     a = np.arange(60) % 3
     assert information_beyond_chance(counts(a, a, 9)) == pytest.approx(information_beyond_chance(counts(a, a, 3)))
+
+
+def test_weights_of_modalities_by_what_their_clusters_have_in_common():
+    labels = torch.arange(32) % 4
+    same, renamed, unrelated = labels, (labels + 1) % 4, torch.arange(32) // 8
+    weights = agreement_weights(agreement_tables(torch.stack([same, renamed, unrelated]), 4))
+    e1 = math.e - 1
+    expected = torch.tensor([[e1, e1, 0], [e1, e1, 0], [0, 0, e1]], dtype=torch.float64)
+    torch.testing.assert_close(weights, expected, rtol=1e-9, atol=1e-9)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.metrics import mutual_info_score
 
-from cmc.functional.mutual_information import joint_table, mutual_information
+from cmc.functional.mutual_information import information_and_entropy, joint_table, mutual_information
 
 
 def assignments(n, c, seed, sharpness=2.0):
@@ -99,3 +99,18 @@ def test_empty_clusters_leave_value_and_gradient_finite(dtype, symmetric):
     value.backward()
     assert torch.isfinite(value)
     assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize(
+    ("d", "alpha", "value"), [(128, 9.0, -92.189), (64, 9.0, -79.019), (10, 0.5, -2 * math.log(10))]
+)
+def test_information_and_entropy_at_its_ends(d, alpha, value):
+    codes = torch.eye(d, dtype=torch.float64)
+    assert information_and_entropy(joint_table(codes, codes), alpha).item() == pytest.approx(value, abs=1e-3)
+    flat = torch.full((6, d), 1 / d, dtype=torch.float64)
+    assert information_and_entropy(joint_table(flat, flat), alpha).item() == pytest.approx(-2 * alpha * math.log(d))
+    corner = codes[[0] * 6].requires_grad_()
+    constant = information_and_entropy(joint_table(corner, corner, symmetric=True), alpha)
+    assert constant.item() == pytest.approx(0, abs=1e-9)
+    constant.backward()
+    assert corner.grad.isfinite().all()

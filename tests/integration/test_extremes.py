@@ -141,6 +141,22 @@ def test_baselines_too(ends, method, name):
     check(ends, method, name)
 
 
+@pytest.mark.parametrize("name", ["near the end of float32", "constant columns", "two distinct samples", "zeros"])
+@pytest.mark.parametrize("method", ["autoencoder", "comvc", "completer", "cvcl", "sem"])
+def test_peers_too(ends, method, name):
+    check(ends, method, name)
+
+
+@pytest.mark.parametrize(("method", "said"), [("simvc", "there are but 3 samples"), ("cvcl", "scaling l2"),
+                                              ("completer", "scaling standard")])  # fmt: skip
+def test_what_peers_cannot_do_is_refused_in_one_line(ends, method, said):
+    scaling = said.partition("scaling ")[2] or "auto"
+    features = {name: x - x.mean() for name, x in INPUTS["as many samples as clusters"].items()}
+    with pytest.raises(UserError, match=said) as caught:
+        ends(method, features, scaling, *([] if method == "simvc" else ["method.output=relu"]))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["near the end of float32", "denormal", "far from 0"])
 def test_from_disk_too(ends, name):
     check(ends, "dmim", name, "standard", in_memory=False)

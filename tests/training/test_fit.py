@@ -219,6 +219,11 @@ class CtrlC(Callback):
         ("cmmc_stable", "reconstruct", 1),
         ("cmmc_stable", "contrast", 2),
         ("cmmc_stable", "align", 1),
+        ("autoencoder", "reconstruct", 4),
+        ("comvc_released", "train", 3),
+        ("completer", "predict", 2),
+        ("cvcl", "contrast", 1),
+        ("sem_released", "contrast", 2),
     ],
 )
 def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_result(

@@ -1,0 +1,28 @@
+"""Targets that networks make for themselves out of their assignments."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+_EMPTY = 1e-12  # samples: a cluster of fewer counts as one of so many
+
+
+def sharpen(q: Tensor, sizes: Tensor | None = None) -> Tensor:
+    r"""Squared assignments, divided by the clusters' sizes, their rows normalised.
+
+    .. math:: p_{ik} \propto q_{ik}^2 / s_k, \quad s_k = \sum_i q_{ik}
+
+    One-hot rows stay as they are, and so do rows that are all the same, however flat.
+
+    Args:
+        q: B x K assignment probabilities.
+        sizes: K, s of all samples that they are part of; None for the sums over these rows.
+
+    Returns:
+        B x K, rows summing to 1; a cluster without samples stays without, with finite gradients.
+
+    Source: DEC (Xie, Girshick and Farhadi, ICML 2016), equation 3; within a batch, and with gradients, CVCL (Chen et
+        al., ICCV 2023).
+    """
+    weights = q.square() / (q.sum(0) if sizes is None else sizes).clamp_min(_EMPTY)
+    return weights / weights.sum(1, keepdim=True)
