@@ -10,6 +10,7 @@ import pytest
 
 from tests.quick import interpreter
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 DOC = (Path(__file__).resolve().parents[2] / "docs" / "adding-a-method.md").read_text()
 
 
@@ -17,10 +18,10 @@ DOC = (Path(__file__).resolve().parents[2] / "docs" / "adding-a-method.md").read
 def project(tmp_path):
     """The files that the page tells to make."""
     listings = re.findall(r"```\w+ file=(\S+)\n(.*?)```", DOC, re.DOTALL)
-    assert len(listings) == 2
+    assert len(listings) == 4
     for name, text in listings:
         path = tmp_path / name
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(re.sub(r"^   ", "", text, flags=re.MULTILINE))
     (tmp_path / "my_methods" / "__init__.py").touch()
     return tmp_path
@@ -51,3 +52,19 @@ def test_its_keys_and_its_own_ranges_are_checked(project):
     impossible = call(project, "method.weight=0")
     assert impossible.returncode == 2
     assert "method.weight: 0 given; it must be a number above 0" in impossible.stderr
+
+
+def test_its_row_stands_beside_others_on_data_of_ones_own(project):
+    (line,) = re.findall(r"^ *python -m (experiments\.leaderboard --methods .*)$", DOC, re.MULTILINE)
+    words = [str(project / "my_conf") if word == "../my_project/my_conf" else word for word in line.split()]
+    board = project / "board"
+    command = [interpreter(), "-m", *words, "--runs", str(board), "--epochs", "3"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    page = (board / "leaderboard.md").read_text()
+    rows = re.findall(r"^\| `(agree|kmeans)` \| (0\.\d{3}) \| (0\.\d{3}|1\.000) \|$", page, re.MULTILINE)
+    assert sorted(name for name, *_ in rows) == ["agree", "kmeans"], page
+    for name, *scores in rows:
+        for data, score in zip(("digits", "rings"), scores, strict=True):
+            report = json.loads((board / data / name / "seed0" / "metrics.json").read_text())
+            assert float(score) == pytest.approx(report["scores"]["acc"], abs=5e-4)
