@@ -31,6 +31,7 @@ _NULLABLE = (  # mappings that null takes the place of
     "callbacks.checkpoints",
     "callbacks.tracking",
 )
+_ENCODER = "method.encoder."  # of whose keys there is one a modality
 _CANDIDATES = "method.candidates."  # of which there may be any, under any name
 _OPTIONAL = (*_NULLABLE, "logger.", _CANDIDATES)
 _PHASE = ("method.phases.*.batch_size", "method.phases.*.chunk_size")  # that any phase may have
@@ -158,7 +159,7 @@ def check(config: DictConfig, schema: DictConfig) -> None:
         if group in shipped and f"{group}._target_" not in known:
             raise UserError(f"{group}: the chosen yaml names no class (_target_); it is one that others build on")
     present = dict(leaves(given))
-    missing = [key for key in known if key not in present and not key.startswith(_OPTIONAL)]
+    missing = [key for key in known if key not in present and not key.startswith((*_OPTIONAL, _ENCODER[:-1]))]
     if missing:
         raise UserError(f"{missing[0]}: taken out; a run needs it: leave out the override that begins with ~")
 
@@ -186,6 +187,8 @@ def _check_unknown(key: str, value: Any, known: Mapping[str, Any], shipped: Mapp
     if group == "trainer" or key.startswith(("method.optimizer.", "method.scheduler.")):
         return
     if key.startswith(_CANDIDATES) and any(k.startswith(_CANDIDATES) for k in known):
+        return
+    if key.startswith(_ENCODER) and _ENCODER[:-1] in known:
         return
     if group in ("logger", "callbacks") and name and name not in shipped[group]:
         return

@@ -42,6 +42,7 @@ class Modalities:
         held_out: rows that the data themselves set apart, to be scored and not trained on; None without.
         remarks: what was taken for what while reading, a phrase each; they are logged.
         offered: what could be labels, as the options that would take them.
+        shapes: modality -> (H, W) or (H, W, C), where its rows are pictures of that shape, flattened.
         pictures: the folder in which ``ids`` are the names of picture files; None without.
         present: N x M, whether a sample has a modality; None where all have all.
         lacking: modality -> how many samples lack it; those that none lacks are left out.
@@ -63,6 +64,7 @@ class Modalities:
     remarks: tuple[str, ...] = ()
     offered: tuple[str, ...] = ()
     pictures: Path | None = None
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     present: NDArray[np.bool_] | None = field(init=False, default=None)
     lacking: dict[str, int] = field(init=False, default_factory=dict)
 

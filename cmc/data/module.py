@@ -130,7 +130,7 @@ class DataModule(LightningDataModule):
         self.source, self.fingerprint, self.classes = data.source, data.fingerprint(), data.classes
         self.dims, self.n_classes = data.dims, data.n_classes
         self.ids, self.captions, self.remarks = data.ids, data.captions, data.remarks
-        self.pictures = data.pictures
+        self.pictures, self.shapes = data.pictures, dict(data.shapes)
         for remark in data.remarks:
             log.info("data: %s", remark)
         self.n_clusters = _check_n_clusters(self._n_clusters, data)

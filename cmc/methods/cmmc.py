@@ -21,6 +21,7 @@ from cmc.functional.kmeans import column_range, kmeans_centres, nearest
 from cmc.functional.matching import match
 from cmc.functional.present import average
 from cmc.methods.base import Method, sum_of
+from cmc.methods.encoders import Encoders, shapes_of
 from cmc.methods.gaps import Gaps, gaps_of, there, total
 from cmc.nn.multilevel import MultiLevelNetwork
 from cmc.nn.precision import full_precision, to_float32
@@ -69,6 +70,7 @@ class CMMC(Method):
         label_temperature: tau_L of L_Q.
         kmeans_restarts: starts of the k-means that makes pseudo labels.
         seed: of k-means.
+        encoder: modality -> ``mlp``, or the shape of its pictures, for a convolutional encoder and decoder.
         gradient_clip: a bound on the norm of the gradient.
         compile: see `cmc.methods.base.Method`.
 
@@ -98,6 +100,7 @@ class CMMC(Method):
         label_temperature: float = 1.0,
         kmeans_restarts: int = 100,
         seed: int = 0,
+        encoder: Encoders = None,
         gradient_clip: float | None = None,
         compile: bool = False,
     ) -> None:
@@ -115,7 +118,7 @@ class CMMC(Method):
         )
         self.feature_temperature, self.label_temperature = feature_temperature, label_temperature
         self.kmeans_restarts, self.seed = kmeans_restarts, seed
-        shape = (tuple(dims.values()), tuple(hidden), latent_dim, feature_dim, n_clusters)
+        shape = (tuple(dims.values()), tuple(hidden), latent_dim, feature_dim, n_clusters, shapes_of(encoder, dims))
         self._drawn = partial(MultiLevelNetwork, *shape)
         self.networks = nn.ModuleList([self._drawn()])
         self.register_buffer("pseudo_labels", torch.empty(len(dims), 0, dtype=torch.int16))

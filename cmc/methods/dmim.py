@@ -18,19 +18,11 @@ from cmc.data.module import DataModule
 from cmc.functional.present import average
 from cmc.functional.sinkhorn import sinkhorn_labels
 from cmc.functional.variational import gaussian_kl
+from cmc.methods import dmim_terms as parts
 from cmc.methods.base import Method, sum_of
 from cmc.methods.candidates import CANDIDATES, read_candidates
 from cmc.methods.collapse import CollapseWarning
-from cmc.methods.dmim_terms import (
-    check_last_batch,
-    check_phases,
-    check_ranges,
-    check_warmup,
-    check_width,
-    outputs_of,
-    shared_information,
-    uniform_distribution,
-)
+from cmc.methods.encoders import Encoders, shapes_of
 from cmc.methods.gaps import Gaps, gaps_of, total
 from cmc.methods.pieces import Piece
 from cmc.nn.bottleneck import BottleneckNetwork
@@ -102,6 +94,8 @@ class DMIM(Method):
         gamma: weight of L3.
         power: of the assignments that pseudo labels are made from.
         refresh_every: epochs between two sets of pseudo labels.
+        encoder: modality -> ``mlp``, or the shape of its pictures, seen whole, by convolutions, in the place of their
+            components; of what is ``shared`` networks see what they see of others.
         gradient_clip: a bound on the norm of each network's gradient.
         compile: see `cmc.methods.base.Method`.
 
@@ -138,27 +132,32 @@ class DMIM(Method):
         gamma: float = 0.2,
         power: float = 10.0,
         refresh_every: int = 5,
+        encoder: Encoders = None,
         gradient_clip: float | None = None,
         compile: bool = False,
     ) -> None:
-        check_ranges(overcluster_factor, depth, power, refresh_every, beta, gamma)
+        parts.check_ranges(overcluster_factor, depth, power, refresh_every, beta, gamma)
         validate.number("method.restarts", restarts, least=1)
         shares = validate.shares("method.halvings", halvings)
         validate.share("method.validation", validation)
         self.candidates = read_candidates(candidates)
-        check_width(width)
-        check_warmup(beta_warmup)
+        parts.check_width(width)
+        parts.check_warmup(beta_warmup)
         super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, scheduler, gradient_clip, compile)
-        check_phases(self.schedule, n_clusters)
+        parts.check_phases(self.schedule, n_clusters)
         if beta >= self.collapsing_beta:
             log.warning("method.beta: %s given; from 1 on the collapsed solution, a single cluster, is optimal", beta)
         self._collapse = CollapseWarning("dmim", dims)
         self.beta, self.beta_warmup, self.gamma, self.power = beta, beta_warmup, gamma, power
         self.width, self.refresh_every, self.validation = width, refresh_every, validation
-        self.front = Inputs(dims.values(), unit_rows, [candidate.view for candidate in self.candidates])
+        shapes = shapes_of(encoder, dims)
+        views = [candidate.view for candidate in self.candidates]
+        self.front = Inputs(dims.values(), unit_rows, views, [shape is not None for shape in shapes])
         self._view = [view for view in range(len(self.candidates)) for _ in range(restarts)]  # of each network
         n_over = overcluster_factor * n_clusters
-        networks = (self._network(self.front.widths(view), depth, n_over) for view in self._view)
+        made = (self._network(self.front.widths(view), depth, n_over) for view in self._view)
+        seen = (self.front.of_whole(view, shapes) for view in self._view)
+        networks = [network.seeing(pictures) for network, pictures in zip(made, seen, strict=True)]
         self.networks = SideBySide(networks, len(dims), n_clusters)
         self.choice = Choice(len(self._view), len(dims), n_clusters)
         self._halved = {round(share * self.schedule.epochs("train")) for share in shares} - {0}
@@ -175,7 +174,7 @@ class DMIM(Method):
             self.aside = data.set_aside(self.validation, self.n_clusters)
         for phase in self.schedule.phases:
             n_samples = data.n_fitted if phase.name in self.comparing else data.n_samples
-            check_last_batch(phase, n_samples, self.n_clusters, self.drop_last)
+            parts.check_last_batch(phase, n_samples, self.n_clusters, self.drop_last)
 
     @property
     def _trained(self) -> list[int]:
@@ -222,12 +221,12 @@ class DMIM(Method):
         targets: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """L1, L2 and L3 of one network, not weighted; ``targets``: pseudo labels, M x B, where L3 has a weight."""
-        outputs, like = outputs_of(network, dict(enumerate(rows)), noise, gaps), network.cluster_head.bias
+        outputs, like = parts.outputs_of(network, dict(enumerate(rows)), noise, gaps), network.cluster_head.bias
         size = None if gaps is None else gaps.size
         with full_precision(self.device):
-            shared = self._per_modality(total(shared_information(outputs, share, gaps), like))
+            shared = self._per_modality(total(parts.shared_information(outputs, share, gaps), like))
             superfluous = total([gaussian_kl(o.mean, o.deviation, size) for o in outputs.values()], like)
-            taught = uniform_distribution({m: o.cluster for m, o in outputs.items()}, targets, gaps)
+            taught = parts.uniform_distribution({m: o.cluster for m, o in outputs.items()}, targets, gaps)
             return -shared, superfluous, total(taught, like)
 
     def _per_modality(self, information: Tensor) -> Tensor:

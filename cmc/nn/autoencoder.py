@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cmc.nn.bottleneck import ModalityBatchNorm
+from cmc.nn.pictures import PictureDecoder, PictureEncoder
 
 _FEW = 1024  # samples: of more, a product a modality is the faster one (docs/speed.md)
 
@@ -36,14 +37,38 @@ class AutoEncoders(nn.Module):
     Args:
         dims: widths of the modalities.
         widths: of the hidden layers, and of the code.
+        shapes: of the modalities whose rows are pictures, for convolutional networks of their own; None for the others.
     """
 
-    def __init__(self, dims: Iterable[int], widths: Sequence[int]) -> None:
+    def __init__(self, dims: Iterable[int], widths: Sequence[int], shapes: Sequence[Sequence[int] | None] = ()) -> None:
         super().__init__()
         ways = [[d, *widths] for d in dims]
-        pairs = [(mlp(way), mlp(way[::-1])) for way in ways]  # in this order their numbers are drawn
+        if any(shapes):
+            both = [
+                _of_pictures(shape, way[-1]) if shape else _mlps(way) for way, shape in zip(ways, shapes, strict=True)
+            ]
+            self.encoder: nn.Module = EachByItself([encoder for encoder, _ in both])
+            self.decoder: nn.Module = EachByItself([decoder for _, decoder in both])
+            return
+        pairs = [_mlps(way) for way in ways]  # in this order their numbers are drawn
         self.encoder = SideBySide([encoder for encoder, _ in pairs])
         self.decoder = SideBySide([decoder for _, decoder in pairs])
+
+
+def _mlps(way: Sequence[int]) -> tuple[nn.Sequential, nn.Sequential]:
+    return mlp(way), mlp(way[::-1])
+
+
+def _of_pictures(shape: Sequence[int], code: int) -> tuple[nn.Module, nn.Module]:
+    return PictureEncoder(shape, code), PictureDecoder(shape, code)
+
+
+class EachByItself(nn.ModuleList):
+    """Networks of any kind, one a modality."""
+
+    def forward(self, rows: Sequence[Tensor]) -> list[Tensor]:
+        """Map every modality's rows by its own network."""
+        return [network(x) for network, x in zip(self, rows, strict=True)]
 
 
 class SideBySide(nn.Module):

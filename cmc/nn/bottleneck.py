@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cmc import distributed
+from cmc.nn.pictures import PictureEncoder
 from cmc.nn.precision import to_float32
 from cmc.nn.stacked import is_stacking
 
@@ -124,6 +125,13 @@ class BottleneckNetwork(nn.Module):
         self.encoder = SharedEncoder(width, depth, n_statistics=len(self.projections) if own_statistics else 1)
         self.mean, self.rho = nn.Linear(width, width), nn.Linear(width, width)
         self.cluster_head, self.overcluster_head = nn.Linear(width, n_clusters), nn.Linear(width, n_over)
+
+    def seeing(self, shapes: Sequence[Sequence[int] | None]) -> BottleneckNetwork:
+        """This network, which sees by convolutions the modalities that have a shape: their rows are pictures."""
+        for m, shape in enumerate(shapes):
+            if shape is not None:
+                self.projections[m] = PictureEncoder(shape, self.mean.in_features)
+        return self
 
     def forward(self, x: Tensor, modality: int, noise: Tensor | None = None) -> Bottleneck:
         """Pass a modality (B x its width) through; z is its mean, or drawn by standard normal ``noise``, B x width."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from cmc.functional.canonical import shared_directions
 
 _RIDGE = 0.1  # on the covariance of principal components, in multiples of its mean eigenvalue
 Rows = tuple[Sequence[Tensor], Tensor | None]  # M tensors, B x d, and whether they are there, B x M; None where all are
+_T = TypeVar("_T")
 Passes = Callable[[], Iterable[Rows]]  # over all samples
 
 
@@ -69,6 +70,7 @@ class Inputs(nn.Module):
         widths: of the modalities.
         unit_rows: scale rows to length 1 first.
         views: one a kind of networks.
+        whole: of each modality, whether its rows stay as they are in views of its components; none by default.
 
     Attributes:
         scale: V x M: the root mean square of a modality in a view, about its mean.
@@ -76,18 +78,26 @@ class Inputs(nn.Module):
 
     scale: Tensor
 
-    def __init__(self, widths: Iterable[int], unit_rows: bool, views: Sequence[View]) -> None:
+    def __init__(
+        self, widths: Iterable[int], unit_rows: bool, views: Sequence[View], whole: Sequence[bool] = ()
+    ) -> None:
         super().__init__()
         self.unit_rows, self.views, self._n_in = unit_rows, tuple(views), list(widths)
+        self._whole = list(whole) or [False] * len(self._n_in)
         self.projections = nn.ModuleList(
-            nn.ModuleList(Projection(width, self._width(view, width)) for width in self._n_in) for view in views
+            nn.ModuleList(Projection(width, self._width(view, m)) for m, width in enumerate(self._n_in))
+            for view in views
         )
         self.register_buffer("scale", torch.ones(len(views), len(self._n_in)))
 
-    def _width(self, view: View, n_in: int) -> int | None:
-        if view.components is None:
+    def _width(self, view: View, m: int) -> int | None:
+        if view.components is None or (view.shared is None and self._whole[m]):
             return None
-        return min(view.components, n_in) if view.shared is None else view.shared
+        return min(view.components, self._n_in[m]) if view.shared is None else view.shared
+
+    def of_whole(self, view: int, shapes: Sequence[_T | None]) -> list[_T | None]:
+        """Of what there is for each modality that of modalities whose rows are as they are in a view."""
+        return [None if self.projection(view, m).keeps else shape for m, shape in enumerate(shapes)]
 
     def widths(self, view: int) -> list[int]:
         """Of the modalities in a view."""
@@ -107,7 +117,7 @@ class Inputs(nn.Module):
             variances, vectors = _leading(covariance, kept)
             means, bases = [*means, mean], [*bases, vectors]
             for v, view in enumerate(self.views):
-                if view.components is None:
+                if not self.projection(v, m).keeps:
                     self.scale[v, m] = (covariance.diagonal() if kept else covariance).mean().sqrt()
                 elif view.shared is None:
                     projection = self.projection(v, m)

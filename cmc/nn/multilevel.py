@@ -21,13 +21,20 @@ class MultiLevelNetwork(nn.Module):
         latent_dim: width of the code z.
         feature_dim: width of the feature h.
         n_clusters: K.
+        shapes: of the modalities whose rows are pictures; see `cmc.nn.autoencoder.AutoEncoders`.
     """
 
     def __init__(
-        self, dims: Iterable[int], hidden: Sequence[int], latent_dim: int, feature_dim: int, n_clusters: int
+        self,
+        dims: Iterable[int],
+        hidden: Sequence[int],
+        latent_dim: int,
+        feature_dim: int,
+        n_clusters: int,
+        shapes: Sequence[Sequence[int] | None] = (),
     ) -> None:
         super().__init__()
-        self.autoencoders = AutoEncoders(dims, [*hidden, latent_dim])
+        self.autoencoders = AutoEncoders(dims, [*hidden, latent_dim], shapes)
         self.feature_head = nn.Linear(latent_dim, feature_dim)
         self.cluster_head = nn.Linear(latent_dim, n_clusters)
 

@@ -28,6 +28,7 @@ from cmc.distributed import is_rank_zero
 from cmc.distributed.strategy import quiet
 from cmc.errors import Diverged, Interrupted, Preempted, UserError
 from cmc.methods.base import Method
+from cmc.methods.encoders import resolved
 from cmc.runs.checkpoint import find, restore
 from cmc.runs.config import read_config, write_config
 from cmc.runs.folder import GALLERY, LAST, PREVIOUS, has_checkpoint, how_to_resume
@@ -100,6 +101,8 @@ def fit(
     seed_everything(config.seed, verbose=False)
     os.environ.pop("PL_GLOBAL_SEED", None)  # by which Lightning would seed anew where there are several processes
     data.load()
+    if config.method.get("encoder"):
+        config.method.encoder = resolved(OmegaConf.to_container(config.method.encoder), data.shapes)  # type: ignore[arg-type]
     method: Method = make("method", config.method, dims=data.dims, n_clusters=data.n_clusters)
     method.admit(data)
     if accepted is not None:

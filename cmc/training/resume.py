@@ -95,4 +95,7 @@ def first_difference(folder: Path, config: DictConfig) -> str | None:
     for name in ("precision", "threads"):
         if wanted["trainer"][name] in ("auto", None):  # which was resolved before it was saved
             wanted["trainer"][name] = saved["trainer"].get(name)
+    for name, kind in (saved["method"].get("encoder") or {}).items():
+        if (wanted["method"].get("encoder") or {}).get(name) == "conv" and kind != "mlp":
+            wanted["method"]["encoder"][name] = kind
     return next((str(key) for key in wanted if wanted[key] != saved.get(key)), None)

@@ -6,5 +6,6 @@ from .files import Files as Files
 from .folder import Folder as Folder
 from .iaprtc12 import IaprTc12 as IaprTc12
 from .mirflickr import MirFlickr as MirFlickr
+from .noisy_digits import NoisyDigits as NoisyDigits
 from .nuswide import NusWide as NusWide
 from .synthetic import Synthetic as Synthetic
