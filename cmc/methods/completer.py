@@ -176,12 +176,7 @@ class Completer(Centred):
         predicted = self._predictions(z)
         recovered = []
         for b, own in enumerate(z):
-            told = [present[a][:, None] * predicted[a, b] for a in range(len(z)) if a != b]
+            told = torch.stack([present[a][:, None] * predicted[a, b] for a in range(len(z)) if a != b]).sum(0)
             others = present.sum(0) - present[b].long()
-            recovered.append(torch.where(present[b][:, None], own, sum_of_each(told) / others.clamp_min(1)[:, None]))
+            recovered.append(torch.where(present[b][:, None], own, told / others.clamp_min(1)[:, None]))
         return self.head.assign(recovered)[0]
-
-
-def sum_of_each(tensors: Sequence[Tensor]) -> Tensor:
-    """The sum of tensors of one shape."""
-    return torch.stack(list(tensors)).sum(0)

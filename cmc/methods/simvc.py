@@ -78,9 +78,9 @@ class SiMVC(Method):
         encoders = [mlp([d, *hidden, latent_dim]).apply(_initialise) for d in dims.values()]
         self.encoder = SideBySide(encoders)
         self.weights = nn.Parameter(torch.full((len(dims),), 1 / len(dims)))
-        self.hidden = nn.Sequential(nn.Linear(latent_dim, head_dim), nn.ReLU(), ModalityBatchNorm(head_dim, 1))
+        self.feature_head = nn.Sequential(nn.Linear(latent_dim, head_dim), nn.ReLU(), ModalityBatchNorm(head_dim, 1))
         self.cluster_head = nn.Linear(head_dim, n_clusters)
-        self.hidden.apply(_initialise)
+        self.feature_head.apply(_initialise)
         self.cluster_head.apply(_initialise)
 
     def accept(self, data: DataModule) -> None:
@@ -113,11 +113,11 @@ class SiMVC(Method):
         if present is not None:
             weights = weights * present
             weights = weights / weights.sum(0)
-        return sum_of_rows(codes, weights)
+        return torch.stack([w[:, None] * z for z, w in zip(codes, weights, strict=True)]).sum(0)
 
     def _head(self, fused: Tensor) -> tuple[Tensor, Tensor]:
         """Give h and A."""
-        h = to_float32(self.hidden(fused))
+        h = to_float32(self.feature_head(fused))
         return h, to_float32(self.cluster_head(h)).softmax(1)
 
     def assign(self, batch: Batch) -> Tensor:
@@ -211,11 +211,6 @@ class CoMVC(SiMVC):
             logits = torch.cat((positive, negative), 1) / self.temperature
             terms.append(F.cross_entropy(logits, torch.zeros_like(known)))
         return sum_of(terms) / len(terms)
-
-
-def sum_of_rows(codes: Sequence[Tensor], weights: Tensor) -> Tensor:
-    """The sum over modalities of codes (B x D) times their weights (M x B, or M x 1)."""
-    return torch.stack([w[:, None] * z for z, w in zip(codes, weights, strict=True)]).sum(0)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -50,8 +50,8 @@ def drawn_contrast(z, assigned):
 def terms_of(p, rows, kind, negatives, running):
     z = [side_by_side(p, "encoder", m, x, 2, last=True) for m, x in enumerate(rows)]
     w = p["weights"].exp() / p["weights"].exp().sum()
-    h = batch_norm(p, "hidden.2", linear(p, "hidden.0", sum(x * y for x, y in zip(w, z, strict=True))).clamp(min=0),
-                   running)  # fmt: skip
+    fused = sum(x * y for x, y in zip(w, z, strict=True))
+    h = batch_norm(p, "feature_head.2", linear(p, "feature_head.0", fused).clamp(min=0), running)
     a = softmax(linear(p, "cluster_head", h))
     kernel = kernel_of(h)
     pairs = [a[i] @ a[j] for i, j in combinations(range(N), 2)]

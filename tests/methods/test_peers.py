@@ -158,3 +158,17 @@ def test_held_out_samples_are_assigned_and_measured(name, tiny_run, tmp_path):
     report = tiny_run("data.holdout=0.2", "evaluate_every=0", method=name)
     assert len((tmp_path / "run" / "assignments_holdout.csv").read_text().splitlines()) == 31
     assert {"agreement", "agreement_held_out", "entropy", "quality"} <= set(report["label_free"])
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_objectives_are_in_float32_where_networks_train_in_bfloat16(name, tiny_run, tmp_path, monkeypatch):
+    kind, seen = type(build(name)), []
+
+    def watched(self, batch, losses=kind.losses):
+        seen.append(losses(self, batch))
+        return seen[-1]
+
+    monkeypatch.setattr(kind, "losses", watched)
+    tiny_run("trainer.precision=bf16-mixed", "evaluate_every=0", method=name)
+    assert {term.dtype for terms in seen for term in terms.values()} == {torch.float32}
+    assert all(term.isfinite() for terms in seen for term in terms.values())

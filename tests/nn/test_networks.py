@@ -14,6 +14,18 @@ def test_mlp_has_relu_between_layers_and_nothing_at_the_end():
     assert kinds == ["Linear", "ReLU", "Linear", "ReLU", "Linear"]
 
 
+def test_mlp_with_batch_norm_is_torchs_in_training_and_evaluation():
+    torch.manual_seed(0)
+    ours = mlp([4, 5, 6, 2], norm=True, last=[nn.Softmax(1)]).double()
+    linears = [layer for layer in ours if isinstance(layer, nn.Linear)]
+    norms = [nn.BatchNorm1d(width).double() for width in (5, 6)]
+    theirs = nn.Sequential(linears[0], norms[0], nn.ReLU(), linears[1], norms[1], nn.ReLU(), linears[2], nn.Softmax(1))
+    for _ in range(3):
+        x = torch.randn(9, 4, dtype=torch.float64)
+        torch.testing.assert_close(ours(x), theirs(x))
+    torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
+
+
 def both_ways(dims, widths):
     """Auto-encoders side by side and the same one by one: outputs and gradients of each, in the modalities' order."""
     torch.manual_seed(0)
