@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import tempfile
 import zipfile
@@ -172,6 +173,26 @@ def mat73(folder: Path) -> None:
         text.attrs["MATLAB_class"] = np.bytes_("char")
     with (folder / "x.mat").open("r+b") as raw:
         raw.write(b"MATLAB 7.3 MAT-file".ljust(512, b" "))
+
+
+def safetensors(folder: Path) -> None:
+    (folder / "x.safetensors").write_bytes(safetensors_seeds()[0])
+
+
+def safetensors_seeds() -> list[bytes]:
+    return [_safetensors("F32", IMG), _safetensors("BF16", IMG.astype(np.float16)), _safetensors("I64", CODES[:, None])]
+
+
+def _safetensors(kind: str, array: Any) -> bytes:
+    parts = {"img": (kind, array), "txt": ("U8", TXT), "labels": ("I64", CODES)}
+    said: dict[str, Any] = {"__metadata__": {"format": "np"}}
+    data = b""
+    for name, (kind, each) in parts.items():
+        place = [len(data), len(data) + each.nbytes]
+        said[name] = {"dtype": kind, "shape": each.shape, "data_offsets": place}
+        data += each.tobytes()
+    heading = json.dumps(said).encode()
+    return len(heading).to_bytes(8, "little") + heading + data
 
 
 def hdf5(folder: Path) -> None:

@@ -98,6 +98,7 @@ TARGETS: dict[str, Target] = {
     "csv-labels-by-id": Target(folders.csv_ids, "labels.csv", readers.features),
     "npz-splits": Target(folders.splits, "x.npz", readers.features),
     "h5mu": Target(folders.h5mu, "x.h5mu", readers.features, folders.h5mu_seeds, apart=True),
+    "safetensors": Target(folders.safetensors, "x.safetensors", readers.features, folders.safetensors_seeds),
     "h5ad": Target(folders.h5ad, "a.h5ad", readers.features, apart=True),
     "mat-4": Target(folders.mat4, "x.mat", readers.features, apart=True),
     "mat-5": Target(folders.mat5, "x.mat", readers.features, folders.mat5_seeds, apart=True),

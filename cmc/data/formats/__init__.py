@@ -18,6 +18,7 @@ from cmc.data.formats.foreign import refuse_foreign
 from cmc.data.formats.hdf5 import read_h5ad_folder, read_hdf5
 from cmc.data.formats.matlab import read_mat
 from cmc.data.formats.numpy_files import read_npy_folder, read_npz
+from cmc.data.formats.safetensors import is_safetensors, read_safetensors
 from cmc.data.formats.sniff import (
     is_h5ad_folder,
     is_hdf5,
@@ -65,6 +66,7 @@ def _arrays(read: Callable[[Path], NamedArrays]) -> Reader:
 FORMS = (
     Form("a NumPy archive (.npz)", is_zip, _arrays(read_npz)),
     Form("HDF5 (.h5, .mat of MATLAB v7.3, .h5ad, .h5mu)", is_hdf5, lambda path, ids: read_hdf5(path)),
+    Form("safetensors (.safetensors)", is_safetensors, _arrays(read_safetensors)),
     Form("a MATLAB file up to v7 (.mat)", is_mat, _arrays(read_mat)),
     Form(
         "a folder of .npy files (one for each modality, and labels.npy if known)",
@@ -111,9 +113,9 @@ def read(
         split: Of training and test parts ``train``, with the other held out, ``test`` or ``all``.
 
     Returns:
-        The modalities in their stored dtypes (of tables float64); of a folder of ``.npy`` files, and of HDF5 where
-        arrays lie there uncompressed and in one piece, they are memory-mapped, unless rows are brought into another
-        order. ``source`` is the path, with what was transposed and the names of the arrays that were not used.
+        The modalities in their stored dtypes (of tables float64); of a folder of ``.npy`` files, of safetensors, and of
+        HDF5 where arrays lie there uncompressed and in one piece, they are memory-mapped, unless rows are brought into
+        another order. ``source`` is the path, with what was transposed and the names of the arrays that were not used.
 
     Raises:
         UserError: Nothing there; a form that is not read; a damaged file; Python objects in it; a name that it does

@@ -86,10 +86,6 @@ def _is_json(path: Path, head: bytes) -> bool:
     return path.suffix.lower() in (".json", ".jsonl", ".ndjson")
 
 
-def _is_safetensors(path: Path, head: bytes) -> bool:
-    return path.suffix.lower() == ".safetensors" or (head[8:10] == b'{"' and head[7:8] == b"\0" and b'"dtype"' in head)
-
-
 def _is_parquet(path: Path, head: bytes) -> bool:
     return head.startswith(b"PAR1")
 
@@ -218,12 +214,6 @@ _FOREIGN = (
         lambda path: (
             "TFRecords of TensorFlow; read each field into an array, and numpy.savez('x.npz', image=..., text=...): "
             "tensorflow.data.TFRecordDataset(FILE) with tensorflow.io.parse_single_example"
-        ),
-    ),
-    _Foreign(
-        _is_safetensors,
-        lambda path: (
-            f"safetensors; import numpy, safetensors.numpy; d = safetensors.numpy.load_file({path.name!r}); {_SAVE}"
         ),
     ),
     _Foreign(_is_parquet, _frame("read_parquet")),

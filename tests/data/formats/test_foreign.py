@@ -52,9 +52,6 @@ def test_archives_and_streams(tmp_path: Path) -> None:
     assert "pandas.read_json('x.jsonl', lines=True)" in refusal(tmp_path / "x.jsonl")
     (tmp_path / "x.parquet").write_bytes(b"PAR1....PAR1")
     assert "t = pandas.read_parquet('x.parquet')" in refusal(tmp_path / "x.parquet")
-    head = json.dumps({"img": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
-    (tmp_path / "x.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + bytes(4))
-    assert "safetensors.numpy.load_file('x.safetensors')" in refusal(tmp_path / "x.safetensors")
 
 
 def test_one_wide_table_is_told_how_to_be_split(tmp_path: Path) -> None:
