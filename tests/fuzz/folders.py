@@ -195,6 +195,51 @@ def _safetensors(kind: str, array: Any) -> bytes:
     return len(heading).to_bytes(8, "little") + heading + data
 
 
+def parquet(folder: Path) -> None:
+    (folder / "x.parquet").write_bytes(parquet_seeds()[0])
+
+
+def parquet_seeds() -> list[bytes]:
+    """Lists and numbered columns, with gaps, text by number and as it is, packed and not."""
+    from pyarrow import parquet
+
+    made = []
+    for table, how in [(each, how) for each in _tables() for how in ("none", "snappy")]:
+        parquet.write_table(table, buffer := io.BytesIO(), compression=how, row_group_size=4)
+        made.append(buffer.getvalue())
+    return made
+
+
+def arrow(folder: Path) -> None:
+    (folder / "x.arrow").write_bytes(arrow_seeds()[0])
+
+
+def arrow_seeds() -> list[bytes]:
+    """Files and streams."""
+    import pyarrow
+
+    made = []
+    for table, new in [(each, new) for each in _tables() for new in (pyarrow.ipc.new_file, pyarrow.ipc.new_stream)]:
+        with new(buffer := io.BytesIO(), table.schema) as sink:
+            sink.write_table(table, max_chunksize=4)
+        made.append(buffer.getvalue())
+    return made
+
+
+def _tables() -> list[Any]:
+    import pyarrow
+
+    kinds = pyarrow.array(NAMES.tolist())
+    numbered = {f"img_{i}": IMG[:, i] for i in range(2)} | {"txt_0": TXT[:, 0], "txt_1": TXT[:, 1]}
+    return [
+        pyarrow.table({"img": IMG.tolist(), "txt": TXT.tolist(), "label": kinds.dictionary_encode()}),
+        pyarrow.table({"img": IMG.tolist(), "txt": [None, *TXT[1:].tolist()]}),
+        pyarrow.table(
+            {**numbered, "id": [f"s{i}" for i in range(N)], "kind": kinds, "n": [None] * N, "at": [{"x": 1}] * N}
+        ),
+    ]
+
+
 def hdf5(folder: Path) -> None:
     (folder / "x.h5").write_bytes(hdf5_seeds()[0])
 

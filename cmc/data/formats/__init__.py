@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmc.data.formats.arrays import Contents, NamedArrays
+from cmc.data.formats.arrow import is_arrow
+from cmc.data.formats.arrow_tables import read_arrow, read_arrow_folder
 from cmc.data.formats.assemble import ORIENTATIONS, Found, Told, assemble, sort_out
 from cmc.data.formats.columns import read_table_folder
 from cmc.data.formats.foreign import refuse_foreign
@@ -20,6 +22,7 @@ from cmc.data.formats.matlab import read_mat
 from cmc.data.formats.numpy_files import read_npy_folder, read_npz
 from cmc.data.formats.safetensors import is_safetensors, read_safetensors
 from cmc.data.formats.sniff import (
+    is_arrow_folder,
     is_h5ad_folder,
     is_hdf5,
     is_mat,
@@ -67,11 +70,15 @@ FORMS = (
     Form("a NumPy archive (.npz)", is_zip, _arrays(read_npz)),
     Form("HDF5 (.h5, .mat of MATLAB v7.3, .h5ad, .h5mu)", is_hdf5, lambda path, ids: read_hdf5(path)),
     Form("safetensors (.safetensors)", is_safetensors, _arrays(read_safetensors)),
+    Form("a Parquet or Arrow table (.parquet, .arrow, .feather)", is_arrow, read_arrow),
     Form("a MATLAB file up to v7 (.mat)", is_mat, _arrays(read_mat)),
     Form(
         "a folder of .npy files (one for each modality, and labels.npy if known)",
         is_npy_folder,
         _arrays(read_npy_folder),
+    ),
+    Form(
+        "a folder of .parquet or .arrow tables (one for each modality, or shards)", is_arrow_folder, read_arrow_folder
     ),
     Form("a folder of .h5ad files (one for each modality)", is_h5ad_folder, lambda path, ids: read_h5ad_folder(path)),
     Form(
@@ -153,7 +160,10 @@ def read_contents(path: str | Path, ids: str | None = None) -> Contents:
     head = _head(path)
     refuse_foreign(path, head)
     if is_mixed_folder(path, head):
-        raise UserError(f"{path}: both .npy and .csv files are in it; keep those of one kind in a folder of their own")
+        raise UserError(
+            f"{path}: files of several kinds are in it (of .npy, .csv, .parquet); keep those of one kind in a folder "
+            "of their own"
+        )
     for form in FORMS:
         if form.is_it(path, head):
             held = form.read(path, ids)

@@ -86,12 +86,8 @@ def _is_json(path: Path, head: bytes) -> bool:
     return path.suffix.lower() in (".json", ".jsonl", ".ndjson")
 
 
-def _is_parquet(path: Path, head: bytes) -> bool:
-    return head.startswith(b"PAR1")
-
-
 def _is_feather(path: Path, head: bytes) -> bool:
-    return head.startswith((b"ARROW1", b"FEA1"))
+    return head.startswith(b"FEA1")
 
 
 def _is_r(path: Path, head: bytes) -> bool:
@@ -216,7 +212,6 @@ _FOREIGN = (
             "tensorflow.data.TFRecordDataset(FILE) with tensorflow.io.parse_single_example"
         ),
     ),
-    _Foreign(_is_parquet, _frame("read_parquet")),
     _Foreign(_is_feather, _frame("read_feather")),
     _Foreign(_is_excel, _frame("read_excel")),
     _Foreign(

@@ -50,8 +50,8 @@ def test_archives_and_streams(tmp_path: Path) -> None:
     assert "a packed file; unpack it" in refusal(tmp_path / "x.npz.gz")
     (tmp_path / "x.jsonl").write_text(json.dumps({"a": 1}))
     assert "pandas.read_json('x.jsonl', lines=True)" in refusal(tmp_path / "x.jsonl")
-    (tmp_path / "x.parquet").write_bytes(b"PAR1....PAR1")
-    assert "t = pandas.read_parquet('x.parquet')" in refusal(tmp_path / "x.parquet")
+    (tmp_path / "x.feather").write_bytes(b"FEA1....FEA1")
+    assert "t = pandas.read_feather('x.feather')" in refusal(tmp_path / "x.feather")
 
 
 def test_one_wide_table_is_told_how_to_be_split(tmp_path: Path) -> None:
