@@ -15,7 +15,7 @@ from pathlib import Path
 
 import atheris
 
-from cmc.data.formats import child, hdf5, matlab
+from cmc.data.formats import arrow_tables, child, hdf5, matlab
 from tests.data.formats.common import read_here
 from tests.fuzz.targets import Finding, Place, Target, name_of
 
