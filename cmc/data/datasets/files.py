@@ -27,6 +27,7 @@ class Files(DataModule):
         ids: name of the array or column of the samples' ids; None to find it.
         incomplete: samples that are not in all modalities: ``refuse`` them, or ``drop`` them.
         split: of training and test parts ``train``, with the other held out, ``test`` or ``all``.
+        mask: name of the array that says which samples have which modality; False for none, None to find it.
         settings: of every data set; see `cmc.data.module.DataModule`.
     """
 
@@ -39,12 +40,13 @@ class Files(DataModule):
         ids: str | int | None = None,
         incomplete: str = "refuse",
         split: str = "train",
+        mask: str | bool | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
         self.root = validate.text("data.root", root, "the path of a file or folder", or_null=True)
         labels, ids = (str(name) if isinstance(name, int) else name for name in (labels, ids))
-        self.told = Told(features, labels, orientation, ids, incomplete, split)
+        self.told = Told(features, labels, orientation, ids, incomplete, split, mask)
 
     @property
     def prepared(self) -> Path | None:

@@ -99,6 +99,7 @@ def read(
     ids: str | None = None,
     incomplete: str = "refuse",
     split: str = "train",
+    mask: str | bool | None = None,
 ) -> Modalities:
     """Read a file or folder of features in any form of ``FORMS``.
 
@@ -118,6 +119,8 @@ def read(
         ids: Name of the array or column that holds the samples' ids. None to find it.
         incomplete: Samples that are not in all modalities: ``refuse`` them, or ``drop`` them.
         split: Of training and test parts ``train``, with the other held out, ``test`` or ``all``.
+        mask: Name of the array of 0 and 1 that says which samples have which modality: the others become rows of NaN.
+            False for none, None to find it.
 
     Returns:
         The modalities in their stored dtypes (of tables float64); of a folder of ``.npy`` files, of safetensors, and of
@@ -129,7 +132,7 @@ def read(
             not hold; no 2-d array; doubtful labels; a doubtful orientation; ids that do not fit; or a failed check of
             ``Modalities``.
     """
-    path, told = Path(path), Told(features, labels, orientation, ids, incomplete, split)
+    path, told = Path(path), Told(features, labels, orientation, ids, incomplete, split, mask)
     return assemble(path, read_contents(path, ids), told)
 
 

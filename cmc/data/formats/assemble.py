@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cmc.data.formats import choosing, labelling
+from cmc.data.formats import choosing, labelling, masks
 from cmc.data.formats.arrays import Contents, NamedArrays, as_ids, is_id_name
 from cmc.data.formats.joining import INCOMPLETE, Joined, join, taken
 from cmc.data.formats.orientation import ORIENTATIONS, Sides, upright
@@ -32,6 +32,7 @@ class Told:
         ids: name of the ids, an array's or a column's; None to find it.
         incomplete: where samples are not in all modalities: ``refuse`` them, or ``drop`` them.
         split: of training and test parts: ``train``, with the other held out; ``test``; ``all``.
+        mask: name of what says which samples have which modality; False for none; None to find it.
 
     Raises:
         UserError: a value that is none of these.
@@ -43,6 +44,7 @@ class Told:
     ids: str | None = None
     incomplete: str = "refuse"
     split: str = "train"
+    mask: str | bool | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -52,6 +54,8 @@ class Told:
         validate.one_of("data.orientation", self.orientation, ORIENTATIONS)
         validate.text("data.ids", self.ids, "the name of an array or a column, or null", or_null=True)
         validate.one_of("data.incomplete", self.incomplete, INCOMPLETE)
+        is_name = self.mask is None or self.mask is False or (isinstance(self.mask, str) and bool(self.mask))
+        validate.require("data.mask", self.mask, is_name, "the name of an array, false, or null")
         validate.one_of("data.split", self.split, SPLITS)
 
     @property
@@ -200,7 +204,7 @@ def _part(held: Contents, told: Told) -> _Part:
     before = set(held.arrays)
     labels = labelling.find(held, told.labels, chosen)
     n_labels = next((len(values) for values in labels.values()), None)
-    features = {name: held.arrays[name] for name in chosen} or choosing.choose(held, list(labels), n_labels)
+    features = {name: held.arrays[name] for name in chosen} or choosing.choose(held, list(labels), n_labels, told.mask)
     if not chosen:
         choosing.doubt_triplets(features, n_labels)
     sides = Sides.of(held, features, labels, common)
@@ -209,6 +213,7 @@ def _part(held: Contents, told: Told) -> _Part:
     features = upright(features, transposed)
     if not chosen:
         features = choosing.without_counts(held, features)
+    features, said = masks.settle(held, features, [*labels, *filter(None, [told.ids])], told.mask)
     joined = join(ids, told.incomplete)
     features = {name: taken(array, joined.rows[name]) for name, array in features.items()}
     if joined.ids is None:
@@ -217,8 +222,7 @@ def _part(held: Contents, told: Told) -> _Part:
     if not chosen:
         choosing.doubt_one_hot(features, found)
         choosing.doubt_shared(held, features, found)
-    choosing.mask_remark(held, features)
-    used = {*features, *labels, "n_views"} if before else set()
+    used = {*features, *labels, *said, "n_views"} if before else set()
     offered = () if labels else labelling.offered(held, len(next(iter(features.values()))), [*features])
     unused = sorted(held.arrays.keys() - used - {told.ids})
     part = _Part(features, found, classes, joined.ids, transposed, unused, [*held.remarks, *joined.remarks], offered)
