@@ -38,6 +38,35 @@ def npy(folder: Path) -> None:
         np.save(folder / f"{name}.npy", array)
 
 
+def sparse_npz(folder: Path) -> None:
+    (folder / "img.npz").write_bytes(sparse_seeds()[0])
+    np.save(folder / "txt.npy", TXT)
+
+
+def sparse_seeds() -> list[bytes]:
+    return [_sparse(kind) for kind in (sparse.csr_array(IMG), sparse.csc_array(IMG), sparse.coo_array(TXT))]
+
+
+def _sparse(matrix: Any) -> bytes:
+    sparse.save_npz(buffer := io.BytesIO(), matrix, compressed=False)
+    return buffer.getvalue()
+
+
+def in_sparse(data: bytes) -> bytes:
+    """The places of a matrix's numbers, among what else is kept of it."""
+    whole = sparse.csr_array(IMG)
+    parts = {"format": np.array(b"csr"), "shape": np.array(IMG.shape), "data": whole.data, "indptr": whole.indptr}
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w") as archive:
+        for name, array in parts.items():
+            archive.writestr(f"{name}.npy", _npy(array))
+        archive.writestr("indices.npy", data)
+    return buffer.getvalue()
+
+
+def sparse_part_seeds() -> list[bytes]:
+    return [_npy(sparse.csr_array(IMG).indices), _npy(sparse.csr_array(IMG).indices.astype(np.int64))]
+
+
 def npy_seeds() -> list[bytes]:
     return [_npy(array) for array in (IMG, IMG.astype(">f8"), np.asfortranarray(TXT), NAMES, CODES)]
 

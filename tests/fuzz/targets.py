@@ -99,6 +99,10 @@ TARGETS: dict[str, Target] = {
     "npz-splits": Target(folders.splits, "x.npz", readers.features),
     "h5mu": Target(folders.h5mu, "x.h5mu", readers.features, folders.h5mu_seeds, apart=True),
     "safetensors": Target(folders.safetensors, "x.safetensors", readers.features, folders.safetensors_seeds),
+    "sparse-npz": Target(folders.sparse_npz, "img.npz", readers.sparse, folders.sparse_seeds),
+    "sparse-npz-member": Target(
+        folders.sparse_npz, "img.npz", readers.sparse, folders.sparse_part_seeds, folders.in_sparse
+    ),
     "parquet": Target(folders.parquet, "x.parquet", readers.features, folders.parquet_seeds, apart=True),
     "arrow": Target(folders.arrow, "x.arrow", readers.features, folders.arrow_seeds, apart=True),
     "h5ad": Target(folders.h5ad, "a.h5ad", readers.features, apart=True),

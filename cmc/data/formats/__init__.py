@@ -31,6 +31,7 @@ from cmc.data.formats.sniff import (
     is_table_folder,
     is_zip,
 )
+from cmc.data.formats.sparse import is_sparse, is_sparse_folder, read_sparse_folder
 from cmc.data.modalities import Modalities
 from cmc.errors import UserError
 
@@ -67,6 +68,7 @@ def _arrays(read: Callable[[Path], NamedArrays]) -> Reader:
 
 
 FORMS = (
+    Form("a folder of sparse .npz of SciPy, and .npy files", is_sparse_folder, _arrays(read_sparse_folder)),
     Form("a NumPy archive (.npz)", is_zip, _arrays(read_npz)),
     Form("HDF5 (.h5, .mat of MATLAB v7.3, .h5ad, .h5mu)", is_hdf5, lambda path, ids: read_hdf5(path)),
     Form("safetensors (.safetensors)", is_safetensors, _arrays(read_safetensors)),
@@ -180,7 +182,7 @@ def read_contents(path: str | Path, ids: str | None = None) -> Contents:
 def _of_some_size(path: Path, arrays: NamedArrays) -> None:
     """Refuse arrays of empty values, of which a file of no size may declare any number."""
     for name, array in arrays.items():
-        if array.size and not array.dtype.itemsize:
+        if array.size and not is_sparse(array) and not array.dtype.itemsize:
             raise UserError(
                 f"{path}: the values of {name!r} have no size ({array.dtype}); leave it out, or save it again"
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cmc.data.formats import choosing, labelling, masks
+from cmc.data.formats import choosing, labelling, masks, reduction
 from cmc.data.formats.arrays import Contents, NamedArrays, as_ids, is_id_name
 from cmc.data.formats.joining import INCOMPLETE, Joined, join, taken
 from cmc.data.formats.orientation import ORIENTATIONS, Sides, upright
+from cmc.data.formats.sparse import is_sparse, stacked
 from cmc.data.formats.splits import SPLITS, split_up
 from cmc.data.modalities import Modalities
 from cmc.errors import UserError
@@ -93,7 +94,36 @@ class _Part(NamedTuple):
 
 def assemble(path: Path, held: Contents, told: Told | None = None) -> Modalities:
     """Make the modalities out of what a file holds; `cmc.data.formats.read` says by which rules."""
-    return Modalities(*sort_out(path, held, told or Told()))
+    return assembled(path, held, told or Told(), not_held_out)[0]
+
+
+def assembled(
+    path: Path, held: Contents, told: Told, training: Callable[[Found], NDArray[np.intp] | None]
+) -> tuple[Modalities, reduction.Components]:
+    """The same, and what large sparse matrices are reduced by.
+
+    Args:
+        path: of the file.
+        held: what it holds.
+        told: what must not be found out.
+        training: the rows that are trained on; None for all.
+    """
+    found = sort_out(path, held, told)
+    components: reduction.Components = {}
+    if any(map(is_sparse, found.features.values())):
+        try:
+            components, remarks = reduction.fit(found.features, training(found))
+        except UserError as mistake:
+            raise UserError(f"{found.source}: {mistake}") from None
+        features = reduction.reduced(found.features, components)
+        found = found._replace(features=features, remarks=(*found.remarks, *remarks))
+    return Modalities(*found), components
+
+
+def not_held_out(found: Found) -> NDArray[np.intp] | None:
+    """The rows that the data do not set apart; None for all."""
+    n = len(next(iter(found.features.values())))
+    return None if found.held_out is None else np.setdiff1d(np.arange(n), found.held_out)
 
 
 def sort_out(path: Path, held: Contents, told: Told) -> Found:
@@ -149,7 +179,7 @@ def _stacked(train: _Part, test: _Part) -> _Part:
         other = test.features[name]
         if one.ndim != other.ndim or one.shape[1:] != other.shape[1:]:
             raise UserError(f"{name!r} has {one.shape[1:]} columns in training, {other.shape[1:]} in the test part")
-        features[name] = np.concatenate([one, other])
+        features[name] = stacked(one, other)
     labels, classes = _stacked_labels(train, test)
     ids = None if train.ids is None or test.ids is None else np.concatenate([train.ids, test.ids])
     remarks = list(dict.fromkeys([*train.remarks, *test.remarks]))
@@ -271,7 +301,9 @@ def _complete(part: _Part) -> _Part:
         return part
     gone = np.zeros(lengths.pop(), bool)
     for array in part.features.values():
-        if array.dtype.kind == "f":
+        if is_sparse(array):
+            gone |= array.gaps  # type: ignore[attr-defined]
+        elif array.dtype.kind == "f":
             gone |= np.isnan(array).all(1)
     if not gone.any():
         return part

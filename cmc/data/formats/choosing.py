@@ -19,6 +19,7 @@ from cmc.data.formats.arrays import (
 )
 from cmc.data.formats.labelling import listed, without
 from cmc.data.formats.masks import is_binary, is_mask
+from cmc.data.formats.sparse import is_sparse
 from cmc.data.modalities import shape_text
 from cmc.errors import UserError
 
@@ -200,6 +201,8 @@ def without_counts(held: Contents, features: NamedArrays) -> NamedArrays:
     for name, array in features.items():
         if array.ndim != 2 or array.shape[1] < 2 or len(array) < 4 or array.dtype.kind not in "uif":
             continue
+        if is_sparse(array):
+            continue
         begun = np.asarray(array[:4]).astype(float, copy=False)
         with np.errstate(invalid="ignore"):
             likely = np.flatnonzero((np.diff(begun, axis=0) == 1).all(0))
@@ -217,7 +220,7 @@ def doubt_shared(held: Contents, features: NamedArrays, labels: NDArray[Any] | N
     Raises:
         UserError: there are such.
     """
-    arrays = [array for array in features.values() if array.ndim == 2 and array.shape[1] > 1]
+    arrays = [a for a in features.values() if a.ndim == 2 and a.shape[1] > 1 and not is_sparse(a)]
     if len(features) < 2 or len(arrays) < len(features) or len({len(array) for array in arrays}) > 1:
         return
     if any(array.shape == arrays[0].shape and np.array_equal(array, arrays[0]) for array in arrays[1:]):

@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import ZipFile
 
 from cmc.data.formats.sniff import files_in, is_npy
+from cmc.data.formats.sparse import is_sparse_npz
 from cmc.errors import UserError
 
 _SAVE = "numpy.savez('x.npz', **{k: numpy.asarray(v) for k, v in d.items()})"
@@ -108,13 +108,7 @@ def _is_table(path: Path, head: bytes) -> bool:
 
 
 def _is_sparse_npz(path: Path, head: bytes) -> bool:
-    if not head.startswith(b"PK\x03\x04"):
-        return False
-    try:
-        with ZipFile(path) as archive:
-            return {"format.npy", "shape.npy", "data.npy"} <= {*archive.namelist()}
-    except Exception:  # whatever a damaged archive raises, the reader tells it
-        return False
+    return head.startswith(b"PK\x03\x04") and is_sparse_npz(path)
 
 
 def _is_zarr(path: Path, head: bytes) -> bool:
@@ -186,8 +180,8 @@ _FOREIGN = (
     _Foreign(
         _is_sparse_npz,
         lambda path: (
-            "a sparse matrix of SciPy, one alone; put the modalities into one archive: import numpy, scipy.sparse; "
-            f"numpy.savez('x.npz', text=scipy.sparse.load_npz({path.name!r}).toarray(), image=...)"
+            "a sparse matrix of SciPy, one alone; put it into a folder with the other modalities, sparse .npz or .npy, "
+            "and give the folder"
         ),
     ),
     _Foreign(is_npy, _array),

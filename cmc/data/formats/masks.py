@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from cmc.data.formats.arrays import SERIES, Contents, NamedArrays
 from cmc.data.formats.joining import align
 from cmc.data.formats.labelling import listed
+from cmc.data.formats.sparse import Sparse, is_sparse
 from cmc.data.modalities import shape_text
 from cmc.errors import UserError
 
@@ -170,8 +171,12 @@ def _columns(held: Contents, features: NamedArrays, name: str, ways: str) -> Nam
 def _agree(features: NamedArrays, absent: Absent) -> bool:
     """Whether all that is said to be missing is zeros or NaN."""
     for modality, rows in absent.items():
-        if rows.any():
-            matrix = np.asarray(features[modality][rows])
+        matrix: Any = features[modality]
+        if rows.any() and is_sparse(matrix):
+            if matrix.matrix[rows].count_nonzero():
+                return False
+        elif rows.any():
+            matrix = np.asarray(matrix[rows])
             gaps = np.isnan(matrix) if matrix.dtype.kind == "f" else np.zeros(matrix.shape, bool)
             if not ((matrix == 0) | gaps).all():
                 return False
@@ -186,7 +191,10 @@ def _gapped(held: Contents, features: NamedArrays, name: str, absent: Absent) ->
     """The features with rows of NaN where a modality is missing; those that lack none stay as they lie."""
     gapped = dict(features)
     for modality, rows in absent.items():
-        array = features[modality]
+        array: Any = features[modality]
+        if is_sparse(array):
+            gapped[modality] = Sparse(array.matrix, array.gaps | rows)  # type: ignore[assignment]
+            continue
         if not rows.any() or (array.dtype.kind == "f" and np.isnan(array[rows]).all()):
             continue
         dtype = array.dtype if array.dtype.kind == "f" else np.result_type(array, np.float16)
