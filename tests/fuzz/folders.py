@@ -365,6 +365,12 @@ def caption_json(folder: Path) -> None:
     (folder / "dataset.json").write_text(text)
 
 
+def caption_coco(folder: Path) -> None:
+    trees.picture(folder / "0.jpg", 0, (8, 6))
+    text = '{"images": [{"id": 3, "file_name": "0.jpg"}], "annotations": [{"image_id": 3, "caption": "a b"}]}'
+    (folder / "captions_a.json").write_text(text)
+
+
 def skipped(folder: Path) -> None:
     (folder / "skipped.csv").write_text('name,reason\n"a, b.jpg",no image\nc.jpg,cut short\n')
 

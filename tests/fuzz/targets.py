@@ -145,6 +145,7 @@ TARGETS: dict[str, Target] = {
     "caption-lines": Target(folders.caption_lines, "metadata.jsonl", readers.captions),
     "caption-tokens": Target(folders.caption_tokens, "a.token.txt", readers.captions),
     "caption-json": Target(folders.caption_json, "dataset.json", readers.captions),
+    "caption-coco": Target(folders.caption_coco, "captions_a.json", readers.captions),
     "skipped": Target(folders.skipped, "skipped.csv", readers.skipped),
     "extractors": Target(folders.extractors, "extractors/extractors.json", readers.extractors),
     "extractors-fitted": Target(folders.extractors, "extractors/text.extractor.npz", readers.extractors),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmc.data.datasets.captions import Listed, listed, pictures
+from cmc.data.datasets.captions import SEVERAL, Listed, listed, pictures
 from cmc.data.datasets.published import Raw
 from cmc.data.modalities import Modalities
 from cmc.data.preparation.distribution import Distribution
@@ -38,6 +38,7 @@ class Folder(Raw):
         root: where the features are, or will be.
         raw: the folder.
         labels: ``folders``: the names of the folders that images lie in are their labels; None for those of the list.
+        captions: several captions of a picture are ``joined``, or the ``first`` is taken, or ``all`` are samples.
         settings: see `Raw`.
     """
 
@@ -45,10 +46,16 @@ class Folder(Raw):
     title = "folder"
 
     def __init__(
-        self, root: str | None = None, raw: str | None = None, labels: str | None = None, **settings: Any
+        self,
+        root: str | None = None,
+        raw: str | None = None,
+        labels: str | None = None,
+        captions: str = "joined",
+        **settings: Any,
     ) -> None:
         super().__init__(root=root or str(Path(str(raw or ".")) / "cmc_features"), raw=raw, **settings)
         self._labels = validate.require("data.labels", labels, labels in (None, FOLDERS), f"{FOLDERS}, or null")
+        self._several = validate.one_of("data.captions", captions, SEVERAL)
 
     def read(self) -> Modalities:
         """Read the prepared features; prepare them when they are not there yet.
@@ -68,6 +75,11 @@ class Folder(Raw):
                 f"data.labels: {self._labels} given, but the features in {self.root} were made without labels; give "
                 "data.root=ANOTHER, or delete them"
             )
+        if (made := read_meta(self.root)["selection"].get("captions", SEVERAL[0])) != self._several:
+            raise UserError(
+                f"data.captions: {self._several} asked for, but the features in {self.root} were made with {made}; "
+                "give data.root=ANOTHER, or delete them"
+            )
         data = self._read_made()
         there = self.raw if self.raw is not None and self.raw.is_dir() else None
         return dataclasses.replace(data, captions=self._captions(data.ids), pictures=there)
@@ -80,15 +92,14 @@ class Folder(Raw):
             source = self.open(self.raw)
         except UserError:
             return None
-        place = {name: row for row, name in enumerate(source.names)} if source is not None else {}
-        rows = [place.get(name, -1) for name in names.tolist()]
+        rows = [] if source is None else _rows_of(names.tolist(), source)
         if source is None or source.texts is None or min(rows, default=-1) < 0:
             return None
         return list(map(str, source.texts(np.array(rows))))
 
     def open(self, folder: Path) -> Distribution | None:
         """Open the images and their texts."""
-        found = listed(folder)
+        found = listed(folder, self._several)
         if found is not None:
             names, texts, unusable = found.names, found.captions, found.unusable
             return self._labelled(folder, _distribution(folder, found.form, names, texts, unusable, found))
@@ -128,6 +139,8 @@ class Folder(Raw):
     def _select(self, source: Distribution) -> Selection:
         """All samples that can be used; -1 for the class of those without a label."""
         chosen = select(source, (), None, "full")
+        if self._several != SEVERAL[0]:
+            chosen = dataclasses.replace(chosen, rule={**chosen.rule, "captions": self._several})
         if source.labels is None:
             return chosen
         if len(source.concepts) == 1:
@@ -165,6 +178,16 @@ def _distribution(
         unusable=unusable,
         files=() if found is None else found.paths,
     )
+
+
+def _rows_of(names: Sequence[str], source: Distribution) -> list[int]:
+    """The row of each name, of one that comes again the next each time; -1 where there is none."""
+    places: dict[str, list[int]] = {}
+    for row, name in enumerate(source.names):
+        if row not in source.unusable:
+            places.setdefault(name, []).append(row)
+    left = {name: iter(rows) for name, rows in places.items()}
+    return [next(left.get(name, iter(())), -1) for name in names]
 
 
 def _one_hot(labels: Sequence[str | None]) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
