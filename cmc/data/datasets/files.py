@@ -29,7 +29,7 @@ class Files(DataModule):
         labels: name of the labels in it; None to find them.
         orientation: samples are ``rows``, ``columns``, or ``auto``.
         ids: name of the array or column of the samples' ids; None to find it.
-        incomplete: samples that are not in all modalities: ``refuse`` them, or ``drop`` them.
+        incomplete: samples that are not in all modalities: ``refuse`` them, ``drop`` them, or ``use`` what is there.
         split: of training and test parts ``train``, with the other held out, ``test`` or ``all``.
         mask: name of the array that says which samples have which modality; False for none, None to find it.
         settings: of every data set; see `cmc.data.module.DataModule`.

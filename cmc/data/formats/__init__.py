@@ -119,7 +119,7 @@ def read(
         labels: Name of the array, file or column that holds the labels. None to find it.
         orientation: Samples are ``rows`` (matrices are N x d), ``columns`` (d x N), or ``auto``.
         ids: Name of the array or column that holds the samples' ids. None to find it.
-        incomplete: Samples that are not in all modalities: ``refuse`` them, or ``drop`` them.
+        incomplete: Samples that are not in all modalities: ``refuse`` them, ``drop`` them, or ``use`` what is there.
         split: Of training and test parts ``train``, with the other held out, ``test`` or ``all``.
         mask: Name of the array of 0 and 1 that says which samples have which modality: the others become rows of NaN.
             False for none, None to find it.

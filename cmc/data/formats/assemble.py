@@ -31,7 +31,7 @@ class Told:
         labels: name of the labels, an array's or a column's; None to find it.
         orientation: samples are ``rows`` (matrices are N x d), ``columns`` (d x N), or ``auto``.
         ids: name of the ids, an array's or a column's; None to find it.
-        incomplete: where samples are not in all modalities: ``refuse`` them, or ``drop`` them.
+        incomplete: where samples are not in all modalities: ``refuse`` them, ``drop`` them, or ``use`` what is there.
         split: of training and test parts: ``train``, with the other held out; ``test``; ``all``.
         mask: name of what says which samples have which modality; False for none; None to find it.
 

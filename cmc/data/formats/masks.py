@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmc.data.formats.arrays import SERIES, Contents, NamedArrays
-from cmc.data.formats.joining import align
+from cmc.data.formats.joining import align, gapped
 from cmc.data.formats.labelling import listed
-from cmc.data.formats.sparse import Sparse, is_sparse
+from cmc.data.formats.sparse import is_sparse
 from cmc.data.modalities import shape_text
 from cmc.errors import UserError
 
@@ -189,18 +189,13 @@ def _same(one: Absent, other: Absent) -> bool:
 
 def _gapped(held: Contents, features: NamedArrays, name: str, absent: Absent) -> NamedArrays:
     """The features with rows of NaN where a modality is missing; those that lack none stay as they lie."""
-    gapped = dict(features)
+    done = dict(features)
     for modality, rows in absent.items():
         array: Any = features[modality]
-        if is_sparse(array):
-            gapped[modality] = Sparse(array.matrix, array.gaps | rows)  # type: ignore[assignment]
+        if not rows.any() or (not is_sparse(array) and array.dtype.kind == "f" and np.isnan(array[rows]).all()):
             continue
-        if not rows.any() or (array.dtype.kind == "f" and np.isnan(array[rows]).all()):
-            continue
-        dtype = array.dtype if array.dtype.kind == "f" else np.result_type(array, np.float16)
-        gapped[modality] = np.array(array, dtype=dtype)
-        gapped[modality][rows] = np.nan
+        done[modality] = gapped(array, rows)
     counts = ", ".join(f"{modality} {int(rows.sum())}" for modality, rows in absent.items() if rows.any())
     n = len(next(iter(absent.values())))
     held.remarks.append(f"{name} says which samples have what; of {n} samples lack: {counts or 'none anything'}")
-    return gapped
+    return done

@@ -42,6 +42,10 @@ class Sparse:
     def __getitem__(self, rows: Any) -> Any:
         return Sparse(self.matrix[rows], self.gaps[rows])
 
+    def without(self, rows: NDArray[np.bool_]) -> Sparse:
+        """The same, of which these rows are not there either."""
+        return Sparse(self.matrix, self.gaps | rows)
+
     @property
     def T(self) -> Sparse:
         """Rows for columns."""
