@@ -166,8 +166,9 @@ def _reader(trained: Trained, extractors: Extractors, trust: Sequence[str]) -> R
     for name in _READERS:
         kind = getattr(datasets, name)
         if kind.key == extractors.key:
-            given = trained.config.data.get("captions") if name == "Folder" else None
-            return kind(root=".", raw=".", **({"captions": given} if given else {}))  # type: ignore[no-any-return]
+            given = trained.config.data if name == "Folder" else {}
+            more = {key: given[key] for key in ("captions", "incomplete") if key in given}
+            return kind(root=".", raw=".", **more)  # type: ignore[no-any-return]
     module = module_of(trained, None, trust)
     if not isinstance(module, Raw):
         raise UserError(f"data.raw: no data set reads raw data of the kind {extractors.key!r}; give data.root=PATH")

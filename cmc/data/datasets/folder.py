@@ -25,6 +25,7 @@ from cmc.utils import validate
 
 log = logging.getLogger(__name__)
 FOLDERS = "folders"
+INCOMPLETE = ("drop", "use")
 
 
 class Folder(Raw):
@@ -39,6 +40,8 @@ class Folder(Raw):
         raw: the folder.
         labels: ``folders``: the names of the folders that images lie in are their labels; None for those of the list.
         captions: several captions of a picture are ``joined``, or the ``first`` is taken, or ``all`` are samples.
+        incomplete: pictures without a caption, and captions without their picture: ``drop`` them, or ``use`` them, with
+            rows of NaN for what they lack.
         settings: see `Raw`.
     """
 
@@ -51,11 +54,13 @@ class Folder(Raw):
         raw: str | None = None,
         labels: str | None = None,
         captions: str = "joined",
+        incomplete: str = "drop",
         **settings: Any,
     ) -> None:
         super().__init__(root=root or str(Path(str(raw or ".")) / "cmc_features"), raw=raw, **settings)
         self._labels = validate.require("data.labels", labels, labels in (None, FOLDERS), f"{FOLDERS}, or null")
         self._several = validate.one_of("data.captions", captions, SEVERAL)
+        self._incomplete = validate.one_of("data.incomplete", incomplete, INCOMPLETE)
 
     def read(self) -> Modalities:
         """Read the prepared features; prepare them when they are not there yet.
@@ -75,11 +80,16 @@ class Folder(Raw):
                 f"data.labels: {self._labels} given, but the features in {self.root} were made without labels; give "
                 "data.root=ANOTHER, or delete them"
             )
-        if (made := read_meta(self.root)["selection"].get("captions", SEVERAL[0])) != self._several:
-            raise UserError(
-                f"data.captions: {self._several} asked for, but the features in {self.root} were made with {made}; "
-                "give data.root=ANOTHER, or delete them"
-            )
+        rule = read_meta(self.root)["selection"]
+        for key, default, asked in (
+            ("captions", SEVERAL[0], self._several),
+            ("incomplete", INCOMPLETE[0], self._incomplete),
+        ):
+            if (made := rule.get(key, default)) != asked:
+                raise UserError(
+                    f"data.{key}: {asked} asked for, but the features in {self.root} were made with {made}; "
+                    "give data.root=ANOTHER, or delete them"
+                )
         data = self._read_made()
         there = self.raw if self.raw is not None and self.raw.is_dir() else None
         return dataclasses.replace(data, captions=self._captions(data.ids), pictures=there)
@@ -102,7 +112,8 @@ class Folder(Raw):
         found = listed(folder, self._several)
         if found is not None:
             names, texts, unusable = found.names, found.captions, found.unusable
-            return self._labelled(folder, _distribution(folder, found.form, names, texts, unusable, found))
+            source = _distribution(folder, found.form, names, texts, unusable, found)
+            return self._labelled(folder, _with_gaps(source) if self._incomplete == "use" else source)
         images = pictures(folder)
         pairs = [(path, path.with_suffix(".txt")) for path in images]
         if not any(text.is_file() for _, text in pairs):
@@ -139,8 +150,9 @@ class Folder(Raw):
     def _select(self, source: Distribution) -> Selection:
         """All samples that can be used; -1 for the class of those without a label."""
         chosen = select(source, (), None, "full")
-        if self._several != SEVERAL[0]:
-            chosen = dataclasses.replace(chosen, rule={**chosen.rule, "captions": self._several})
+        more = {"captions": self._several} if self._several != SEVERAL[0] else {}
+        more |= {"incomplete": self._incomplete} if self._incomplete != INCOMPLETE[0] else {}
+        chosen = dataclasses.replace(chosen, rule={**chosen.rule, **more})
         if source.labels is None:
             return chosen
         if len(source.concepts) == 1:
@@ -157,6 +169,22 @@ class Folder(Raw):
         return UserError(
             f"{folder}: no captions.csv (columns image, caption) and no <name>.txt beside <name>.jpg; add either"
         )
+
+
+def _with_gaps(source: Distribution) -> Distribution:
+    """The same with pictures or captions alone for samples that lack the other."""
+    assert source.texts is not None
+    assert source.images is not None
+    rows = sorted(source.unusable)
+    spoken = [bool(text) for text in source.texts(np.array(rows, dtype=np.int64))]
+    shown = [source.images(row).is_file() for row in rows]
+    lacking = {
+        "image": frozenset(row for row, has_text, has_image in zip(rows, spoken, shown, strict=True) if has_text),
+        "text": frozenset(row for row, has_text, has_image in zip(rows, spoken, shown, strict=True) if has_image),
+    }
+    used = lacking["image"] | lacking["text"]
+    unusable = {row: reason for row, reason in source.unusable.items() if row not in used}
+    return dataclasses.replace(source, unusable=unusable, lacking=lacking)
 
 
 def _distribution(

@@ -287,3 +287,32 @@ def test_what_is_wrong_in_a_list_is_named(tmp_path, name, text, said):
     (tmp_path / name).write_text(text)
     with pytest.raises(UserError, match=said):
         Folder(raw=str(tmp_path)).read()
+
+
+@pytest.mark.parametrize("batch", [2, 64])
+def test_what_lacks_the_other_is_used_with_rows_of_nan(tmp_path, batch):
+    """The others are what they would be without."""
+    pictures(tmp_path, NAMES[:5])
+    rows = [f"{n},{'' if i == 1 else SAID[n][1]},{LABELS[n]}" for i, n in enumerate(NAMES)]
+    rows.append("nothing.jpg,,x")
+    lines(tmp_path / "captions.csv", ["image,caption,label", *rows])
+    picture(tmp_path / "seventh.jpg", 7)
+    made = {}
+    for incomplete in ("use", "drop"):
+        root, extract = tmp_path / f"{incomplete}_features", {"text_width": 2, "batch_size": batch}
+        module = Folder(root=str(root), raw=str(tmp_path), extract=extract, incomplete=incomplete)
+        meta = module.prepare(lambda name, rows: None, lambda name, total: None)
+        arrays = {name: np.load(root / f"{name}.npy") for name in ("image", "text")}
+        names = (root / "names.txt").read_text().split()
+        made[incomplete] = {name: dict(zip(names, array, strict=True)) for name, array in arrays.items()}
+        assert meta["selection"].get("incomplete", "drop") == incomplete
+        assert (root / "skipped.csv").read_text().count("nothing.jpg,no") == 1
+    used = made["use"]
+    assert list(used["image"]) == [*NAMES, "seventh.jpg"]
+    gaps = {name: [key for key, row in rows.items() if np.isnan(row).all()] for name, rows in used.items()}
+    assert gaps == {"image": [NAMES[5]], "text": [NAMES[1], "seventh.jpg"]}
+    for key, row in made["drop"]["image"].items():
+        np.testing.assert_array_equal(used["image"][key], row)
+    assert not any(np.isnan(row).any() for row in used["text"].values() if not np.isnan(row).all())
+    with pytest.raises(UserError, match=r"^data.incomplete: drop asked for, but the features in .* were made with use"):
+        Folder(root=str(tmp_path / "use_features"), raw=str(tmp_path)).read()
