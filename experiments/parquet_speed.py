@@ -2,8 +2,9 @@
 
     python experiments/parquet_speed.py FOLDER [N] [ROW_GROUP]
 
-Writes N rows (1,000,000 by default, float32, 3.6 GB) of lists to FOLDER/x.parquet, reads them as ``data=files`` does, and
-prints seconds and the largest resident memory of the reading process and its child together, beside that of the numbers.
+Writes N rows of lists (1,000,000 by default, float32, 3.6 GB) to FOLDER/x.parquet, reads them as ``data=files`` does,
+and prints seconds and the largest resident memory of the reading process and its child together, beside that of the
+numbers themselves, in MiB.
 """
 
 from __future__ import annotations

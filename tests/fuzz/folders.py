@@ -38,6 +38,25 @@ def npy(folder: Path) -> None:
         np.save(folder / f"{name}.npy", array)
 
 
+def masked(folder: Path) -> None:
+    (folder / "x.npz").write_bytes(in_masked(mask_seeds()[0]))
+
+
+def mask_seeds() -> list[bytes]:
+    mask = np.ones((N, 2), np.uint8)
+    mask[2, 0] = mask[4, 1] = 0
+    return [_npy(np.ones((N, 2))), _npy(mask), _npy(mask.T), _npy(mask == 0), _npy(mask[:, 0])]
+
+
+def in_masked(data: bytes) -> bytes:
+    """A mask, beside two modalities with a row of zeros each."""
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w") as archive:
+        for name, array, row in (("img", IMG, 2), ("txt", TXT, 4)):
+            archive.writestr(f"{name}.npy", _npy(np.where(np.arange(N)[:, None] == row, 0, array)))
+        archive.writestr("mask.npy", data)
+    return buffer.getvalue()
+
+
 def sparse_npz(folder: Path) -> None:
     (folder / "img.npz").write_bytes(sparse_seeds()[0])
     np.save(folder / "txt.npy", TXT)

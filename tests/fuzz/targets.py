@@ -99,6 +99,7 @@ TARGETS: dict[str, Target] = {
     "npz-splits": Target(folders.splits, "x.npz", readers.features),
     "h5mu": Target(folders.h5mu, "x.h5mu", readers.features, folders.h5mu_seeds, apart=True),
     "safetensors": Target(folders.safetensors, "x.safetensors", readers.features, folders.safetensors_seeds),
+    "npz-mask": Target(folders.masked, "x.npz", readers.features, folders.mask_seeds, folders.in_masked),
     "sparse-npz": Target(folders.sparse_npz, "img.npz", readers.sparse, folders.sparse_seeds),
     "sparse-npz-member": Target(
         folders.sparse_npz, "img.npz", readers.sparse, folders.sparse_part_seeds, folders.in_sparse

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -141,10 +140,3 @@ def test_masks_that_differ(tmp_path: Path) -> None:
     path = save(tmp_path, mask=MASK, present=other)
     assert "masks under 'mask', 'present' differ; say which, data.mask=mask" in refusal(path)
     assert formats.read(path, mask="present", incomplete="drop").n_samples == 8
-
-
-@pytest.mark.skipif("CMC_REAL_DATA" not in os.environ, reason="CMC_REAL_DATA names the folder of data sets")
-def test_files_as_people_have_them() -> None:
-    folder = Path(os.environ["CMC_REAL_DATA"]) / "cases" / "07-presence-masks"
-    assert "which says of each sample what it has: no modality" in refusal(folder / "masks-alone.mat")
-    assert formats.read(folder / "zero-filled-with-mask.mat", incomplete="drop").n_samples == 41
