@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cmc.errors import UserError
-from tests.fuzz import folders, readers
+from tests.fuzz import containers, folders, readers
 
 Read = Callable[[Path], Any]
 
@@ -98,14 +98,14 @@ TARGETS: dict[str, Target] = {
     "csv-labels-by-id": Target(folders.csv_ids, "labels.csv", readers.features),
     "npz-splits": Target(folders.splits, "x.npz", readers.features),
     "h5mu": Target(folders.h5mu, "x.h5mu", readers.features, folders.h5mu_seeds, apart=True),
-    "safetensors": Target(folders.safetensors, "x.safetensors", readers.features, folders.safetensors_seeds),
-    "npz-mask": Target(folders.masked, "x.npz", readers.features, folders.mask_seeds, folders.in_masked),
-    "sparse-npz": Target(folders.sparse_npz, "img.npz", readers.sparse, folders.sparse_seeds),
+    "safetensors": Target(containers.safetensors, "x.safetensors", readers.features, containers.safetensors_seeds),
+    "npz-mask": Target(containers.masked, "x.npz", readers.features, containers.mask_seeds, containers.in_masked),
+    "sparse-npz": Target(containers.sparse_npz, "img.npz", readers.sparse, containers.sparse_seeds),
     "sparse-npz-member": Target(
-        folders.sparse_npz, "img.npz", readers.sparse, folders.sparse_part_seeds, folders.in_sparse
+        containers.sparse_npz, "img.npz", readers.sparse, containers.sparse_part_seeds, containers.in_sparse
     ),
-    "parquet": Target(folders.parquet, "x.parquet", readers.features, folders.parquet_seeds, apart=True),
-    "arrow": Target(folders.arrow, "x.arrow", readers.features, folders.arrow_seeds, apart=True),
+    "parquet": Target(containers.parquet, "x.parquet", readers.features, containers.parquet_seeds, apart=True),
+    "arrow": Target(containers.arrow, "x.arrow", readers.features, containers.arrow_seeds, apart=True),
     "h5ad": Target(folders.h5ad, "a.h5ad", readers.features, apart=True),
     "mat-4": Target(folders.mat4, "x.mat", readers.features, apart=True),
     "mat-5": Target(folders.mat5, "x.mat", readers.features, folders.mat5_seeds, apart=True),
