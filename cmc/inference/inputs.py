@@ -19,6 +19,8 @@ from cmc.data import formats
 from cmc.data.datasets.files import Files, located, read_folder
 from cmc.data.formats.arrays import SERIES, NamedArrays, is_label_name
 from cmc.data.formats.choosing import without_counts
+from cmc.data.formats.reduction import Components, reduced
+from cmc.data.formats.sparse import is_sparse
 from cmc.data.modalities import Modalities, fingerprint, recode, shape_text
 from cmc.data.module import DataModule
 from cmc.data.presence import presence
@@ -64,19 +66,25 @@ class Incoming:
         return None if self.classes is None else len(self.classes)
 
 
-def read(module: DataModule, dims: Mapping[str, int], missing: Sequence[str] = ()) -> Incoming:
+def read(
+    module: DataModule,
+    dims: Mapping[str, int],
+    missing: Sequence[str] = (),
+    components: Components | None = None,
+) -> Incoming:
     """Read a data set for a trained model.
 
     Args:
         module: the data set; of `cmc.data.datasets.files.Files` modalities may be absent, and rows of NaN.
         dims: the model's modality -> width.
         missing: modalities to do without, whether the data have them or not.
+        components: what the model's sparse modalities are reduced by.
 
     Raises:
         UserError: the data cannot be read, or do not fit the model.
     """
     if isinstance(module, Files) and not module.missing:
-        found, told = _found(module, dims, missing), list(map(str, module.told.features or ()))
+        found, told = _found(module, dims, missing, components or {}), list(map(str, module.told.features or ()))
     else:
         found, told = _unchecked(module.given()), []
     return arrange(found, dims, missing, told)
@@ -126,7 +134,7 @@ def _unchecked(data: Modalities) -> formats.Found:
     )
 
 
-def _found(module: Files, dims: Mapping[str, int], missing: Sequence[str]) -> formats.Found:
+def _found(module: Files, dims: Mapping[str, int], missing: Sequence[str], components: Components) -> formats.Found:
     """What files hold, with the names and widths of the model as a help in telling what is what."""
     path, told = located(module.root), module.told
     if (strict := read_folder(path, told)) is not None:
@@ -139,7 +147,11 @@ def _found(module: Files, dims: Mapping[str, int], missing: Sequence[str]) -> fo
         told = replace(told, features=known)
     if told.orientation == "auto" and known == told.features and not held.ids:
         told = replace(told, orientation=_orientation({name: held.arrays[name] for name in known}, dims))
-    return formats.sort_out(path, held, told)
+    found = formats.sort_out(path, held, told)
+    found = found._replace(features=reduced(found.features, components))
+    if large := next((name for name, array in found.features.items() if is_sparse(array)), None):
+        raise UserError(f"{path}: {large!r} is sparse and large, and the run was trained on no such modality")
+    return found
 
 
 def _like_training(held: formats.Contents, known: list[str], dims: Mapping[str, int]) -> formats.Contents:

@@ -100,7 +100,9 @@ def read(trained: Trained, module: DataModule, command: DictConfig) -> Incoming:
     """
     if isinstance(module, Raw) and module.raw and module.prepared is None and of_run(trained.folder) is not None:
         return read_raw(trained, module.raw, command).data
-    data = _own_without(trained, module, command.missing) or inputs.read(module, trained.dims, command.missing)
+    data = _own_without(trained, module, command.missing) or inputs.read(
+        module, trained.dims, command.missing, trained.components
+    )
     if module.prepared is not None:
         way_on = f"give the raw files: python -m cmc.predict run={trained.folder} data.raw=FOLDER"
         made = {name: about for name, about in made_of(module.prepared).items() if name not in command.missing}
@@ -113,7 +115,7 @@ def _own_without(trained: Trained, module: DataModule, missing: Sequence[str]) -
     if not missing or not set(missing) < set(trained.dims):
         return None
     try:
-        data = inputs.read(module, trained.dims)
+        data = inputs.read(module, trained.dims, components=trained.components)
     except UserError:  # in which they may be missing
         return None
     if data.fingerprint != trained.report["features"]["fingerprint"]:
@@ -164,7 +166,9 @@ def _reader(trained: Trained, extractors: Extractors, trust: Sequence[str]) -> R
     for name in _READERS:
         kind = getattr(datasets, name)
         if kind.key == extractors.key:
-            return kind(root=".", raw=".")  # type: ignore[no-any-return]
+            given = trained.config.data if name == "Folder" else {}
+            more = {key: given[key] for key in ("captions", "incomplete") if key in given}
+            return kind(root=".", raw=".", **more)  # type: ignore[no-any-return]
     module = module_of(trained, None, trust)
     if not isinstance(module, Raw):
         raise UserError(f"data.raw: no data set reads raw data of the kind {extractors.key!r}; give data.root=PATH")

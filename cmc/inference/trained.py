@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from cmc.config.trust import check_classes
+from cmc.data.formats.reduction import Components
 from cmc.data.loader import Batch, InOrder, Mapped, without_gaps
 from cmc.data.module import PASS
 from cmc.data.scaling import Scaler
@@ -71,6 +72,7 @@ class Trained:
         dims: modality -> width, in the order in which the method takes them.
         scaler: as fitted on the training samples.
         method: in evaluation mode.
+        components: modality -> what sparse matrices are reduced by; see `cmc.data.formats.reduction`.
     """
 
     folder: Path
@@ -79,6 +81,7 @@ class Trained:
     dims: dict[str, int]
     scaler: Scaler
     method: Method
+    components: Components
 
     @property
     def temperature(self) -> float | None:
@@ -89,7 +92,10 @@ class Trained:
     def saved(self) -> Saved:
         """What `revive` makes the same model of: its state and the scaling, nothing that only training needs."""
         state = {name: tensor.cpu() for name, tensor in self.method.state_dict().items()}
-        checkpoint = {"state_dict": state, "data": {"scaler": self.scaler.state_dict()}}
+        data: dict[str, Any] = {"scaler": self.scaler.state_dict()}
+        if self.components:
+            data["components"] = {name: torch.from_numpy(array) for name, array in self.components.items()}
+        checkpoint = {"state_dict": state, "data": data}
         return Saved(self.folder, self.config, self.report, StoredCheckpoint(self.folder / LAST, checkpoint))
 
     def batches(self, features: Mapping[str, NDArray[Any]], rows: NDArray[Any] | None = None) -> Iterator[Batch]:
@@ -199,7 +205,8 @@ def revive(saved: Saved, trust: Sequence[str] = (), device: str = "auto") -> Tra
         method.load_state_dict(checkpoint["state_dict"])
     except Exception as error:
         raise UserError(f"{path}: does not belong to config.yaml beside it: {_first_detail(error)}") from None
-    return Trained(run, config, report, dims, scaler, method.eval().requires_grad_(False).to(pick(device)))
+    components = _components(path, checkpoint, dims)
+    return Trained(run, config, report, dims, scaler, method.eval().requires_grad_(False).to(pick(device)), components)
 
 
 def _checkpoint(run: Path) -> StoredCheckpoint:
@@ -241,6 +248,19 @@ def _scaler(path: Path, checkpoint: Mapping[str, Any], dims: Mapping[str, int]) 
         known = ", ".join(f"{name} {width}" for name, width in dims.items())
         raise UserError(f"{path}: was trained on {scaled}, but metrics.json beside it says {known}")
     return scaler
+
+
+def _components(path: Path, checkpoint: Mapping[str, Any], dims: Mapping[str, int]) -> Components:
+    """What `cmc.data.datasets.files.Files` reduced sparse modalities by, where it did."""
+    states = [value["components"] for value in checkpoint.values() if isinstance(value, dict) and "components" in value]
+    found = states[0] if states else {}
+    fits = isinstance(found, dict) and all(
+        isinstance(tensor, torch.Tensor) and tensor.ndim == 2 and dims.get(name) == len(tensor)
+        for name, tensor in found.items()
+    )
+    if not fits:
+        raise UserError(f"{path}: what it reduces sparse modalities by is damaged, or of another version; train again")
+    return {name: tensor.float().numpy() for name, tensor in found.items()}
 
 
 def _method(run: Path, config: DictConfig, dims: Mapping[str, int], n_clusters: int, trust: Sequence[str]) -> Method:

@@ -38,10 +38,10 @@ def npy(folder: Path) -> None:
 
 
 def npy_seeds() -> list[bytes]:
-    return [_npy(array) for array in (IMG, IMG.astype(">f8"), np.asfortranarray(TXT), NAMES, CODES)]
+    return [npy_bytes(array) for array in (IMG, IMG.astype(">f8"), np.asfortranarray(TXT), NAMES, CODES)]
 
 
-def _npy(array: Any) -> bytes:
+def npy_bytes(array: Any) -> bytes:
     np.save(buffer := io.BytesIO(), array)
     return buffer.getvalue()
 
@@ -49,7 +49,7 @@ def _npy(array: Any) -> bytes:
 def in_npz(data: bytes) -> bytes:
     with zipfile.ZipFile(buffer := io.BytesIO(), "w") as archive:
         archive.writestr("img.npy", data)
-        archive.writestr("txt.npy", _npy(TXT))
+        archive.writestr("txt.npy", npy_bytes(TXT))
     return buffer.getvalue()
 
 
@@ -270,6 +270,12 @@ def caption_json(folder: Path) -> None:
     (folder / "dataset.json").write_text(text)
 
 
+def caption_coco(folder: Path) -> None:
+    trees.picture(folder / "0.jpg", 0, (8, 6))
+    text = '{"images": [{"id": 3, "file_name": "0.jpg"}], "annotations": [{"image_id": 3, "caption": "a b"}]}'
+    (folder / "captions_a.json").write_text(text)
+
+
 def skipped(folder: Path) -> None:
     (folder / "skipped.csv").write_text('name,reason\n"a, b.jpg",no image\nc.jpg,cut short\n')
 
@@ -280,18 +286,18 @@ def extractors(folder: Path) -> None:
     extraction = '{"image": "auto", "text": "tfidf", "tables": null, "text_width": 2}'
     text = f'{{"name": "folder", "classes": ["x"], "extraction": {extraction}, "modalities": {about}}}'
     (folder / "extractors" / "extractors.json").write_text(text)
-    (folder / "extractors" / "text.extractor.npz").write_bytes(in_fitted(_npy(IDF)))
+    (folder / "extractors" / "text.extractor.npz").write_bytes(in_fitted(npy_bytes(IDF)))
 
 
 def fitted_seeds() -> list[bytes]:
-    return [_npy(array) for array in (IDF, IDF.astype(np.float64), CODES, NAMES)]
+    return [npy_bytes(array) for array in (IDF, IDF.astype(np.float64), CODES, NAMES)]
 
 
 def in_fitted(data: bytes) -> bytes:
     """The weights of three words among what else is kept of TF-IDF."""
     with zipfile.ZipFile(buffer := io.BytesIO(), "w") as archive:
-        archive.writestr("words.npy", _npy(np.frombuffer(b"a\nb\nc", np.uint8)))
-        archive.writestr("components.npy", _npy(np.eye(2, 3, dtype=np.float32)))
+        archive.writestr("words.npy", npy_bytes(np.frombuffer(b"a\nb\nc", np.uint8)))
+        archive.writestr("components.npy", npy_bytes(np.eye(2, 3, dtype=np.float32)))
         archive.writestr("idf.npy", data)
     return buffer.getvalue()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import atheris
 
-from cmc.data.formats import child, hdf5, matlab
+from cmc.data.formats import arrow_tables, child, hdf5, matlab
 from tests.data.formats.common import read_here
 from tests.fuzz.targets import Finding, Place, Target, name_of
 
@@ -145,7 +145,7 @@ def _run(place: Place, found: Path, log: Path, arguments: list[str], tries: int)
     for standard in (1, 2):
         os.dup2(descriptor, standard)
     os.environ["CMC_MAX_GIB"] = str(LIMIT_GIB)
-    hdf5.read_apart = matlab.read_apart = read_here
+    arrow_tables.read_apart = hdf5.read_apart = matlab.read_apart = read_here
     begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     _limit()
     seen: set[str] = set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from cmc.data.datasets.folder import Folder
 from cmc.data.datasets.iaprtc12 import IaprTc12
 from cmc.data.datasets.mirflickr import MirFlickr
 from cmc.data.datasets.nuswide import NusWide
+from cmc.data.formats import reduction
+from cmc.data.formats import sparse as sparse_matrices
 from cmc.data.preparation.distribution import Distribution
 from cmc.data.preparation.extractors import of_run, read_fitted
 from cmc.data.preparation.feature_store import fitted_file, told
@@ -33,6 +36,12 @@ from cmc.runs.rows import read_rows
 def features(folder: Path) -> None:
     """``data=files``."""
     Files(root=_door(folder)).read().fingerprint()
+
+
+def sparse(folder: Path) -> None:
+    """``data=files``, where any matrix is large."""
+    with patch.multiple(sparse_matrices, LARGE=0, _NARROW=1), patch.object(reduction, "WIDTH", 2):
+        Files(root=_door(folder)).read().fingerprint()
 
 
 def incoming(folder: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cmc.errors import UserError
-from tests.fuzz import folders, readers
+from tests.fuzz import containers, folders, readers
 
 Read = Callable[[Path], Any]
 
@@ -98,6 +98,14 @@ TARGETS: dict[str, Target] = {
     "csv-labels-by-id": Target(folders.csv_ids, "labels.csv", readers.features),
     "npz-splits": Target(folders.splits, "x.npz", readers.features),
     "h5mu": Target(folders.h5mu, "x.h5mu", readers.features, folders.h5mu_seeds, apart=True),
+    "safetensors": Target(containers.safetensors, "x.safetensors", readers.features, containers.safetensors_seeds),
+    "npz-mask": Target(containers.masked, "x.npz", readers.features, containers.mask_seeds, containers.in_masked),
+    "sparse-npz": Target(containers.sparse_npz, "img.npz", readers.sparse, containers.sparse_seeds),
+    "sparse-npz-member": Target(
+        containers.sparse_npz, "img.npz", readers.sparse, containers.sparse_part_seeds, containers.in_sparse
+    ),
+    "parquet": Target(containers.parquet, "x.parquet", readers.features, containers.parquet_seeds, apart=True),
+    "arrow": Target(containers.arrow, "x.arrow", readers.features, containers.arrow_seeds, apart=True),
     "h5ad": Target(folders.h5ad, "a.h5ad", readers.features, apart=True),
     "mat-4": Target(folders.mat4, "x.mat", readers.features, apart=True),
     "mat-5": Target(folders.mat5, "x.mat", readers.features, folders.mat5_seeds, apart=True),
@@ -138,6 +146,7 @@ TARGETS: dict[str, Target] = {
     "caption-lines": Target(folders.caption_lines, "metadata.jsonl", readers.captions),
     "caption-tokens": Target(folders.caption_tokens, "a.token.txt", readers.captions),
     "caption-json": Target(folders.caption_json, "dataset.json", readers.captions),
+    "caption-coco": Target(folders.caption_coco, "captions_a.json", readers.captions),
     "skipped": Target(folders.skipped, "skipped.csv", readers.skipped),
     "extractors": Target(folders.extractors, "extractors/extractors.json", readers.extractors),
     "extractors-fitted": Target(folders.extractors, "extractors/text.extractor.npz", readers.extractors),

@@ -1,4 +1,4 @@
-"""Lists of pictures and captions, as people have them: tables, lines of JSON, Flickr's tokens, Karpathy's JSON."""
+"""Lists of pictures and captions, as people have them: tables, lines of JSON, Flickr's tokens, COCO's JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from cmc.errors import UserError
 from cmc.utils.safe_read import check_text, parse_json, read_errors
 
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
-_TABLES = ("captions.csv", "captions.tsv", "captions.txt", "metadata.csv")  # in this order
+_TABLES = ("captions.csv", "captions.tsv", "captions.txt", "metadata.csv", "results.csv")  # in this order
+_OTHERS = ("metadata.jsonl", "*.token.txt", "*.token", "dataset*.json", "captions_*.json")
+SEVERAL = ("joined", "first", "all")
 _COLUMNS = {
     "image": ("image", "file_name", "filename", "image_name"),
     "caption": ("caption", "text", "comment", "sentence"),
@@ -54,15 +56,19 @@ class Listed:
 
     Attributes:
         paths: the lists.
-        n_lines: captions in it, of which those of a picture are joined.
-        names: of the pictures' files within the folder, each once.
-        captions: of each, joined by blanks.
+        n_lines: captions in it.
+        n_pictures: pictures that it names.
+        several: what becomes of several captions of a picture, one of ``SEVERAL``.
+        names: of the pictures' files within the folder; each once, unless every caption is a sample.
+        captions: of each.
         labels: of each, None where a picture has none; None for no labels at all.
         unusable: position -> why a picture is left out.
     """
 
     paths: tuple[Path, ...]
     n_lines: int
+    n_pictures: int
+    several: str
     names: list[str]
     captions: list[str]
     labels: list[str | None] | None
@@ -71,8 +77,11 @@ class Listed:
     @property
     def form(self) -> str:
         """In a few words."""
-        joined = f", its {self.n_lines} captions joined by picture" if self.n_lines > len(self.names) else ""
-        return f"{len(self.names)} images with {self.paths[0].name}{joined}"
+        n, told = self.n_pictures, {"joined": "joined by picture", "all": "each a sample"}
+        how = told.get(self.several, "of which the first of each picture is taken")
+        return (
+            f"{n} images with {self.paths[0].name}{f', its {self.n_lines} captions {how}' if self.n_lines > n else ''}"
+        )
 
 
 def pictures(folder: Path) -> list[Path]:
@@ -81,29 +90,33 @@ def pictures(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def listed(folder: Path) -> Listed | None:
+def listed(folder: Path, several: str = "joined") -> Listed | None:
     """Read the list of pictures and captions in a folder; None where there is none.
 
     In the folder itself the first that is there is taken; in folders within, such as ``train`` and ``test``, those of
     one form together.
+
+    Args:
+        folder: where the list is, or in a folder of it.
+        several: captions of one picture are ``joined`` by blanks, or the ``first`` is taken, or ``all`` are samples.
 
     Raises:
         UserError: it cannot be read; a line of it is wrong; most of its pictures are not there.
     """
     within = sorted(path for path in folder.iterdir() if path.is_dir())
     for places in ([folder], within):
-        for pattern in (*_TABLES, "metadata.jsonl", "*.token.txt", "dataset*.json"):
+        for pattern in (*_TABLES, *_OTHERS):
             paths = [path for place in places for path in sorted(place.glob(pattern))]
             read = {path: list(lines) for path in paths if (lines := _read(path)) is not None}
             if read:
-                return _gathered(folder, read if places is within else dict([next(iter(read.items()))]))
+                return _gathered(folder, read if places is within else dict([next(iter(read.items()))]), several)
     return None
 
 
 def _read(path: Path) -> Iterable[Line] | None:
     """The lines of a list; None where the file is something else."""
     if path.suffix == ".json":
-        return _karpathy(path)
+        return _json(path)
     with read_errors(f"{path}: cannot be read as .csv; save it again", path):
         check_text(path)
         data = path.read_bytes()
@@ -113,7 +126,7 @@ def _read(path: Path) -> Iterable[Line] | None:
         raise UserError(f"{path}: no UTF-8 text at byte {error.start}; save it as UTF-8") from None
     if path.suffix == ".jsonl":
         return _json_lines(path, text)
-    if path.suffix == ".txt" and _TOKEN.match(text):
+    if path.suffix == ".token" or (path.suffix == ".txt" and _TOKEN.match(text)):
         return _tokens(path, text)
     return _table(path, text)
 
@@ -139,11 +152,23 @@ def _json_lines(path: Path, text: str) -> Iterator[Line]:
             yield Line(path, f"line {number}", told["image"], told["caption"].strip(), told.get("label"))
 
 
-def _karpathy(path: Path) -> Iterator[Line] | None:
+def _json(path: Path) -> Iterator[Line] | None:
+    """Karpathy's JSON, in which captions lie with their pictures, and COCO's, in which they lie apart."""
     with read_errors(f"{path}: cannot be read as JSON; copy or download it again", path):
-        images = parse_json(path).get("images")
+        held = parse_json(path)
+        images, said = held.get("images"), held.get("annotations")
         if not isinstance(images, list):
             return None
+        if isinstance(said, list):
+            if not all("caption" in each for each in said):  # boxes, or key points
+                return None
+            named = {image["id"]: str(image["file_name"]) for image in images}
+            if unknown := next((each["image_id"] for each in said if each["image_id"] not in named), None):
+                raise ValueError(f"a caption is of picture {unknown}, which is not in it")
+            return iter(
+                Line(path, f"annotation {n}", named[each["image_id"]], str(each["caption"]).strip(), None)
+                for n, each in enumerate(said)
+            )
         lines = [
             Line(path, f"picture {n}", str(image["filename"]), str(sentence["raw"]).strip(), None)
             for n, image in enumerate(images)
@@ -176,6 +201,9 @@ def _rows(path: Path, text: str, mark: str, width: int, named: dict[str, Any]) -
             where = f"{path}, line {rows.line_num}"
             if not row:
                 continue
+            if len(row) < width and mark == "|" and row[0].strip():  # so once in Flickr30k's results.csv
+                yield Line(path, f"line {rows.line_num}", row[0].strip(), "", None)
+                continue
             if len(row) < width:
                 raise UserError(f"{where}: a cell is missing; every image needs all columns")
             if len(row) > width:
@@ -191,8 +219,8 @@ def _needed(columns: list[str]) -> str:
     )
 
 
-def _gathered(folder: Path, read: Mapping[Path, list[Line]]) -> Listed:
-    """One entry a picture: its captions joined, its label, and why it cannot be used where that is so."""
+def _gathered(folder: Path, read: Mapping[Path, list[Line]], several: str) -> Listed:
+    """One entry a picture, or a caption: its text, its label, and why it cannot be used where that is so."""
     lines = [line for several in read.values() for line in several]
     if not lines:
         raise UserError(f"{next(iter(read))}: holds no line but the heading")
@@ -203,7 +231,8 @@ def _gathered(folder: Path, read: Mapping[Path, list[Line]]) -> Listed:
         if first.setdefault(line.image, line).label != line.label:
             raise UserError(f"{line.where}: {line.image!r} has label {line.label!r} here, and another one before")
     below: dict[str, list[Path]] = {}
-    for picture in pictures(folder):
+    there = pictures(folder)
+    for picture in there:
         below.setdefault(picture.name, []).append(picture)
     found = {name: _located(folder, line, below) for name, line in first.items()}
     missing = [name for name, place in found.items() if place is None]
@@ -211,12 +240,26 @@ def _gathered(folder: Path, read: Mapping[Path, list[Line]]) -> Listed:
         raise UserError(
             f"{first[missing[0]].where}: {missing[0]!r} is no file in {folder}{_and_more(len(missing) - 1)}"
         )
-    texts = [" ".join(filter(None, several)) for several in captions.values()]
-    unusable = {n: "no caption" for n, text in enumerate(texts) if not text}
-    unusable |= {n: "no such file" for n, place in enumerate(found.values()) if place is None}
-    labels = [line.label or None for line in first.values()]
-    names = [place or name for name, place in found.items()]
-    return Listed(tuple(read), len(lines), names, texts, labels if any(labels) else None, unusable)
+    entries = [(name, text) for name, said in captions.items() for text in _taken(said, several)]
+    unusable = {n: "no caption" for n, (_, text) in enumerate(entries) if not text}
+    unusable |= {n: "no such file" for n, (name, _) in enumerate(entries) if found[name] is None}
+    labels = [first[name].label or None for name, _ in entries]
+    names = [found[name] or name for name, _ in entries]
+    known = {*names}
+    others = [name for picture in there if (name := os.path.relpath(picture, folder)) not in known]
+    unusable |= {len(names) + n: f"not in {next(iter(read)).name}" for n in range(len(others))}
+    names, texts = names + others, [text for _, text in entries] + [""] * len(others)
+    has_labels = any(labels)
+    labels += [None] * len(others)
+    return Listed(tuple(read), len(lines), len(found), several, names, texts, labels if has_labels else None, unusable)
+
+
+def _taken(captions: list[str], several: str) -> list[str]:
+    """The texts of a picture's samples; one is empty where it has none."""
+    said = [caption for caption in captions if caption]
+    if several == "joined":
+        return [" ".join(said)]
+    return (said if several == "all" else said[:1]) or [""]
 
 
 def _located(folder: Path, line: Line, below: dict[str, list[Path]]) -> str | None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from cmc.data import formats
 from cmc.data.datasets.released import is_released, read_released
-from cmc.data.formats.assemble import Told, assemble
+from cmc.data.formats.assemble import Found, Told, assembled, not_held_out
+from cmc.data.formats.reduction import Components
 from cmc.data.modalities import Modalities
 from cmc.data.module import DataModule
 from cmc.data.preparation.feature_store import is_finished, is_store, read_store
+from cmc.data.splitting import split_of
 from cmc.errors import UserError
 from cmc.utils import validate
 
@@ -25,10 +30,14 @@ class Files(DataModule):
         labels: name of the labels in it; None to find them.
         orientation: samples are ``rows``, ``columns``, or ``auto``.
         ids: name of the array or column of the samples' ids; None to find it.
-        incomplete: samples that lack modalities, as for every data set; ``drop`` leaves out those, too, whose ids are
-            not in all modalities, which are refused otherwise.
+        incomplete: samples that lack modalities, as for every data set. None uses those with rows of NaN, and refuses
+            ids that are not in all modalities, for they may be a mistake.
         split: of training and test parts ``train``, with the other held out, ``test`` or ``all``.
+        mask: name of the array that says which samples have which modality; False for none, None to find it.
         settings: of every data set; see `cmc.data.module.DataModule`.
+
+    Attributes:
+        components: modality -> what it was reduced by, of large sparse ones, once they are read.
     """
 
     def __init__(
@@ -38,15 +47,16 @@ class Files(DataModule):
         labels: str | int | None = None,
         orientation: str = "auto",
         ids: str | int | None = None,
-        incomplete: str = "use",
+        incomplete: str | None = None,
         split: str = "train",
+        mask: str | bool | None = None,
         **settings: Any,
     ) -> None:
-        super().__init__(incomplete=incomplete, **settings)
+        super().__init__(incomplete=incomplete or "use", **settings)
         self.root = validate.text("data.root", root, "the path of a file or folder", or_null=True)
         labels, ids = (str(name) if isinstance(name, int) else name for name in (labels, ids))
-        ids_apart = "drop" if self.incomplete == "drop" else "refuse"
-        self.told = Told(features, labels, orientation, ids, ids_apart, split)
+        self.components: Components = {}
+        self.told = Told(features, labels, orientation, ids, incomplete or "refuse", split, mask)
 
     @property
     def prepared(self) -> Path | None:
@@ -56,7 +66,19 @@ class Files(DataModule):
 
     def read(self) -> Modalities:
         """Read the data set."""
-        return load(self.root, self.told)
+        data, self.components = _load(self.root, self.told, self._training)
+        return data
+
+    def _training(self, found: Found) -> np.ndarray | None:
+        """The rows that are trained on."""
+        return split_of(len(next(iter(found.features.values()))), found.held_out, self.holdout, self.seed)[0]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What every data set keeps in checkpoints, and what sparse modalities were reduced by."""
+        state = super().state_dict()
+        if self.components:
+            state["components"] = {name: torch.from_numpy(array) for name, array in self.components.items()}
+        return state
 
 
 def load(root: str | Path | None, told: Told | None = None) -> Modalities:
@@ -73,8 +95,16 @@ def load(root: str | Path | None, told: Told | None = None) -> Modalities:
     Raises:
         UserError: No root given, or nothing there that can be read.
     """
-    path, told = located(root), told or Told()
-    return read_folder(path, told) or assemble(path, formats.read_contents(path, told.ids), told)
+    return _load(root, told or Told(), not_held_out)[0]
+
+
+def _load(
+    root: str | Path | None, told: Told, training: Callable[[Found], np.ndarray | None]
+) -> tuple[Modalities, Components]:
+    path = located(root)
+    if (made := read_folder(path, told)) is not None:
+        return made, {}
+    return assembled(path, formats.read_contents(path, told.ids), told, training)
 
 
 def located(root: str | Path | None) -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmc.data.datasets.captions import Listed, listed, pictures
+from cmc.data.datasets.captions import SEVERAL, Listed, listed, pictures
 from cmc.data.datasets.published import Raw
 from cmc.data.modalities import Modalities
 from cmc.data.preparation.distribution import Distribution
@@ -25,6 +25,7 @@ from cmc.utils import validate
 
 log = logging.getLogger(__name__)
 FOLDERS = "folders"
+INCOMPLETE = ("drop", "use")
 
 
 class Folder(Raw):
@@ -38,6 +39,9 @@ class Folder(Raw):
         root: where the features are, or will be.
         raw: the folder.
         labels: ``folders``: the names of the folders that images lie in are their labels; None for those of the list.
+        captions: several captions of a picture are ``joined``, or the ``first`` is taken, or ``all`` are samples.
+        incomplete: pictures without a caption, and captions without their picture: ``drop`` them, or ``use`` them, with
+            rows of NaN for what they lack.
         settings: see `Raw`.
     """
 
@@ -45,10 +49,18 @@ class Folder(Raw):
     title = "folder"
 
     def __init__(
-        self, root: str | None = None, raw: str | None = None, labels: str | None = None, **settings: Any
+        self,
+        root: str | None = None,
+        raw: str | None = None,
+        labels: str | None = None,
+        captions: str = "joined",
+        incomplete: str = "drop",
+        **settings: Any,
     ) -> None:
         super().__init__(root=root or str(Path(str(raw or ".")) / "cmc_features"), raw=raw, **settings)
         self._labels = validate.require("data.labels", labels, labels in (None, FOLDERS), f"{FOLDERS}, or null")
+        self._several = validate.one_of("data.captions", captions, SEVERAL)
+        self._incomplete = validate.one_of("data.incomplete", incomplete, INCOMPLETE)
 
     def read(self) -> Modalities:
         """Read the prepared features; prepare them when they are not there yet.
@@ -68,6 +80,16 @@ class Folder(Raw):
                 f"data.labels: {self._labels} given, but the features in {self.root} were made without labels; give "
                 "data.root=ANOTHER, or delete them"
             )
+        rule = read_meta(self.root)["selection"]
+        for key, default, asked in (
+            ("captions", SEVERAL[0], self._several),
+            ("incomplete", INCOMPLETE[0], self._incomplete),
+        ):
+            if (made := rule.get(key, default)) != asked:
+                raise UserError(
+                    f"data.{key}: {asked} asked for, but the features in {self.root} were made with {made}; "
+                    "give data.root=ANOTHER, or delete them"
+                )
         data = self._read_made()
         there = self.raw if self.raw is not None and self.raw.is_dir() else None
         return dataclasses.replace(data, captions=self._captions(data.ids), pictures=there)
@@ -80,18 +102,18 @@ class Folder(Raw):
             source = self.open(self.raw)
         except UserError:
             return None
-        place = {name: row for row, name in enumerate(source.names)} if source is not None else {}
-        rows = [place.get(name, -1) for name in names.tolist()]
+        rows = [] if source is None else _rows_of(names.tolist(), source)
         if source is None or source.texts is None or min(rows, default=-1) < 0:
             return None
         return list(map(str, source.texts(np.array(rows))))
 
     def open(self, folder: Path) -> Distribution | None:
         """Open the images and their texts."""
-        found = listed(folder)
+        found = listed(folder, self._several)
         if found is not None:
             names, texts, unusable = found.names, found.captions, found.unusable
-            return self._labelled(folder, _distribution(folder, found.form, names, texts, unusable, found))
+            source = _distribution(folder, found.form, names, texts, unusable, found)
+            return self._labelled(folder, _with_gaps(source) if self._incomplete == "use" else source)
         images = pictures(folder)
         pairs = [(path, path.with_suffix(".txt")) for path in images]
         if not any(text.is_file() for _, text in pairs):
@@ -128,6 +150,9 @@ class Folder(Raw):
     def _select(self, source: Distribution) -> Selection:
         """All samples that can be used; -1 for the class of those without a label."""
         chosen = select(source, (), None, "full")
+        more = {"captions": self._several} if self._several != SEVERAL[0] else {}
+        more |= {"incomplete": self._incomplete} if self._incomplete != INCOMPLETE[0] else {}
+        chosen = dataclasses.replace(chosen, rule={**chosen.rule, **more})
         if source.labels is None:
             return chosen
         if len(source.concepts) == 1:
@@ -144,6 +169,22 @@ class Folder(Raw):
         return UserError(
             f"{folder}: no captions.csv (columns image, caption) and no <name>.txt beside <name>.jpg; add either"
         )
+
+
+def _with_gaps(source: Distribution) -> Distribution:
+    """The same with pictures or captions alone for samples that lack the other."""
+    assert source.texts is not None
+    assert source.images is not None
+    rows = sorted(source.unusable)
+    spoken = [bool(text) for text in source.texts(np.array(rows, dtype=np.int64))]
+    shown = [source.images(row).is_file() for row in rows]
+    lacking = {
+        "image": frozenset(row for row, has_text, has_image in zip(rows, spoken, shown, strict=True) if has_text),
+        "text": frozenset(row for row, has_text, has_image in zip(rows, spoken, shown, strict=True) if has_image),
+    }
+    used = lacking["image"] | lacking["text"]
+    unusable = {row: reason for row, reason in source.unusable.items() if row not in used}
+    return dataclasses.replace(source, unusable=unusable, lacking=lacking)
 
 
 def _distribution(
@@ -165,6 +206,16 @@ def _distribution(
         unusable=unusable,
         files=() if found is None else found.paths,
     )
+
+
+def _rows_of(names: Sequence[str], source: Distribution) -> list[int]:
+    """The row of each name, of one that comes again the next each time; -1 where there is none."""
+    places: dict[str, list[int]] = {}
+    for row, name in enumerate(source.names):
+        if row not in source.unusable:
+            places.setdefault(name, []).append(row)
+    left = {name: iter(rows) for name, rows in places.items()}
+    return [next(left.get(name, iter(())), -1) for name in names]
 
 
 def _one_hot(labels: Sequence[str | None]) -> tuple[tuple[str, ...], NDArray[np.bool_]]:

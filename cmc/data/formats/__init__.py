@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmc.data.formats.arrays import Contents, NamedArrays
+from cmc.data.formats.arrow import is_arrow
+from cmc.data.formats.arrow_tables import read_arrow, read_arrow_folder
 from cmc.data.formats.assemble import ORIENTATIONS, Found, Told, assemble, sort_out
 from cmc.data.formats.columns import read_table_folder
 from cmc.data.formats.foreign import refuse_foreign
 from cmc.data.formats.hdf5 import read_h5ad_folder, read_hdf5
 from cmc.data.formats.matlab import read_mat
 from cmc.data.formats.numpy_files import read_npy_folder, read_npz
+from cmc.data.formats.safetensors import is_safetensors, read_safetensors
 from cmc.data.formats.sniff import (
+    is_arrow_folder,
     is_h5ad_folder,
     is_hdf5,
     is_mat,
@@ -27,6 +31,7 @@ from cmc.data.formats.sniff import (
     is_table_folder,
     is_zip,
 )
+from cmc.data.formats.sparse import is_sparse, is_sparse_folder, read_sparse_folder
 from cmc.data.modalities import Modalities
 from cmc.errors import UserError
 
@@ -63,13 +68,19 @@ def _arrays(read: Callable[[Path], NamedArrays]) -> Reader:
 
 
 FORMS = (
+    Form("a folder of sparse .npz of SciPy, and .npy files", is_sparse_folder, _arrays(read_sparse_folder)),
     Form("a NumPy archive (.npz)", is_zip, _arrays(read_npz)),
     Form("HDF5 (.h5, .mat of MATLAB v7.3, .h5ad, .h5mu)", is_hdf5, lambda path, ids: read_hdf5(path)),
+    Form("safetensors (.safetensors)", is_safetensors, _arrays(read_safetensors)),
+    Form("a Parquet or Arrow table (.parquet, .arrow, .feather)", is_arrow, read_arrow),
     Form("a MATLAB file up to v7 (.mat)", is_mat, _arrays(read_mat)),
     Form(
         "a folder of .npy files (one for each modality, and labels.npy if known)",
         is_npy_folder,
         _arrays(read_npy_folder),
+    ),
+    Form(
+        "a folder of .parquet or .arrow tables (one for each modality, or shards)", is_arrow_folder, read_arrow_folder
     ),
     Form("a folder of .h5ad files (one for each modality)", is_h5ad_folder, lambda path, ids: read_h5ad_folder(path)),
     Form(
@@ -90,6 +101,7 @@ def read(
     ids: str | None = None,
     incomplete: str = "refuse",
     split: str = "train",
+    mask: str | bool | None = None,
 ) -> Modalities:
     """Read a file or folder of features in any form of ``FORMS``.
 
@@ -107,20 +119,22 @@ def read(
         labels: Name of the array, file or column that holds the labels. None to find it.
         orientation: Samples are ``rows`` (matrices are N x d), ``columns`` (d x N), or ``auto``.
         ids: Name of the array or column that holds the samples' ids. None to find it.
-        incomplete: Samples that are not in all modalities: ``refuse`` them, or ``drop`` them.
+        incomplete: Samples that are not in all modalities: ``refuse`` them, ``drop`` them, or ``use`` what is there.
         split: Of training and test parts ``train``, with the other held out, ``test`` or ``all``.
+        mask: Name of the array of 0 and 1 that says which samples have which modality: the others become rows of NaN.
+            False for none, None to find it.
 
     Returns:
-        The modalities in their stored dtypes (of tables float64); of a folder of ``.npy`` files, and of HDF5 where
-        arrays lie there uncompressed and in one piece, they are memory-mapped, unless rows are brought into another
-        order. ``source`` is the path, with what was transposed and the names of the arrays that were not used.
+        The modalities in their stored dtypes (of tables float64); of a folder of ``.npy`` files, of safetensors, and of
+        HDF5 where arrays lie there uncompressed and in one piece, they are memory-mapped, unless rows are brought into
+        another order. ``source`` is the path, with what was transposed and the names of the arrays that were not used.
 
     Raises:
         UserError: Nothing there; a form that is not read; a damaged file; Python objects in it; a name that it does
             not hold; no 2-d array; doubtful labels; a doubtful orientation; ids that do not fit; or a failed check of
             ``Modalities``.
     """
-    path, told = Path(path), Told(features, labels, orientation, ids, incomplete, split)
+    path, told = Path(path), Told(features, labels, orientation, ids, incomplete, split, mask)
     return assemble(path, read_contents(path, ids), told)
 
 
@@ -151,7 +165,10 @@ def read_contents(path: str | Path, ids: str | None = None) -> Contents:
     head = _head(path)
     refuse_foreign(path, head)
     if is_mixed_folder(path, head):
-        raise UserError(f"{path}: both .npy and .csv files are in it; keep those of one kind in a folder of their own")
+        raise UserError(
+            f"{path}: files of several kinds are in it (of .npy, .csv, .parquet); keep those of one kind in a folder "
+            "of their own"
+        )
     for form in FORMS:
         if form.is_it(path, head):
             held = form.read(path, ids)
@@ -165,7 +182,7 @@ def read_contents(path: str | Path, ids: str | None = None) -> Contents:
 def _of_some_size(path: Path, arrays: NamedArrays) -> None:
     """Refuse arrays of empty values, of which a file of no size may declare any number."""
     for name, array in arrays.items():
-        if array.size and not array.dtype.itemsize:
+        if array.size and not is_sparse(array) and not array.dtype.itemsize:
             raise UserError(
                 f"{path}: the values of {name!r} have no size ({array.dtype}); leave it out, or save it again"
             )

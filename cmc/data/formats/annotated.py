@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmc.data.formats.arrays import Contents, NamedArrays, as_ids, dense
+from cmc.data.formats.arrays import Contents, NamedArrays, as_ids
+from cmc.data.formats.sparse import lean
 from cmc.errors import UserError
 from cmc.utils.memory import check_size
 from cmc.utils.safe_read import reading
@@ -233,7 +234,7 @@ def _dense(path: Path, arrays: NamedArrays, key: str) -> NDArray[Any] | None:
     values, indices, starts = (arrays.pop(f"{key}/{kind}/{part}") for part in _PARTS)
     shape = tuple(arrays[f"{key}/{kind}/shape"].tolist())
     with reading(f"{path}, {key}", "a sparse matrix"):
-        return dense((csr_array if kind == "csr" else csc_array)((values, indices, starts), shape=shape))
+        return lean((csr_array if kind == "csr" else csc_array)((values, indices, starts), shape=shape))
 
 
 def _check_map(path: Path, name: str, root: NDArray[Any], ids: NDArray[Any] | None, where: NDArray[Any] | None) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cmc.utils.memory import limit
 
 _T = TypeVar("_T")
-NamedArrays = dict[str, NDArray[Any]]
+NamedArrays = dict[str, NDArray[Any]]  # or, of a matrix, `cmc.data.formats.sparse.Sparse`, which goes for one
 
 LABELS = ("labels", "label", "Y", "y", "gt", "gnd", "truth", "truelabel", "L")
 _LABELS_TOO = {"target", "targets", "class", "classlabel", "classlabels", "groundtruth", "ytrue", "truelabels"}
@@ -100,6 +100,8 @@ def counts_up(values: NDArray[Any]) -> bool:
 def is_one_hot(array: NDArray[Any]) -> bool:
     """Whether every row holds a single 1 and is 0 otherwise, no column is all 0, and there are twice as many rows."""
     if array.ndim != 2 or array.shape[1] < 2 or len(array) < 2 * array.shape[1] or array.dtype.kind not in "buif":
+        return False
+    if not isinstance(array, np.ndarray):  # a large sparse one
         return False
     if not is_once(array[:1]):
         return False

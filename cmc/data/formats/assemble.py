@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cmc.data.formats import choosing, labelling
+from cmc.data.formats import choosing, labelling, masks, reduction
 from cmc.data.formats.arrays import Contents, NamedArrays, as_ids, is_id_name
 from cmc.data.formats.joining import INCOMPLETE, Joined, join, taken
 from cmc.data.formats.orientation import ORIENTATIONS, Sides, upright
+from cmc.data.formats.sparse import is_sparse, stacked
 from cmc.data.formats.splits import SPLITS, split_up
 from cmc.data.modalities import Modalities
 from cmc.errors import UserError
@@ -30,8 +31,9 @@ class Told:
         labels: name of the labels, an array's or a column's; None to find it.
         orientation: samples are ``rows`` (matrices are N x d), ``columns`` (d x N), or ``auto``.
         ids: name of the ids, an array's or a column's; None to find it.
-        incomplete: where samples are not in all modalities: ``refuse`` them, or ``drop`` them.
+        incomplete: where samples are not in all modalities: ``refuse`` them, ``drop`` them, or ``use`` what is there.
         split: of training and test parts: ``train``, with the other held out; ``test``; ``all``.
+        mask: name of what says which samples have which modality; False for none; None to find it.
 
     Raises:
         UserError: a value that is none of these.
@@ -43,6 +45,7 @@ class Told:
     ids: str | None = None
     incomplete: str = "refuse"
     split: str = "train"
+    mask: str | bool | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -52,6 +55,8 @@ class Told:
         validate.one_of("data.orientation", self.orientation, ORIENTATIONS)
         validate.text("data.ids", self.ids, "the name of an array or a column, or null", or_null=True)
         validate.one_of("data.incomplete", self.incomplete, INCOMPLETE)
+        is_name = self.mask is None or self.mask is False or (isinstance(self.mask, str) and bool(self.mask))
+        validate.require("data.mask", self.mask, is_name, "the name of an array, false, or null")
         validate.one_of("data.split", self.split, SPLITS)
 
     @property
@@ -89,7 +94,36 @@ class _Part(NamedTuple):
 
 def assemble(path: Path, held: Contents, told: Told | None = None) -> Modalities:
     """Make the modalities out of what a file holds; `cmc.data.formats.read` says by which rules."""
-    return Modalities(*sort_out(path, held, told or Told()))
+    return assembled(path, held, told or Told(), not_held_out)[0]
+
+
+def assembled(
+    path: Path, held: Contents, told: Told, training: Callable[[Found], NDArray[np.intp] | None]
+) -> tuple[Modalities, reduction.Components]:
+    """The same, and what large sparse matrices are reduced by.
+
+    Args:
+        path: of the file.
+        held: what it holds.
+        told: what must not be found out.
+        training: the rows that are trained on; None for all.
+    """
+    found = sort_out(path, held, told)
+    components: reduction.Components = {}
+    if any(map(is_sparse, found.features.values())):
+        try:
+            components, remarks = reduction.fit(found.features, training(found))
+        except UserError as mistake:
+            raise UserError(f"{found.source}: {mistake}") from None
+        features = reduction.reduced(found.features, components)
+        found = found._replace(features=features, remarks=(*found.remarks, *remarks))
+    return Modalities(*found), components
+
+
+def not_held_out(found: Found) -> NDArray[np.intp] | None:
+    """The rows that the data do not set apart; None for all."""
+    n = len(next(iter(found.features.values())))
+    return None if found.held_out is None else np.setdiff1d(np.arange(n), found.held_out)
 
 
 def sort_out(path: Path, held: Contents, told: Told) -> Found:
@@ -145,7 +179,7 @@ def _stacked(train: _Part, test: _Part) -> _Part:
         other = test.features[name]
         if one.ndim != other.ndim or one.shape[1:] != other.shape[1:]:
             raise UserError(f"{name!r} has {one.shape[1:]} columns in training, {other.shape[1:]} in the test part")
-        features[name] = np.concatenate([one, other])
+        features[name] = stacked(one, other)
     labels, classes = _stacked_labels(train, test)
     ids = None if train.ids is None or test.ids is None else np.concatenate([train.ids, test.ids])
     remarks = list(dict.fromkeys([*train.remarks, *test.remarks]))
@@ -200,7 +234,7 @@ def _part(held: Contents, told: Told) -> _Part:
     before = set(held.arrays)
     labels = labelling.find(held, told.labels, chosen)
     n_labels = next((len(values) for values in labels.values()), None)
-    features = {name: held.arrays[name] for name in chosen} or choosing.choose(held, list(labels), n_labels)
+    features = {name: held.arrays[name] for name in chosen} or choosing.choose(held, list(labels), n_labels, told.mask)
     if not chosen:
         choosing.doubt_triplets(features, n_labels)
     sides = Sides.of(held, features, labels, common)
@@ -209,6 +243,7 @@ def _part(held: Contents, told: Told) -> _Part:
     features = upright(features, transposed)
     if not chosen:
         features = choosing.without_counts(held, features)
+    features, said = masks.settle(held, features, [*labels, *filter(None, [told.ids])], told.mask)
     joined = join(ids, told.incomplete)
     features = {name: taken(array, joined.rows[name]) for name, array in features.items()}
     if joined.ids is None:
@@ -217,8 +252,7 @@ def _part(held: Contents, told: Told) -> _Part:
     if not chosen:
         choosing.doubt_one_hot(features, found)
         choosing.doubt_shared(held, features, found)
-    choosing.mask_remark(held, features)
-    used = {*features, *labels, "n_views"} if before else set()
+    used = {*features, *labels, *said, "n_views"} if before else set()
     offered = () if labels else labelling.offered(held, len(next(iter(features.values()))), [*features])
     unused = sorted(held.arrays.keys() - used - {told.ids})
     part = _Part(features, found, classes, joined.ids, transposed, unused, [*held.remarks, *joined.remarks], offered)
@@ -267,7 +301,9 @@ def _complete(part: _Part) -> _Part:
         return part
     gone = np.zeros(lengths.pop(), bool)
     for array in part.features.values():
-        if array.dtype.kind == "f":
+        if is_sparse(array):
+            gone |= array.gaps  # type: ignore[attr-defined]
+        elif array.dtype.kind == "f":
             gone |= np.isnan(array).all(1)
     if not gone.any():
         return part

@@ -62,7 +62,7 @@ def read_apart(read: Callable[[Path], NamedArrays], path: Path, form: str) -> Na
         UserError: as the reader does; the child died or came to no end.
     """
     with reading(path, form):
-        seconds = _LEAST_SECONDS + path.stat().st_size / _SLOWEST
+        seconds = _LEAST_SECONDS + _size(path) / _SLOWEST
         with _started(read, path, form, seconds) as child:
             assert child.stdout
             try:
@@ -72,6 +72,11 @@ def read_apart(read: Callable[[Path], NamedArrays], path: Path, form: str) -> Na
         if arrays is None:
             raise ValueError(_end(child.returncode, seconds))
         return arrays
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of the files in a folder."""
+    return sum(each.stat().st_size for each in path.iterdir()) if path.is_dir() else path.stat().st_size
 
 
 def _started(read: Callable[[Path], NamedArrays], path: Path, form: str, seconds: float) -> subprocess.Popen[bytes]:
@@ -171,7 +176,7 @@ def _read(reader: str, path: Path, seconds: float) -> NamedArrays:
     """What the reader returns, within the limits."""
     module, _, name = reader.partition(":")
     read = getattr(import_module(module), name)
-    _limit_memory(path.stat().st_size)
+    _limit_memory(_size(path))
     signal.setitimer(signal.ITIMER_REAL, seconds)
     arrays: NamedArrays = read(path)
     signal.setitimer(signal.ITIMER_REAL, 0)  # from here on the parent may take its time

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,26 +18,28 @@ from cmc.data.formats.arrays import (
     is_one_hot,
 )
 from cmc.data.formats.labelling import listed, without
+from cmc.data.formats.masks import is_binary, is_mask
+from cmc.data.formats.sparse import is_sparse
 from cmc.data.modalities import shape_text
 from cmc.errors import UserError
 
-_MASK = re.compile(r"(folds?|masks?|missing|present|presence|indicator|miss|w|e)_?\d*", re.IGNORECASE)
 _SPARSE = {"data", "indices", "indptr"}
-_VIEWS = 10  # modalities of a sample, of which a mask has a column each
 
 
-def choose(held: Contents, labels: Sequence[str], n_labels: int | None) -> NamedArrays:
+def choose(held: Contents, labels: Sequence[str], n_labels: int | None, mask: str | bool | None = None) -> NamedArrays:
     """The modalities: a numbered series, or every matrix, that is neither labels nor in doubt.
 
     Args:
         held: what there is.
         labels: names that are labels.
         n_labels: how many labels there are; None without.
+        mask: the name of what says what samples have.
 
     Raises:
         UserError: there is none; a matrix that is in doubt.
     """
-    arrays = {n: a for n, a in held.arrays.items() if n not in labels and n not in held.asked and not _named(n)}
+    out = {*labels, *held.asked, mask}
+    arrays = {n: a for n, a in held.arrays.items() if n not in out and not _named(n)}
     arrays = _flattened(held, arrays, n_labels)
     chosen = _series(held, arrays) or _matrices(held, arrays, n_labels)
     if len(chosen) == 1 and held.asked:
@@ -90,19 +91,29 @@ def _matrices(held: Contents, arrays: NamedArrays, n_labels: int | None) -> Name
         )
     if not matrices:
         raise UserError(f"no 2-d array in it (it holds {listed(held.arrays)}); give every modality as N x d")
+    matrices = _without_masks(matrices)
     for name, array in matrices.items():
         if 1 in array.shape:  # most likely labels under another name, which must not become a modality unasked
             raise UserError(
                 f"{name!r} is {shape_text(array)}; if it is the labels, say data.labels={name} (or name it "
                 "labels), if not, name the modalities in data.features"
             )
-        if _MASK.fullmatch(name) and array.shape[1] <= _VIEWS and ((array == 0) | (array == 1)).all():
-            rest = [other for other in matrices if not _MASK.fullmatch(other)]
+    return matrices
+
+
+def _without_masks(matrices: NamedArrays) -> NamedArrays:
+    """Matrices without those that say of each sample which of the others it has."""
+    views = {name: array for name, array in matrices.items() if not is_mask(name, array)}
+    for name, array in matrices.items():
+        if name in views or (len(views) > 1 and len(views) in array.shape):
+            continue
+        if is_binary(array):
             raise UserError(
                 f"{name!r} is {shape_text(array)} of 0 and 1, which says of each sample what it has: no modality; "
-                f"name the modalities, data.features=[{','.join(rest or ['NAME', 'NAME'])}]"
+                f"name the modalities, data.features=[{','.join(views or ['NAME', 'NAME'])}]"
             )
-    return matrices
+        views[name] = array
+    return {name: array for name, array in matrices.items() if name in views}
 
 
 def doubt_one_hot(features: NamedArrays, labels: NDArray[Any] | None) -> None:
@@ -190,6 +201,8 @@ def without_counts(held: Contents, features: NamedArrays) -> NamedArrays:
     for name, array in features.items():
         if array.ndim != 2 or array.shape[1] < 2 or len(array) < 4 or array.dtype.kind not in "uif":
             continue
+        if is_sparse(array):
+            continue
         begun = np.asarray(array[:4]).astype(float, copy=False)
         with np.errstate(invalid="ignore"):
             likely = np.flatnonzero((np.diff(begun, axis=0) == 1).all(0))
@@ -207,7 +220,7 @@ def doubt_shared(held: Contents, features: NamedArrays, labels: NDArray[Any] | N
     Raises:
         UserError: there are such.
     """
-    arrays = [array for array in features.values() if array.ndim == 2 and array.shape[1] > 1]
+    arrays = [a for a in features.values() if a.ndim == 2 and a.shape[1] > 1 and not is_sparse(a)]
     if len(features) < 2 or len(arrays) < len(features) or len({len(array) for array in arrays}) > 1:
         return
     if any(array.shape == arrays[0].shape and np.array_equal(array, arrays[0]) for array in arrays[1:]):
@@ -230,22 +243,3 @@ def _significant(values: NDArray[Any], n_values: int) -> bool:
     """Whether a column varies enough not to be the same by chance, as one that is almost all 0 may."""
     _, counts = np.unique(values, return_counts=True)
     return n_values > 1 and len(values) - counts.max() >= min(10, len(values) / 4)
-
-
-def mask_remark(held: Contents, features: NamedArrays) -> None:
-    """Remark rows of zeros that a mask says are missing."""
-    for name, array in held.arrays.items():
-        if name in features or array.ndim != 2 or array.shape[1] != len(features) or array.dtype.kind not in "buif":
-            continue
-        if not ((array == 0) | (array == 1)).all() or len(array) != len(next(iter(features.values()))):
-            continue
-        told = []
-        for column, (modality, matrix) in enumerate(features.items()):
-            gone = np.flatnonzero(array[:, column] == 0)
-            if len(gone) and not np.asarray(matrix[gone]).any():
-                told.append(f"{modality} {len(gone)}")
-        if told:
-            held.remarks.append(
-                f"{name} says that samples lack modalities ({', '.join(told)}), whose rows are 0: these zeros are "
-                "clustered as data; save rows of NaN there, and data.incomplete=drop trains on the others"
-            )

@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import ZipFile
 
 from cmc.data.formats.sniff import files_in, is_npy
+from cmc.data.formats.sparse import is_sparse_npz
 from cmc.errors import UserError
 
 _SAVE = "numpy.savez('x.npz', **{k: numpy.asarray(v) for k, v in d.items()})"
@@ -86,16 +86,8 @@ def _is_json(path: Path, head: bytes) -> bool:
     return path.suffix.lower() in (".json", ".jsonl", ".ndjson")
 
 
-def _is_safetensors(path: Path, head: bytes) -> bool:
-    return path.suffix.lower() == ".safetensors" or (head[8:10] == b'{"' and head[7:8] == b"\0" and b'"dtype"' in head)
-
-
-def _is_parquet(path: Path, head: bytes) -> bool:
-    return head.startswith(b"PAR1")
-
-
 def _is_feather(path: Path, head: bytes) -> bool:
-    return head.startswith((b"ARROW1", b"FEA1"))
+    return head.startswith(b"FEA1")
 
 
 def _is_r(path: Path, head: bytes) -> bool:
@@ -116,13 +108,7 @@ def _is_table(path: Path, head: bytes) -> bool:
 
 
 def _is_sparse_npz(path: Path, head: bytes) -> bool:
-    if not head.startswith(b"PK\x03\x04"):
-        return False
-    try:
-        with ZipFile(path) as archive:
-            return {"format.npy", "shape.npy", "data.npy"} <= {*archive.namelist()}
-    except Exception:  # whatever a damaged archive raises, the reader tells it
-        return False
+    return head.startswith(b"PK\x03\x04") and is_sparse_npz(path)
 
 
 def _is_zarr(path: Path, head: bytes) -> bool:
@@ -194,8 +180,8 @@ _FOREIGN = (
     _Foreign(
         _is_sparse_npz,
         lambda path: (
-            "a sparse matrix of SciPy, one alone; put the modalities into one archive: import numpy, scipy.sparse; "
-            f"numpy.savez('x.npz', text=scipy.sparse.load_npz({path.name!r}).toarray(), image=...)"
+            "a sparse matrix of SciPy, one alone; put it into a folder with the other modalities, sparse .npz or .npy, "
+            "and give the folder"
         ),
     ),
     _Foreign(is_npy, _array),
@@ -220,13 +206,6 @@ _FOREIGN = (
             "tensorflow.data.TFRecordDataset(FILE) with tensorflow.io.parse_single_example"
         ),
     ),
-    _Foreign(
-        _is_safetensors,
-        lambda path: (
-            f"safetensors; import numpy, safetensors.numpy; d = safetensors.numpy.load_file({path.name!r}); {_SAVE}"
-        ),
-    ),
-    _Foreign(_is_parquet, _frame("read_parquet")),
     _Foreign(_is_feather, _frame("read_feather")),
     _Foreign(_is_excel, _frame("read_excel")),
     _Foreign(

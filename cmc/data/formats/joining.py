@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cmc.data.formats.sparse import is_sparse
 from cmc.errors import UserError
 
-INCOMPLETE = ("refuse", "drop")
+INCOMPLETE = ("refuse", "drop", "use")
 Rows = NDArray[np.intp]
 
 
@@ -19,7 +20,7 @@ class Joined(NamedTuple):
     """Which rows of each part make the samples.
 
     Attributes:
-        rows: part -> its rows in the samples' order; None where it is as it lies.
+        rows: part -> its rows in the samples' order, -1 where it lacks one; None where it is as it lies.
         ids: one a sample; None where no part has any.
         remarks: what was done, a phrase each.
         moved: whether the samples are in another order, or fewer, than some part has them.
@@ -32,11 +33,11 @@ class Joined(NamedTuple):
 
 
 def join(ids: Mapping[str, NDArray[np.str_] | None], incomplete: str = "refuse", how: str = "") -> Joined:
-    """Find the samples that all parts have, in the order of the first that has ids.
+    """Find the samples that all parts have, or any, in the order of the first that has ids, and then of the others.
 
     Args:
         ids: part -> the ids of its rows; None where it has none, and its rows are as those of the others.
-        incomplete: where some ids are not in all parts: ``refuse``, or ``drop`` those.
+        incomplete: where some ids are not in all parts: ``refuse``, ``drop`` those, or ``use`` them.
         how: how to keep those that are in all, for the message; by default the option of ``data=files``.
 
     Raises:
@@ -61,20 +62,25 @@ def join(ids: Mapping[str, NDArray[np.str_] | None], incomplete: str = "refuse",
     n_common = int(there.sum())
     fewer = any(n_common < len(each) for each in known.values())
     if fewer and incomplete == "refuse":
-        way = how or f"data.incomplete=drop keeps these {n_common}"
+        way = how or f"data.incomplete=drop keeps these {n_common}, data.incomplete=use each by what it has"
         raise UserError(f"{n_common} ids are in all of {told} (such as {_lacking(known, places)}); {way}")
     if without:
         raise UserError(
             f"{first!r} and {others[0][0]!r} list their ids in different orders, and {without[0]!r} has no ids: give "
             "it the column of ids, too, or bring all into one order"
         )
+    samples = begun[there]
     rows = {first: np.flatnonzero(there)} | {name: each[there] for name, each in found.items()}
+    if fewer and incomplete == "use":
+        samples = np.array([*dict.fromkeys(each for some in known.values() for each in some.tolist())], dtype=str)
+        rows = {name: _rows(places[name], samples) for name in known}
     moved = {name: None if np.array_equal(each, np.arange(len(known[name]))) else each for name, each in rows.items()}
-    turned = [name for name, _ in others if (np.diff(rows[name]) < 0).any()]
+    turned = [name for name, _ in others if (np.diff(rows[name][rows[name] >= 0]) < 0).any()]
     remarks = [f"{name}: its rows are brought into the order of {first}, by id" for name in turned]
     if fewer:
-        remarks.append(f"{n_common} ids are in all of {told}; the others are left out")
-    return Joined(moved, begun[there], remarks, True)
+        what = f"{len(samples) - n_common} others lack some" if incomplete == "use" else "the others are left out"
+        remarks.append(f"{n_common} ids are in all of {told}; {what}")
+    return Joined(moved, samples, remarks, True)
 
 
 def _lacking(known: Mapping[str, NDArray[np.str_]], places: Mapping[str, Mapping[str, int]]) -> str:
@@ -119,5 +125,17 @@ def _rows(places: Mapping[str, int], ids: NDArray[np.str_]) -> Rows:
 
 
 def taken(array: NDArray[Any], rows: Rows | None) -> NDArray[Any]:
-    """These rows; the array itself where it is as it lies."""
-    return array if rows is None else array[rows]
+    """These rows, of NaN for -1; the array itself where it is as it lies."""
+    if rows is None:
+        return array
+    gone = rows < 0
+    return gapped(array[np.where(gone, 0, rows)], gone) if gone.any() else array[rows]
+
+
+def gapped(array: NDArray[Any], gone: NDArray[np.bool_]) -> NDArray[Any]:
+    """A copy with rows of NaN; whole numbers become the shortest floating-point ones that hold them."""
+    if is_sparse(array):
+        return array.without(gone)  # type: ignore[attr-defined, no-any-return]
+    copy = np.array(array, dtype=array.dtype if array.dtype.kind == "f" else np.result_type(array, np.float16))
+    copy[gone] = np.nan
+    return copy

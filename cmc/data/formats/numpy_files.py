@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import numpy as np
 from numpy.lib import format as npy
+from numpy.typing import NDArray
 
 from cmc.data.formats.arrays import NamedArrays
 from cmc.data.formats.sniff import files_in
@@ -56,6 +58,16 @@ def read_npy_folder(path: Path) -> NamedArrays:
     """
     arrays: NamedArrays = {}
     for file in files_in(path, ".npy"):
-        with reading(file, "a NumPy array"):
-            arrays[file.stem] = npy.open_memmap(file, mode="r")
+        arrays[file.stem] = map_npy(file)
     return arrays
+
+
+def map_npy(file: Path) -> NDArray[Any]:
+    """Map a ``.npy`` file into memory.
+
+    Raises:
+        UserError: It is damaged or holds Python objects.
+    """
+    with reading(file, "a NumPy array"):
+        mapped: NDArray[Any] = npy.open_memmap(file, mode="r")
+    return mapped

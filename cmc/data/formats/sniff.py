@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 TABLES = ((".csv", ".tsv"), (".txt",))  # what tables end in; the later only where there is none of the earlier
+ARROW = (".parquet", ".arrow", ".feather")
 
 
 def is_hdf5(path: Path, head: bytes) -> bool:
@@ -39,14 +40,19 @@ def is_table_folder(path: Path, head: bytes) -> bool:
     return any(files_in(path, *suffixes) for suffixes in TABLES)
 
 
+def is_arrow_folder(path: Path, head: bytes) -> bool:
+    """Tell a folder that holds Parquet or Arrow tables."""
+    return bool(files_in(path, *ARROW))
+
+
 def is_h5ad_folder(path: Path, head: bytes) -> bool:
     """Tell a folder that holds ``.h5ad`` files."""
     return bool(files_in(path, ".h5ad"))
 
 
 def is_mixed_folder(path: Path, head: bytes) -> bool:
-    """Tell a folder that holds both arrays and tables."""
-    return is_npy_folder(path, head) and bool(files_in(path, *TABLES[0]))
+    """Tell a folder that holds files of several kinds: arrays, tables of text, tables of Arrow."""
+    return sum(bool(files_in(path, *kind)) for kind in ((".npy",), TABLES[0], ARROW)) > 1
 
 
 def files_in(path: Path, *suffixes: str) -> list[Path]:

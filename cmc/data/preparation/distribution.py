@@ -51,6 +51,7 @@ class Distribution:
         tag_names: the words of the tag columns.
         concepts_are_tags: the labels are words of the text, which must not hold the chosen ones then.
         unusable: position -> why a sample cannot be used.
+        lacking: ``image`` or ``text`` -> positions of samples that lack it, and are used for the other.
         files: what was read, for checksums.
     """
 
@@ -66,6 +67,7 @@ class Distribution:
     tag_names: tuple[str, ...] = ()
     concepts_are_tags: bool = False
     unusable: Mapping[int, str] = field(default_factory=dict)
+    lacking: Mapping[str, frozenset[int]] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
 
 

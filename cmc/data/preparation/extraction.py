@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -268,10 +268,21 @@ def modalities(
     Raises:
         UserError: what is asked for is not in the distribution.
     """
-    made = {"image": _image(source, selection, extraction)}
-    if not (divisible and _text_kind(source, extraction) == "tfidf"):
-        made["text"] = _text(source, selection, extraction, fitted)
-    return made
+    from cmc.data.preparation.gaps import with_gaps
+
+    def of(rows: Rows) -> Selection:
+        return replace(selection, rows=rows)
+
+    makers: dict[str, Callable[[Rows], Modality]] = {
+        "image": lambda rows: _image(source, of(rows), extraction),
+        "text": lambda rows: _text(source, of(rows), extraction, fitted),
+    }
+    if divisible and _text_kind(source, extraction) == "tfidf":
+        del makers["text"]
+    none: frozenset[int] = frozenset()
+    return {
+        name: with_gaps(name, make, selection.rows, source.lacking.get(name, none)) for name, make in makers.items()
+    }
 
 
 def _text_kind(source: Distribution, extraction: Extraction) -> str:

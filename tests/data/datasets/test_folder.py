@@ -61,7 +61,26 @@ def karpathy(folder):
     return ""
 
 
-@pytest.mark.parametrize("form", [kaggle, tokens, bars, karpathy])
+def coco(folder):
+    """Captions apart from their pictures, in any order, beside boxes."""
+    pictures(folder / "val2017")
+    (folder / "annotations").mkdir()
+    images = [{"id": 9 - i, "file_name": name, "height": 8} for i, name in enumerate(NAMES)]
+    said = [{"image_id": 9 - i, "id": 2 * i + k, "caption": SAID[n][k]} for k in (0, 1) for i, n in enumerate(NAMES)]
+    for name, listed in (("captions", said), ("instances", [{"image_id": 9, "bbox": [0, 0, 1, 1]}])):
+        text = json.dumps({"images": images, "annotations": listed})
+        (folder / "annotations" / f"{name}_val2017.json").write_text(text)
+    return "val2017/"
+
+
+def flickr30k(folder):
+    pictures(folder / "flickr30k_images")
+    rows = [f"{n}#{k}\t{text}" for n, several in SAID.items() for k, text in enumerate(several)]
+    lines(folder / "results_20130124.token", rows)
+    return "flickr30k_images/"
+
+
+@pytest.mark.parametrize("form", [kaggle, tokens, bars, karpathy, coco, flickr30k])
 def test_the_captions_of_a_picture_are_joined_in_every_form(tmp_path, form):
     within = form(tmp_path)
     names, texts, classes, source = opened(tmp_path)
@@ -69,6 +88,58 @@ def test_the_captions_of_a_picture_are_joined_in_every_form(tmp_path, form):
     assert texts == [" ".join(several) for several in SAID.values()]
     assert classes is None
     assert source.form.endswith("its 12 captions joined by picture")
+
+
+@pytest.mark.parametrize("form", [kaggle, coco])
+def test_of_several_captions_the_first_or_each(tmp_path, form):
+    within = form(tmp_path)
+    names, texts, _, source = opened(tmp_path, captions="first")
+    assert (names, texts) == ([within + name for name in NAMES], [several[0] for several in SAID.values()])
+    assert source.form.endswith("its 12 captions of which the first of each picture is taken")
+    names, texts, _, source = opened(tmp_path, captions="all")
+    assert names == [within + name for name in NAMES for _ in range(2)]
+    assert texts == [text for several in SAID.values() for text in several]
+    assert source.form.endswith("6 images with " + source.files[0].name + ", its 12 captions each a sample")
+
+
+def test_features_of_all_captions_keep_whose_they_are(tmp_path):
+    kaggle(tmp_path)
+    (tmp_path / "Images" / NAMES[2]).write_bytes(b"no picture")
+    given = {"raw": str(tmp_path), "extract": {"text_width": 2}}
+    data = Folder(**given, captions="all").read()
+    kept = [name for i, name in enumerate(NAMES) if i != 2]
+    assert data.ids.tolist() == [f"Images/{name}" for name in kept for _ in range(2)]
+    assert data.captions == [text for name in kept for text in SAID[name]]
+    np.testing.assert_array_equal(data.features["image"][0], data.features["image"][1])
+    assert read_meta(tmp_path / "cmc_features")["selection"]["captions"] == "all"
+    with pytest.raises(UserError, match=r"^data.captions: joined asked for, but the features in .* were made with all"):
+        Folder(**given).read()
+
+
+def test_flickr30k_lacks_a_mark_in_one_line(tmp_path):
+    pictures(tmp_path / "flickr30k_images")
+    rows = [f"{n}| {k}| {text}" for n, several in SAID.items() for k, text in enumerate(several)]
+    rows[3] = f"{NAMES[1]}| 1   {SAID[NAMES[1]][1]}"
+    lines(tmp_path / "results.csv", ["image_name| comment_number| comment", *rows])
+    assert opened(tmp_path)[1][:3] == ["a dog, 0 cats 0", "a dog, 1", "a dog, 2 cats 2"]
+
+
+def test_pictures_that_the_list_does_not_name_are_left_out_and_said(tmp_path):
+    excel(tmp_path)
+    picture(tmp_path / "more" / "seventh.jpg", 7)
+    names, _, classes, source = opened(tmp_path)
+    assert (names, classes) == (NAMES, list(LABELS.values()))
+    assert source.unusable == {6: "not in captions.csv"}
+    assert source.names[6] == "more/seventh.jpg"
+    assert source.form == "6 images with captions.csv"
+
+
+def test_a_caption_of_no_picture_of_coco_s(tmp_path):
+    pictures(tmp_path)
+    said = {"images": [{"id": 1, "file_name": NAMES[0]}], "annotations": [{"image_id": 2, "caption": "a"}]}
+    (tmp_path / "captions_x.json").write_text(json.dumps(said))
+    with pytest.raises(UserError, match=r"captions_x.json: cannot be read as JSON; .*a caption is of picture 2, which"):
+        opened(tmp_path)
 
 
 def excel(folder):
@@ -216,3 +287,32 @@ def test_what_is_wrong_in_a_list_is_named(tmp_path, name, text, said):
     (tmp_path / name).write_text(text)
     with pytest.raises(UserError, match=said):
         Folder(raw=str(tmp_path)).read()
+
+
+@pytest.mark.parametrize("batch", [2, 64])
+def test_what_lacks_the_other_is_used_with_rows_of_nan(tmp_path, batch):
+    """The others are what they would be without."""
+    pictures(tmp_path, NAMES[:5])
+    rows = [f"{n},{'' if i == 1 else SAID[n][1]},{LABELS[n]}" for i, n in enumerate(NAMES)]
+    rows.append("nothing.jpg,,x")
+    lines(tmp_path / "captions.csv", ["image,caption,label", *rows])
+    picture(tmp_path / "seventh.jpg", 7)
+    made = {}
+    for incomplete in ("use", "drop"):
+        root, extract = tmp_path / f"{incomplete}_features", {"text_width": 2, "batch_size": batch}
+        module = Folder(root=str(root), raw=str(tmp_path), extract=extract, incomplete=incomplete)
+        meta = module.prepare(lambda name, rows: None, lambda name, total: None)
+        arrays = {name: np.load(root / f"{name}.npy") for name in ("image", "text")}
+        names = (root / "names.txt").read_text().split()
+        made[incomplete] = {name: dict(zip(names, array, strict=True)) for name, array in arrays.items()}
+        assert meta["selection"].get("incomplete", "drop") == incomplete
+        assert (root / "skipped.csv").read_text().count("nothing.jpg,no") == 1
+    used = made["use"]
+    assert list(used["image"]) == [*NAMES, "seventh.jpg"]
+    gaps = {name: [key for key, row in rows.items() if np.isnan(row).all()] for name, rows in used.items()}
+    assert gaps == {"image": [NAMES[5]], "text": [NAMES[1], "seventh.jpg"]}
+    for key, row in made["drop"]["image"].items():
+        np.testing.assert_array_equal(used["image"][key], row)
+    assert not any(np.isnan(row).any() for row in used["text"].values() if not np.isnan(row).all())
+    with pytest.raises(UserError, match=r"^data.incomplete: drop asked for, but the features in .* were made with use"):
+        Folder(root=str(tmp_path / "use_features"), raw=str(tmp_path)).read()

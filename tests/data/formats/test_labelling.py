@@ -172,9 +172,6 @@ def test_masks_are_no_modalities(tmp_path: Path) -> None:
     masks = (RNG.random((12, 2)) < 0.7).astype(float)
     savemat(tmp_path / "m.mat", {"folds": cell(masks, masks[::-1])})
     assert "which says of each sample what it has: no modality" in refusal(tmp_path / "m.mat")
-    zeros = np.where(masks[:, :1] == 0, 0.0, IMG)
-    savemat(tmp_path / "z.mat", {"X": cell(zeros, TXT), "Y": CODES, "W": masks})
-    assert any("these zeros are clustered as data" in remark for remark in formats.read(tmp_path / "z.mat").remarks)
 
 
 def test_structs_and_nested_cells_are_read(tmp_path: Path) -> None:
