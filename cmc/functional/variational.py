@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-def gaussian_kl(mean: Tensor, deviation: Tensor, of: int | None = None) -> Tensor:
+def gaussian_kl(mean: Tensor, deviation: Tensor, of: float | None = None) -> Tensor:
     r"""Mean divergence of N(mu_i, diag(sigma_i^2)) from N(0, I), an upper bound of I(x; z).
 
     .. math:: \frac{1}{n} \sum_i \frac{1}{2} \sum_d (\mu_{id}^2 + \sigma_{id}^2 - 1 - 2 \log \sigma_{id})
@@ -32,7 +32,7 @@ class _GaussianKL(torch.autograd.Function):
     """Its gradient in closed form, (mu, sigma - 1 / sigma) / n: a third of the passes over n x d."""
 
     @staticmethod
-    def forward(ctx: Any, mean: Tensor, deviation: Tensor, of: int | None) -> Tensor:
+    def forward(ctx: Any, mean: Tensor, deviation: Tensor, of: float | None) -> Tensor:
         ctx.save_for_backward(mean, deviation)
         ctx.of = of
         squares = torch.addcmul(mean.square(), deviation, deviation).sum(1)
@@ -46,7 +46,7 @@ class _GaussianKL(torch.autograd.Function):
         return mean * scale, (deviation - deviation.reciprocal()) * scale, None
 
 
-def softmax_kl(z: Tensor, noise: Tensor, of: int | None = None) -> Tensor:
+def softmax_kl(z: Tensor, noise: Tensor, of: float | None = None) -> Tensor:
     """What the authors' release takes for the bound: KL of softmax(z) from softmax(noise), a mean over all elements.
 
     Args:

@@ -9,6 +9,7 @@ from typing import Any
 from cmc.data import formats
 from cmc.data.datasets.released import is_released, read_released
 from cmc.data.formats.assemble import Told, assemble
+from cmc.data.formats.joining import INCOMPLETE
 from cmc.data.modalities import Modalities
 from cmc.data.module import DataModule
 from cmc.data.preparation.feature_store import is_finished, is_store, read_store
@@ -45,7 +46,7 @@ class Files(DataModule):
         super().__init__(incomplete=incomplete, **settings)
         self.root = validate.text("data.root", root, "the path of a file or folder", or_null=True)
         labels, ids = (str(name) if isinstance(name, int) else name for name in (labels, ids))
-        ids_apart = "drop" if self.incomplete == "drop" else "refuse"
+        ids_apart = self.incomplete if self.incomplete in INCOMPLETE else "refuse"
         self.told = Told(features, labels, orientation, ids, ids_apart, split)
 
     @property
