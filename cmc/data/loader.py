@@ -1,12 +1,11 @@
 """Batches cut where the tensors lie: no worker processes, no per-sample objects, no copies of a full batch.
 
-A ``Resident`` source holds scaled tensors on the training device; a ``Mapped`` source reads rows from arrays on disk
-and scales them on the way. ``Batches`` cuts either into shuffled, rank-sharded global batches.
+``Batches`` cuts a source (`cmc.data.sources`) into shuffled, rank-sharded global batches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -14,7 +13,6 @@ import torch
 from torch import Tensor
 
 from cmc import distributed
-from cmc.data.scaling import Scaler
 from cmc.errors import UserError
 from cmc.utils.arrays import spaced
 
@@ -29,6 +27,8 @@ class Batch(NamedTuple):
         offset: the position of the first of them in the whole batch.
         presence: of all samples of the whole batch, whether they have a modality (total x M, bool, on the CPU); None
             where all samples of the data have all. Rows that are not there are 0.
+        rates: M x M (double precision, on the CPU): of all samples that are trained on, the share that have both of two
+            modalities; None where they are not trained on, or have all.
     """
 
     modalities: tuple[Tensor, ...]
@@ -36,6 +36,7 @@ class Batch(NamedTuple):
     global_size: int | None = None
     offset: int = 0
     presence: Tensor | None = None
+    rates: Tensor | None = None
 
     @property
     def present(self) -> Tensor | None:
@@ -67,7 +68,7 @@ class Batch(NamedTuple):
         for start in range(0, self.size, size):
             part = slice(start, start + size)
             tensors = tuple(x[part] for x in self.modalities)
-            yield Batch(tensors, self.index[part], self.total, self.offset + start, self.presence)
+            yield Batch(tensors, self.index[part], self.total, self.offset + start, self.presence, self.rates)
 
 
 class Source(Protocol):
@@ -88,75 +89,6 @@ class Source(Protocol):
         """The rows start..stop-1."""
 
 
-class Resident:
-    """Scaled float32 tensors laid once on the device where they are used."""
-
-    def __init__(
-        self,
-        features: Mapping[str, np.ndarray],
-        rows: np.ndarray | None,
-        scaler: Scaler,
-        present: np.ndarray | None = None,
-    ) -> None:
-        self.present = _chosen(present, rows)
-        self.tensors = tuple(_scaled(scaler, name, x if rows is None else x[rows]) for name, x in features.items())
-        if self.present is not None:
-            self.tensors = without_gaps(self.tensors, self.present)
-        self.n_samples = self.tensors[0].shape[0]
-
-    def to(self, device: torch.device) -> Resident:
-        """Lay the tensors on ``device``; nothing moves when they are there."""
-        self.tensors = tuple(x.to(device) for x in self.tensors)
-        return self
-
-    def take(self, index: Tensor) -> tuple[Tensor, ...]:
-        """Copies of the rows at the given positions."""
-        index = index.to(self.tensors[0].device, non_blocking=True)
-        return tuple(x.index_select(0, index) for x in self.tensors)
-
-    def span(self, start: int, stop: int) -> tuple[Tensor, ...]:
-        """Views of the rows start..stop-1."""
-        return tuple(x[start:stop] for x in self.tensors)
-
-
-class Mapped:
-    """Arrays that stay on disk: rows are read, scaled and moved when a batch asks for them."""
-
-    def __init__(
-        self,
-        features: Mapping[str, np.ndarray],
-        rows: np.ndarray | None,
-        scaler: Scaler,
-        present: np.ndarray | None = None,
-    ) -> None:
-        self._features, self._rows, self._scaler = features, rows, scaler
-        self.present = _chosen(present, rows)
-        self._device = torch.device("cpu")
-        self.n_samples = len(next(iter(features.values()))) if rows is None else len(rows)
-
-    def to(self, device: torch.device) -> Mapped:
-        """Move batches to ``device`` from now on."""
-        self._device = device
-        return self
-
-    def take(self, index: Tensor) -> tuple[Tensor, ...]:
-        """The rows at the given positions, read in the order in which they lie on disk."""
-        wanted = index.numpy() if self._rows is None else self._rows[index.numpy()]
-        order = np.argsort(wanted, kind="stable")
-        back = np.empty_like(order)
-        back[order] = np.arange(len(order))
-        return self._scaled({name: x[wanted[order]][back] for name, x in self._features.items()}, index)
-
-    def span(self, start: int, stop: int) -> tuple[Tensor, ...]:
-        """The rows start..stop-1."""
-        rows = slice(start, stop) if self._rows is None else self._rows[start:stop]
-        return self._scaled({name: x[rows] for name, x in self._features.items()}, slice(start, stop))
-
-    def _scaled(self, parts: Mapping[str, np.ndarray], taken: Tensor | slice) -> tuple[Tensor, ...]:
-        tensors = tuple(_scaled(self._scaler, name, x, self._device) for name, x in parts.items())
-        return tensors if self.present is None else without_gaps(tensors, self.present[taken])
-
-
 class Span(NamedTuple):
     """A batch of consecutive rows that are read chunk by chunk; else as `Batch`.
 
@@ -166,6 +98,7 @@ class Span(NamedTuple):
         stop: the one after the last.
         total: samples of the whole batch, of which these are a part.
         offset: the position of the first of them in the whole batch.
+        rates: as of `Batch`.
     """
 
     source: Source
@@ -173,6 +106,7 @@ class Span(NamedTuple):
     stop: int
     total: int
     offset: int
+    rates: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -192,7 +126,8 @@ class Span(NamedTuple):
             rows = self.source.span(first, last)
             begin = self.start - self.offset
             presence = None if self.source.present is None else self.source.present[begin : begin + self.total]
-            yield Batch(rows, torch.arange(first, last), self.total, self.offset + first - self.start, presence)
+            place = (self.total, self.offset + first - self.start)
+            yield Batch(rows, torch.arange(first, last), *place, presence, self.rates)
 
 
 class InOrder:
@@ -267,6 +202,9 @@ class Batches:
         self._n = source.n_samples if among is None else len(among)
         self._size = min(batch_size, self._n)
         self._drop_last, self._seed, self._epoch = drop_last, seed, epoch
+        self._rates = (
+            None if source.present is None else _rates(source.present if among is None else source.present[among])
+        )
         self._position = 0
         last = self._n - (len(self) - 1) * self._size
         if min(self._size, last) < distributed.world_size():
@@ -288,13 +226,14 @@ class Batches:
             start, stop = distributed.shard(begin, end)
             place = (end - begin, start - begin)
             if order is None and self._chunked:
-                yield Span(self._source, start, stop, *place)
+                yield Span(self._source, start, stop, *place, self._rates)
             elif order is None:
                 rows = self._source.span(start, stop)
-                yield Batch(rows, torch.arange(start, stop), *place, self._presence(slice(begin, end)))
+                yield Batch(rows, torch.arange(start, stop), *place, self._presence(slice(begin, end)), self._rates)
             else:
                 index = order[start:stop].long()
-                yield Batch(self._source.take(index), index, *place, self._presence(order[begin:end].long()))
+                presence = self._presence(order[begin:end].long())
+                yield Batch(self._source.take(index), index, *place, presence, self._rates)
         self._position = 0
 
     def _presence(self, taken: Tensor | slice) -> Tensor | None:
@@ -318,25 +257,7 @@ class Batches:
         self._position = int(state["position"])
 
 
-def without_gaps(rows: Sequence[Tensor], present: Tensor) -> tuple[Tensor, ...]:
-    """Rows of all modalities, B x d each, with 0 in the place of those that are not there (``present``, B x M)."""
-    columns = present.to(rows[0].device).T.unsqueeze(2)
-    return tuple(x.where(there, 0.0) for x, there in zip(rows, columns, strict=True))
-
-
-def _chosen(present: np.ndarray | None, rows: np.ndarray | None) -> Tensor | None:
-    """Of the chosen rows; None where they lack nothing."""
-    chosen = present if present is None or rows is None else present[rows]
-    return None if chosen is None or chosen.all() else torch.from_numpy(chosen)
-
-
-def _scaled(scaler: Scaler, name: str, x: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
-    """Rows of a modality as float32 on a device, scaled there, or here in double precision (some devices have none)."""
-    if scaler.is_fine(name):
-        return scaler(name, _tensor(x, np.float64)).float().to(device)
-    return scaler(name, _tensor(x, np.float32).to(device))
-
-
-def _tensor(x: np.ndarray, dtype: type) -> Tensor:
-    array: np.ndarray = np.ascontiguousarray(x, dtype=dtype)
-    return torch.from_numpy(array if array.flags.writeable else array.copy())
+def _rates(present: Tensor) -> Tensor:
+    """Of N x M, the share of samples that have both of two modalities, M x M."""
+    there = present.double()
+    return there.T @ there / len(there)

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from cmc.data.gaps import INCOMPLETE, settled, take_away
 from cmc.data.giveaways import doubts
-from cmc.data.loader import Batch, Batches, InOrder, Mapped, Resident, Span
+from cmc.data.loader import Batch, Batches, InOrder, Span
 from cmc.data.modalities import Modalities
 from cmc.data.presence import check_learnable, told
 from cmc.data.scaling import SCALINGS, Scaler
 from cmc.data.sharing import LOOKED_AT, Shared, shared
+from cmc.data.sources import Mapped, Resident
 from cmc.data.splitting import split_of
 from cmc.distributed import check_same
 from cmc.errors import UserError

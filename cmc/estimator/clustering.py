@@ -56,10 +56,9 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
     The same training as ``python -m cmc.run``: with the same features, settings and seed it ends with the same labels.
 
     Wherever X is asked for, it is a list of M matrices, N x d_m each, or a mapping of names to them: PyTorch tensors,
-    or whatever scikit-learn takes as a dense matrix. With ``widths`` it may be one N x d matrix besides, as pipelines
-    have it. Rows of data frames are joined by their index, those of AnnData by ``obs_names``, and come out in the order
-    of the first; a MuData is its modalities. After fitting, modalities may be missing: ``None`` in the list or no entry
-    in the mapping where one is missing for all samples, a row of NaN for one sample.
+    or whatever scikit-learn takes as a dense matrix; with ``widths`` it may be one N x d matrix. Rows of data frames
+    are joined by their index, those of AnnData by ``obs_names``, in the order of the first; a MuData is its modalities.
+    In several matrices a sample that lacks one has a row of NaN. After fitting all may: ``None``, or no entry.
 
     Args:
         method: ``dmim``, ``cmmc``, or another yaml of ``conf/method``.
@@ -177,6 +176,10 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
             config.callbacks.pop(pictures, None)
         if not self.verbose:
             config.callbacks.pop("progress", None)
+        if config.data.incomplete == "drop":
+            raise UserError(
+                "data__incomplete: drop given; fit those rows of X that lack nothing, and predict the others"
+            )
         if config.trainer.devices != 1 or config.trainer.get("num_nodes", 1) != 1:
             raise UserError("trainer__devices: the estimator trains on one device; python -m cmc.run takes several")
         return config

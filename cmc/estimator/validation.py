@@ -40,7 +40,9 @@ def to_fit(estimator: Any, X: Any) -> Given:
         X = validate_data(estimator, _plain(X), ensure_min_samples=2, ensure_min_features=2)
         widths = _widths(estimator.widths, X.shape[1])
         return Given(_cut(X, [f"view_{i}" for i in range(len(widths))], widths), ids, [])
-    features = {name: check_array(_plain(x), input_name=name) for name, x in several.items()}
+    features = {
+        name: check_array(_plain(x), input_name=name, ensure_all_finite="allow-nan") for name, x in several.items()
+    }
     estimator.n_features_in_ = sum(x.shape[1] for x in features.values())
     return _joined(features, several)
 

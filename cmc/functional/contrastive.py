@@ -19,7 +19,7 @@ def nt_xent(
     temperature: float,
     among: tuple[Tensor, Tensor] | None = None,
     offset: int = 0,
-    of: int | None = None,
+    of: float | None = None,
 ) -> Tensor:
     r"""Normalised temperature-scaled cross-entropy between paired rows.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-def gaussian_kl(mean: Tensor, deviation: Tensor, of: int | None = None) -> Tensor:
+def gaussian_kl(mean: Tensor, deviation: Tensor, of: float | None = None) -> Tensor:
     r"""Mean divergence of N(mu_i, diag(sigma_i^2)) from N(0, I), an upper bound of I(x; z).
 
     .. math:: \frac{1}{n} \sum_i \frac{1}{2} \sum_d (\mu_{id}^2 + \sigma_{id}^2 - 1 - 2 \log \sigma_{id})
@@ -34,13 +34,13 @@ class _GaussianKL(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(mean: Tensor, deviation: Tensor, of: int | None) -> Tensor:
+    def forward(mean: Tensor, deviation: Tensor, of: float | None) -> Tensor:
         squares = torch.addcmul(mean.square(), deviation, deviation).sum(1)
         each = (squares - mean.shape[1]) / 2 - deviation.log().sum(1)
         return each.mean() if of is None else each.sum() / of
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int | None], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, float | None], output: Tensor) -> None:
         mean, deviation, ctx.of = inputs
         ctx.save_for_backward(mean, deviation)
 
@@ -51,7 +51,7 @@ class _GaussianKL(torch.autograd.Function):
         return mean * scale, (deviation - deviation.reciprocal()) * scale, None
 
 
-def softmax_kl(z: Tensor, noise: Tensor, of: int | None = None) -> Tensor:
+def softmax_kl(z: Tensor, noise: Tensor, of: float | None = None) -> Tensor:
     """What the authors' release takes for the bound: KL of softmax(z) from softmax(noise), a mean over all elements.
 
     Args:

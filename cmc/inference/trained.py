@@ -16,9 +16,10 @@ from torch import Tensor
 
 from cmc.config.trust import check_classes
 from cmc.data.formats.reduction import Components
-from cmc.data.loader import Batch, InOrder, Mapped, without_gaps
+from cmc.data.loader import Batch, InOrder
 from cmc.data.module import PASS
 from cmc.data.scaling import Scaler
+from cmc.data.sources import Mapped, without_gaps
 from cmc.errors import UserError
 from cmc.functional.decisions import decide
 from cmc.methods.base import Method

@@ -147,9 +147,10 @@ class CMMC(Method):
         self, network: MultiLevelNetwork, codes: list[Tensor], rows: Sequence[Tensor], gaps: Gaps | None
     ) -> Tensor:
         """The sum over modalities of the mean squared error."""
-        mean = F.mse_loss if gaps is None else partial(gaps.mean, F.mse_loss)
-        decoded = zip(network.decode(codes), rows, strict=True)
-        return sum_of(mean(to_float32(y), x) for y, x in decoded)
+        decoded = [(to_float32(y), x) for y, x in zip(network.decode(codes), rows, strict=True)]
+        if gaps is None:
+            return sum_of(F.mse_loss(y, x) for y, x in decoded)
+        return sum_of(gaps.mean(m, F.mse_loss, y, x) for m, (y, x) in enumerate(decoded))
 
     def _contrast(self, network: MultiLevelNetwork, batch: Batch) -> dict[str, Tensor]:
         gaps = gaps_of(batch)
@@ -174,15 +175,15 @@ class CMMC(Method):
             for a, b in pairs
         ]
         if gaps is not None:
-            terms = [term * gaps.share(*pair) for term, pair in zip(terms, gaps.pairs(), strict=True)]
+            terms = [term * gaps.weight(*pair) for term, pair in zip(terms, gaps.pairs(), strict=True)]
         return total(terms, q[0])
 
     def _imbalance(self, q: list[Tensor], batch: Batch, gaps: Gaps | None) -> Tensor:
         if gaps is None:
             return sum_of([cluster_imbalance(distributed.all_reduce_sum(x.sum(0, True)) / batch.total) for x in q])
         counted = [(x, m) for m, x in enumerate(q) if gaps.count(m)]
-        sizes = [(distributed.all_reduce_sum(x.sum(0, True)) / gaps.count(m), gaps.share(m)) for x, m in counted]
-        return sum_of([cluster_imbalance(size) * share for size, share in sizes])
+        sizes = [(distributed.all_reduce_sum(x.sum(0, True)) / gaps.count(m), gaps.weight(m)) for x, m in counted]
+        return sum_of([cluster_imbalance(size) * weight for size, weight in sizes])
 
     def _feature_contrast(self, h: list[Tensor], batch: Batch, gaps: Gaps | None) -> Tensor:
         """Over pairs, this process's rows among those of the global batch."""
@@ -197,7 +198,7 @@ class CMMC(Method):
         for a, b in gaps.pairs():
             first, second = gaps.both(a, b, h)
             among = (distributed.all_gather_rows(first), distributed.all_gather_rows(second))
-            terms.append(nt_xent(first, second, temperature, among, gaps.before(a, b), batch.size))
+            terms.append(nt_xent(first, second, temperature, among, gaps.before(a, b), gaps.size(a, b)))
         return total(terms, h[0])
 
     def _align(self, network: MultiLevelNetwork, batch: Batch) -> dict[str, Tensor]:
@@ -209,9 +210,10 @@ class CMMC(Method):
         """Cross-entropy of every modality's scores, taken for logits, against its pseudo labels, summed."""
         own = self.pseudo_labels[:, batch.index.to(self.device)].long()
         found = list(own) if gaps is None else gaps.there(own)
-        mean = F.cross_entropy if gaps is None else partial(gaps.mean, F.cross_entropy)
-        taught = zip(scores, self.names, found, strict=True)
-        return sum_of(mean(x, names[own]) for x, names, own in taught)
+        taught = [(x, names[own]) for x, names, own in zip(scores, self.names, found, strict=True)]
+        if gaps is None:
+            return sum_of(F.cross_entropy(x, own) for x, own in taught)
+        return sum_of(gaps.mean(m, F.cross_entropy, x, own) for m, (x, own) in enumerate(taught))
 
     def refresh(self, phase: str, epoch: int, batches: InOrder) -> None:
         """At the start of ``align``: pseudo labels, M x N. Before each of its epochs: their names in q, M x K."""

@@ -222,10 +222,10 @@ class DMIM(Method):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """L1, L2 and L3 of one network, not weighted; ``targets``: pseudo labels, M x B, where L3 has a weight."""
         outputs, like = parts.outputs_of(network, dict(enumerate(rows)), noise, gaps), network.cluster_head.bias
-        size = None if gaps is None else gaps.size
         with full_precision(self.device):
             shared = self._per_modality(total(parts.shared_information(outputs, share, gaps), like))
-            superfluous = total([gaussian_kl(o.mean, o.deviation, size) for o in outputs.values()], like)
+            sizes = {m: None if gaps is None else gaps.size(m) for m in outputs}
+            superfluous = total([gaussian_kl(o.mean, o.deviation, sizes[m]) for m, o in outputs.items()], like)
             taught = parts.uniform_distribution({m: o.cluster for m, o in outputs.items()}, targets, gaps)
             return -shared, superfluous, total(taught, like)
 

@@ -149,11 +149,14 @@ class ReleasedDMIM(DMIM):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """L1, L2 and L3, not weighted."""
         outputs, like = self._passed_twice(network, rows, noise, gaps), network.cluster_head.bias
-        size, first = None if gaps is None else gaps.size, {m: o for m, o in outputs.items() if m == 0}
+        sizes, first = (
+            {m: None if gaps is None else gaps.size(m) for m in outputs},
+            {m: outputs[m] for m in outputs if not m},
+        )
         with full_precision(self.device):
             shared = total(shared_information(outputs, share, gaps, symmetric=True), like)
-            samples = [noise[-1] if gaps is None else noise[-1][gaps.rows(m)] for m in outputs]
-            superfluous = [softmax_kl(o.z, e, size) for o, e in zip(outputs.values(), samples, strict=True)]
+            samples = {m: noise[-1] if gaps is None else noise[-1][gaps.rows(m)] for m in outputs}
+            superfluous = [softmax_kl(o.z, samples[m], sizes[m]) for m, o in outputs.items()]
             taught = uniform_distribution({m: o.cluster.softmax(1) for m, o in first.items()}, targets, gaps)
             return -shared, total(superfluous, like), total(taught, like)
 

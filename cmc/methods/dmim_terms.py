@@ -89,7 +89,7 @@ def shared_information(
 ) -> list[Tensor]:
     """Mutual information of the pairs; a ``share`` of the batch is here; ``symmetric``: see `joint_table`.
 
-    Where there are gaps, that of the samples that have both of two modalities, times their share of the batch.
+    Where there are gaps, that of the samples that have both of two modalities, as `Gaps.weight` weighs it.
     """
     terms = []
     for head in ("cluster", "overcluster"):
@@ -101,7 +101,7 @@ def shared_information(
         for a, b in gaps.pairs():
             if a in p and b in p:
                 table = joint_table(*gaps.both(a, b, p), symmetric, gaps.count(a, b))
-                terms.append(mutual_information(distributed.all_reduce_sum(table)) * gaps.share(a, b))
+                terms.append(mutual_information(distributed.all_reduce_sum(table)) * gaps.weight(a, b))
     return terms
 
 
@@ -111,4 +111,4 @@ def uniform_distribution(logits: Mapping[int, Tensor], targets: Tensor | None, g
         return []
     if gaps is None:
         return [F.cross_entropy(x, targets[m]) for m, x in logits.items()]
-    return [gaps.mean(F.cross_entropy, x, targets[m][gaps.rows(m)]) for m, x in logits.items()]
+    return [gaps.mean(m, F.cross_entropy, x, targets[m][gaps.rows(m)]) for m, x in logits.items()]

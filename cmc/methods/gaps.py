@@ -1,10 +1,10 @@
 """Samples that lack modalities, in training and in assignments: what a method's author works with.
 
-Networks see the rows that are there and no others, so that batch norm is of present rows. A term that is a mean over
-samples sums over those that have what it needs, and divides by all samples of the batch; a term of a pair of modalities
-is one of the samples that have both, times their share of the batch: a batch with few pairs counts little, and one
-without any counts nothing. All of this is the same on any number of processes: which samples of the whole batch have
-what is known on each of them.
+Networks see the rows that are there and no others, so that batch norm is of present rows. A term counts the samples
+that have what it needs: one of a modality those that have it, one of a pair of modalities those that have both. It is
+their mean, times their number in the batch by the number that a batch of its size has on average. So terms keep the
+weights that they have in complete data, and yet a batch with few pairs counts little, and one without any nothing. All
+of this is the same on any number of processes: what the whole batch has is known on each of them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ class Gaps:
         batch: one whose ``present`` is not None.
 
     Attributes:
-        size: B.
         total: samples of the whole batch, over all processes.
     """
 
@@ -40,7 +39,8 @@ class Gaps:
         present, presence = batch.present, batch.presence
         assert present is not None
         assert presence is not None
-        self.size, self.total = batch.size, batch.total
+        self._size, self.total = batch.size, batch.total
+        self._rates = None if batch.rates is None else batch.rates.tolist()
         self._columns = present.T
         self._rows: list[Tensor] = [column.nonzero().flatten() for column in self._columns]
         self._counts, self._before = _together(presence), _together(presence[: batch.offset])
@@ -61,9 +61,16 @@ class Gaps:
         """How many samples of the whole batch that have both come before those of this process."""
         return self._before[a][b]
 
-    def share(self, a: int, b: int | None = None) -> float:
-        """`count` as a share of the whole batch."""
-        return self.count(a, b) / self.total
+    def weight(self, a: int, b: int | None = None) -> float:
+        """What a term of `count` samples weighs: their number by that which a batch of this size has on average."""
+        return self.count(a, b) / (self.total * self._rate(a, b))
+
+    def size(self, a: int, b: int | None = None) -> float:
+        """What a sum over samples of this process is divided by, where in complete data it is B."""
+        return self._size * self._rate(a, b)
+
+    def _rate(self, a: int, b: int | None = None) -> float:
+        return 1.0 if self._rates is None else self._rates[a][a if b is None else b]
 
     def pairs(self) -> list[tuple[int, int]]:
         """The pairs of modalities a < b that a sample of the whole batch has both of: the same on every process."""
@@ -73,16 +80,17 @@ class Gaps:
         """Of two modalities' rows, as `there` gives them, those of the samples that have both."""
         return x[a][self._columns[b][self._rows[a]]], x[b][self._columns[a][self._rows[b]]]
 
-    def mean(self, loss: Callable[..., Tensor], found: Tensor, target: Tensor) -> Tensor:
-        """A loss of rows that are there, summed, as a mean over all samples of the batch.
+    def mean(self, modality: int, loss: Callable[..., Tensor], found: Tensor, target: Tensor) -> Tensor:
+        """A loss of the rows of a modality that are there.
 
         Args:
+            modality: which.
             loss: takes ``reduction="sum"``, as those of `torch.nn.functional` do.
-            found: n x ... of one modality.
+            found: n x ...
             target: n x ...; the mean is over its further dimensions, too.
         """
         summed: Tensor = loss(found, target, reduction="sum")
-        return summed / (self.size * prod(target.shape[1:]))
+        return summed / (self.size(modality) * prod(target.shape[1:]))
 
 
 def gaps_of(batch: Batch) -> Gaps | None:

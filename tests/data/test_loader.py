@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from cmc import distributed
-from cmc.data.loader import Batch, Batches, InOrder, Mapped, Resident
+from cmc.data.loader import Batch, Batches, InOrder
 from cmc.data.scaling import Scaler
+from cmc.data.sources import Mapped, Resident
 from cmc.distributed import collectives
 from cmc.errors import UserError
 

@@ -257,7 +257,7 @@ def test_wrong_x_is_a_value_error(fitted, X):
         ([a], r"number of modalities is 1"),
         (a, r"X is one matrix; give widths=\[\.\.\.\]"),
         ([a, b[:9]], r"'view_0' has 90 rows, modality 'view_1' has 9"),
-        ([a, np.full_like(b, np.nan)], r"Input view_1 contains NaN"),
+        ([a, np.full_like(b, np.nan)], r"modality 'view_1' is NaN in every row"),
     ]:
         with pytest.raises(ValueError, match=message):
             make().fit(wrong)

@@ -51,30 +51,32 @@ def contrast(a, b, temperature):
     return total / (2 * n)
 
 
-def terms_of(p, rows, there, phase, targets, release):
-    """The equations over samples that have what a term needs (``there``, B x M), as shares of the whole batch."""
+def terms_of(p, rows, there, rates, phase, targets, release):
+    """The equations over samples that have what a term needs (``there``, B x M), times how many they are by how many
+    are to be expected, by the ``rates`` of all samples (M x M)."""
     z, n = [network(p, "encoder", m, x) for m, x in enumerate(rows)], len(there)
     pairs = list(combinations(range(len(rows)), 2))
     both = {(a, b): there[:, a] & there[:, b] for a, b in pairs}
     if phase == "align":
         q = [labels(p, x) for x in z]
         shown = [x.softmax(1) for x in q] if release else q  # the release's cross-entropy softmaxes what it is fed
-        taught = [-s[i, t[i]].log() for m, (s, t) in enumerate(zip(shown, targets, strict=True))
+        taught = [-s[i, t[i]].log() / rates[m, m] for m, (s, t) in enumerate(zip(shown, targets, strict=True))
                   for i in range(n) if there[i, m]]  # fmt: skip
         return {"alignment": sum(taught) / n}
     decoded = [network(p, "decoder", m, x) for m, x in enumerate(z)]
-    errors = [((rows[m][i] - decoded[m][i]) ** 2).mean() for m in range(len(rows)) for i in range(n) if there[i, m]]
+    errors = [((rows[m][i] - decoded[m][i]) ** 2).mean() / rates[m, m]
+              for m in range(len(rows)) for i in range(n) if there[i, m]]  # fmt: skip
     terms = {"reconstruction": sum(errors) / n}
     if phase == "contrast":
         h, q = [features(p, x) for x in z], [labels(p, x) for x in z]
-        shares = {pair: chosen.sum().item() / n for pair, chosen in both.items() if chosen.any()}
+        shares = {pair: chosen.sum().item() / n / rates[pair] for pair, chosen in both.items() if chosen.any()}
         terms["feature_contrast"] = sum(
             share * contrast(h[a][both[a, b]], h[b][both[a, b]], TAU_F) for (a, b), share in shares.items()
         )
         terms["label_contrast"] = sum(
             share * contrast(q[a][both[a, b]].T, q[b][both[a, b]].T, TAU_L) for (a, b), share in shares.items()
         )
-        sizes = [(x[there[:, m]].mean(0), there[:, m].sum().item() / n) for m, x in enumerate(q)]
+        sizes = [(x[there[:, m]].mean(0), there[:, m].sum().item() / n / rates[m, m]) for m, x in enumerate(q)]
         counted = [sizes[m] for pair in pairs for m in pair] if release else sizes
         terms["imbalance"] = sum(share * (math.log(K) + (s * s.log()).sum()) for s, share in counted)
     return terms
@@ -112,13 +114,14 @@ def test_every_step_of_every_phase_is_that_of_the_equations(kind, dims, gaps, tm
     before, rows, steps = trained(method, data := Blobs(dims, N, gaps), tmp_path)
     p, adam, found, present = leaves(method, before), Adam(), None, presence(data)
     assert present.all() != gaps
+    rates = torch.tensor([[(a & b).double().mean() for a in present.T] for b in present.T])
     assert len(steps) == (3 + 4) * (N // B) + 4
     for number, step in enumerate(steps):
         batch, there, targets = [x[step["index"]] for x in rows], present[step["index"]], None
         if step["phase"] == "align":
             found = clustered(p, rows, present) if found is None else found
             targets = renamed(p, rows, present, found)
-        terms = terms_of(p, batch, there, step["phase"], targets, kind is ReleasedCMMC)
+        terms = terms_of(p, batch, there, rates, step["phase"], targets, kind is ReleasedCMMC)
         gradients = gradients_of(sum(terms.values()), p)
         adam.step(p, gradients)
         one_a_batch = step["phase"] == "align" or number % (N // B) == 0  # else they are means of the epoch so far

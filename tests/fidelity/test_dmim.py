@@ -75,12 +75,12 @@ def balanced(p):
 
 
 def close(p, targets):
-    return -sum(p[i, t].log() for i, t in enumerate(targets))
+    return -torch.stack([p[i, t].log() for i, t in enumerate(targets)]).mean()
 
 
 def terms_of(network, rows, there, noise, targets, beta, gamma, per_modality, release):
-    """The equations over samples that have what a term needs (``there``, N x M), as shares of all samples."""
-    n, own, pairs = len(there), there.T, list(combinations(range(len(rows)), 2))
+    """The equations over samples that have what a term needs (``there``, N x M)."""
+    own, pairs = there.T, list(combinations(range(len(rows)), 2))
     outputs = [network.heads(network.trunk(x[own[m]], m), noise[m][own[m]]) for m, x in enumerate(rows)]
     shared = 0.0
     for head in (3, 4):
@@ -90,17 +90,17 @@ def terms_of(network, rows, there, noise, targets, beta, gamma, per_modality, re
         ]
         for a, b in pairs:
             both = sorted(p[a].keys() & p[b].keys())
-            found = information([p[a][i] for i in both], [p[b][i] for i in both], release)
-            shared = shared + len(both) / n * found / per_modality
+            shared = shared + information([p[a][i] for i in both], [p[b][i] for i in both], release) / per_modality
     if release:
         for m, x in enumerate(rows):  # z is drawn in a pass of its own
             network.trunk(x[own[m]], m)
         e = [noise[-1][own[m]].softmax(1) for m in range(len(rows))]
-        superfluous = sum((e[m] * (e[m] / o[2].softmax(1)).log()).mean(1).sum() for m, o in enumerate(outputs)) / n
-        uniform = close(outputs[0][3].softmax(1).softmax(1), targets[0]) / n
+        superfluous = sum((e[m] * (e[m] / o[2].softmax(1)).log()).mean() for m, o in enumerate(outputs))
+        uniform = close(outputs[0][3].softmax(1).softmax(1), targets[0])
     else:
-        superfluous = sum(0.5 * (o[0] ** 2 + o[1] ** 2 - 1 - 2 * o[1].log()).sum() for o in outputs) / n
-        uniform = sum(close(o[3].softmax(1), t) for o, t in zip(outputs, targets, strict=True)) / n
+        kl = [0.5 * (o[0] ** 2 + o[1] ** 2 - 1 - 2 * o[1].log()).sum(1).mean() for o in outputs]
+        superfluous = sum(kl)
+        uniform = sum(close(o[3].softmax(1), t) for o, t in zip(outputs, targets, strict=True))
     return {"shared_information": -shared, "superfluous_information": beta * superfluous,
             "uniform_distribution": gamma * uniform}  # fmt: skip
 

@@ -8,9 +8,9 @@ import torch
 
 from cmc import run as command
 from cmc.data.datasets.arrays import Arrays
-from cmc.data.loader import Mapped, Resident
 from cmc.data.modalities import Modalities
 from cmc.data.scaling import Scaler
+from cmc.data.sources import Mapped, Resident
 from cmc.errors import UserError
 from cmc.training.fit import fit
 from tests.conftest import SMALL
