@@ -279,10 +279,7 @@ def modalities(
     }
     if divisible and _text_kind(source, extraction) == "tfidf":
         del makers["text"]
-    none: frozenset[int] = frozenset()
-    return {
-        name: with_gaps(name, make, selection.rows, source.lacking.get(name, none)) for name, make in makers.items()
-    }
+    return {name: with_gaps(name, make, selection.rows, source.lacking.get(name)) for name, make in makers.items()}
 
 
 def _text_kind(source: Distribution, extraction: Extraction) -> str:

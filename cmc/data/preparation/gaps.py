@@ -40,19 +40,19 @@ class Gapped(Modality):
         self.skipped |= {int(self._at[row]): reason for row, reason in self._inner.skipped.items()}
 
 
-def with_gaps(name: str, make: Callable[[Rows], Modality], rows: Rows, lacking: frozenset[int]) -> Modality:
+def with_gaps(name: str, make: Callable[[Rows], Modality], rows: Rows, lacking: frozenset[int] | None) -> Modality:
     """A modality of the given samples, some of which may lack it.
 
     Args:
         name: its own.
         make: makes that of samples that all have it, at these positions.
         rows: the samples' positions.
-        lacking: those of samples that lack it.
+        lacking: those of samples that lack it; None for none.
 
     Raises:
         UserError: all of them do.
     """
-    here = ~np.isin(rows, [*lacking])
+    here = ~np.isin(rows, [*(lacking or ())])
     if here.all():
         return make(rows)
     if not here.any():
