@@ -24,4 +24,5 @@ def walk_targets(z: Tensor, temperature: float, steps: int, alpha: float) -> Ten
     """
     step = ((2 * z @ z.T - 2) / temperature).softmax(1)
     own = torch.eye(len(z), dtype=z.dtype, device=z.device)
-    return alpha * own + (1 - alpha) * torch.linalg.matrix_power(step, steps)
+    walked: Tensor = torch.linalg.matrix_power(step, steps)
+    return alpha * own + (1 - alpha) * walked

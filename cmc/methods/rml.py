@@ -98,6 +98,7 @@ class RML(Fused):
         check_phases("rml", phases, ("train",))
         super().__init__(dims, n_clusters, phases, optimizer, batch_size, drop_last, gradient_clip=gradient_clip)
         self.missing, self.noisy, self.noise, self.temperature = missing, noisy, noise, temperature
+        self.widths = list(dims.values())
         self.tokens = nn.ModuleList(_token(d, token_dim, token_dropout) for d in dims.values())
         self.fusion = PreNormLayer(token_dim, attention_hidden, dropout)
         self.fused_head = nn.Linear(token_dim, token_dim)
@@ -134,7 +135,7 @@ class RML(Fused):
     def fuse(self, encoded: list[Tensor], present: Tensor | None = None) -> Tensor:
         """Give Z, where the features of missing modalities are 0."""
         if present is not None:
-            empty = self._tokens([network[0].weight.new_zeros(1, network[0].in_features) for network in self.tokens])
+            empty = self._tokens([self.fused_head.weight.new_zeros(1, width) for width in self.widths])
             each = zip(encoded, empty, present, strict=True)
             encoded = [torch.where(there[:, None], own, none) for own, none, there in each]
         return self._fused(encoded)
