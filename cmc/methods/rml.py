@@ -36,6 +36,8 @@ class RML(Fused):
     probability ``noisy``, normal noise of deviation ``noise`` added. No term compares modalities, and none
     reconstructs.
 
+    The network of a token has as many weights as its modality's width squared.
+
     Clusters are those of k-means on Z of the data as they are. A modality that is missing is set to 0, as in training.
 
     Source: Xu et al., *Robust Multi-View Learning via Representation Fusion of Sample-Level Attention and Alignment of

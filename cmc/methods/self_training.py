@@ -17,14 +17,13 @@ from cmc.functional.kmeans import kmeans_centres
 from cmc.functional.targets import student_t
 from cmc.methods.autoencoder import reconstruction
 from cmc.methods.base import Method
+from cmc.methods.centred import ROWS
 from cmc.methods.demands import check_phases, check_weights, check_widths
 from cmc.nn.autoencoder import AutoEncoders
 from cmc.nn.kmeans_head import check_kmeans
 from cmc.nn.precision import full_precision, to_float32
 from cmc.utils import validate
 from cmc.utils.arrays import spaced
-
-ROWS = 100_000  # that k-means is run on: evenly spaced ones, where there are more
 
 
 class SelfTraining(Method):

@@ -33,7 +33,7 @@ class KMeansHead(nn.Module):
         centres: K x D, D the sum of the widths, of scaled codes.
         variance: of a column within the clusters, the mean over those that vary.
         low: D, the columns' least values, by which ``minmax`` scales.
-        spread: D, and their spreads.
+        spread: D, and their spreads, divided by the modalities' weights where there are any.
     """
 
     centres: Tensor
