@@ -119,8 +119,8 @@ NARROW = {
     name: ["method.hidden=[64,128]"] for name in ("autoencoder", "completer", "sem", "mvcan")
 }  # the default takes long
 NARROW["cvcl"] = ["method.hidden=[64,128]", "method.latent_dim=256", "method.batch_size=32"]  # 50 steps of contrast
-NARROW["gcfagg"] = ["method.hidden=[64,128]", "method.latent_dim=64"]
-NARROW["rml"] = ["method.token_dim=32", "method.attention_hidden=64"]
+NARROW["gcfagg"] = ["method.hidden=[64,128]", "method.latent_dim=64", "method.batch_size=16"]
+NARROW["rml"] = ["method.token_dim=32", "method.attention_hidden=64", "method.batch_size=16"]
 NARROW["divide"] = ["method.hidden=[64,64,64]", "method.batch_size=32", "method.scheduler.start_factor=1.0"]
 NARROW["divide_released"] = NARROW["divide"]
 NARROW |= {name: ["method.hidden=[64,128]", "method.batch_size=32"] for name in ("idec", "sdmvc")}
