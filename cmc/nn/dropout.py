@@ -24,5 +24,6 @@ class RowDropout(nn.Module):
         if not self.training or self.share == 0:
             return x
         n, offset = distributed.rows_before(x)
-        drawn = torch.rand(n, *x.shape[1:], dtype=x.dtype, device=x.device)[offset : offset + len(x)]
+        dtype = torch.promote_types(x.dtype, torch.float32)  # half of the bits would draw too few numbers
+        drawn = torch.rand(n, *x.shape[1:], dtype=dtype, device=x.device)[offset : offset + len(x)]
         return x * (drawn >= self.share) / (1 - self.share)

@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from sklearn.cluster import KMeans
+from sklearn.preprocessing import MinMaxScaler
 
 from cmc.data.loader import Batch
 from cmc.errors import UserError
@@ -79,6 +81,19 @@ def test_sdmvcs_clusters_bear_the_names_that_there_are():
     method = begun("sdmvc", batch := batch_of())
     mean = method.assign(batch).argmax(1)
     assert (method.targets[0].argmax(1) == mean).double().mean() > 0.9
+
+
+def test_of_six_modalities_sdmvc_clusters_columns_scaled_to_0_and_1():
+    dims = dict.fromkeys("abcdef", 4)
+    method = begun("sdmvc", batch := batch_of(dims=dims), dims=dims)
+    joined = torch.cat(method.codes(batch), 1).detach().numpy()
+    centres = KMeans(3, n_init=20, random_state=0).fit(scaled := MinMaxScaler().fit_transform(joined)).cluster_centers_
+    near = 1 / (1 + ((scaled[:, None] - centres) ** 2).sum(2))
+    q = near / near.sum(1, keepdims=True)
+    p = q**2 / q.sum(0)
+    expected = torch.from_numpy(p / p.sum(1, keepdims=True))
+    order = [int((method.targets[0] - column[:, None]).abs().sum(0).argmin()) for column in expected.T]
+    torch.testing.assert_close(method.targets[0][:, order], expected)
 
 
 def test_aligned_is_the_share_of_samples_that_modalities_agree_on():
