@@ -59,6 +59,7 @@ class Table(NamedTuple):
 METHODS = (
     *(Entry(name, ()) for name in ("cmmc", "cmmc_released", "dmim", "dmim_released")),
     *(Entry(name, ()) for name in ("autoencoder", "simvc", "comvc", "completer", "cvcl", "sem")),
+    *(Entry(name, ()) for name in ("idec", "demvc", "sdmvc", "mvcan", "divide", "gcfagg", "rml")),
     *(Entry(name, ()) for name in ("kmeans", "spectral", "cca", "agglomerative", "gmm")),
 )
 TABLES = {

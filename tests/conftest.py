@@ -39,6 +39,12 @@ SMALL["completer_released"] = SMALL["completer"]
 SMALL["cvcl"] = ["method.hidden=[16]", "method.latent_dim=8", "method.head_dim=6"]
 SMALL["sem"] = [*SMALL["cmmc"], "method.refresh_every=1"]
 SMALL["sem_released"] = SMALL["sem"]
+SMALL["idec"] = [*SMALL["autoencoder"], "method.refresh_every=1"]
+SMALL |= dict.fromkeys(("demvc", "sdmvc", "mvcan"), SMALL["idec"])
+SMALL["divide"] = ["method.hidden=[16,12]", "method.latent_dim=6", "method.predictor=[8]", "method.kmeans_restarts=2"]
+SMALL["divide_released"] = SMALL["divide"]
+SMALL["gcfagg"] = [*SMALL["cmmc"], "method.attention_hidden=8", "method.bank_size=40"]
+SMALL["rml"] = ["method.token_dim=8", "method.attention_hidden=8", "method.kmeans_restarts=2"]
 TINY = [
     "method.batch_size=64",
     "data=synthetic",

@@ -84,6 +84,16 @@ def normal(like: Tensor, width: int, n: int, offset: int) -> Tensor:
     return torch.randn(n, width, dtype=like.dtype, device=like.device)[offset : offset + len(like)]
 
 
+def rows_before(x: Tensor) -> tuple[int, int]:
+    """How many rows all processes have of a tensor, and how many of them those of lower rank."""
+    if world_size() == 1:
+        return len(x), 0
+    sizes = torch.zeros(world_size(), dtype=torch.int64, device=x.device)
+    sizes[rank()] = len(x)
+    dist.all_reduce(sizes)
+    return int(sizes.sum()), int(sizes[: rank()].sum())
+
+
 def sum_gradients(parameters: Iterable[Tensor]) -> None:
     """Replace every gradient by its sum over processes, in one message."""
     if world_size() == 1:

@@ -20,6 +20,7 @@ def nt_xent(
     among: tuple[Tensor, Tensor] | None = None,
     offset: int = 0,
     of: float | None = None,
+    keep: Tensor | None = None,
 ) -> Tensor:
     r"""Normalised temperature-scaled cross-entropy between paired rows.
 
@@ -36,6 +37,8 @@ def nt_xent(
             is then the mean over the part's rows.
         offset: the position of the part's first row in the batch.
         of: what the sum over pairs is divided by, where they are some of so many samples; None for their own number.
+        keep: n x N, what the similarity to a negative is multiplied by, in whichever tensor either stands (GCFAgg);
+            None for 1. The positive's stays.
 
     Returns:
         A scalar in nats.
@@ -46,10 +49,31 @@ def nt_xent(
     own = torch.arange(offset, offset + a.shape[0], device=a.device)
     own, partner = torch.cat((own, own + len(whole[0]))), torch.cat((own + len(whole[0]), own))
     similarity = (torch.cat((a, b)) @ torch.cat(whole).T) / temperature
+    if keep is not None:
+        similarity = similarity * keep.repeat(2, 2).scatter(1, partner[:, None], 1.0)
     similarity = similarity.scatter(1, own[:, None], -math.inf)
     if of is not None:
         return F.cross_entropy(similarity, partner, reduction="sum") / (2 * of)
     return F.cross_entropy(similarity, partner)
+
+
+def soft_info_nce(a: Tensor, b: Tensor, targets: Tensor, temperature: float) -> Tensor:
+    r"""Cross-entropy between weights of other rows, and how near they are; of the pairs across a and b alone.
+
+    .. math:: \frac{1}{n} \sum_i CE(T_i / |T_i|_1, softmax_j(a_i b_j / \tau))
+
+    Args:
+        a: n x d, rows of unit length.
+        b: N x d, rows of unit length, of the whole batch.
+        targets: n x N weights of at least 0; the identity leaves InfoNCE of one direction.
+        temperature: tau, above 0.
+
+    Returns:
+        A scalar in nats.
+
+    Source: DIVIDE (Lu et al., AAAI 2024).
+    """
+    return F.cross_entropy(a @ b.T / temperature, targets / targets.sum(1, keepdim=True))
 
 
 def cluster_products(a: Tensor, b: Tensor) -> Tensor:

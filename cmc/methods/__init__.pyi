@@ -10,9 +10,14 @@ from .cmmc_released import ReleasedCMMC as ReleasedCMMC
 from .cmmc_stable import StableCMMC as StableCMMC
 from .completer import Completer as Completer
 from .cvcl import CVCL as CVCL
+from .divide import DIVIDE as DIVIDE
 from .dmim import DMIM as DMIM
 from .dmim_paper import PaperDMIM as PaperDMIM
 from .dmim_released import ReleasedDMIM as ReleasedDMIM
+from .embedded import DeepEmbedded as DeepEmbedded
+from .gcfagg import GCFAgg as GCFAgg
+from .mvcan import MVCAN as MVCAN
+from .rml import RML as RML
 from .sem import SEM as SEM
 from .simvc import CoMVC as CoMVC
 from .simvc import SiMVC as SiMVC

@@ -24,14 +24,18 @@ class ModalityBatchNorm(nn.Module):
     Args:
         width: of its input.
         n_modalities: how many running statistics are kept; 1 makes the modalities share them too.
+        affine: whether a learnt scale and shift follow.
     """
 
+    weight: Tensor | None
+    bias: Tensor | None
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, width: int, n_modalities: int) -> None:
+    def __init__(self, width: int, n_modalities: int, affine: bool = True) -> None:
         super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+        self.register_parameter("weight", nn.Parameter(torch.ones(width)) if affine else None)
+        self.register_parameter("bias", nn.Parameter(torch.zeros(width)) if affine else None)
         self.register_buffer("running_mean", torch.zeros(n_modalities, width))
         self.register_buffer("running_var", torch.ones(n_modalities, width))
 
@@ -58,7 +62,10 @@ class ModalityBatchNorm(nn.Module):
         with torch.no_grad():
             running_mean.lerp_(mean.to(running_mean.dtype), MOMENTUM)
             running_var.lerp_((var * count / (count - 1)).to(running_var.dtype), MOMENTUM)
-        return ((rows - mean) * (var + _EPS).rsqrt() * self.weight + self.bias).to(x.dtype)
+        scaled = (rows - mean) * (var + _EPS).rsqrt()
+        if self.weight is not None and self.bias is not None:
+            scaled = scaled * self.weight + self.bias
+        return scaled.to(x.dtype)
 
 
 class SharedEncoder(nn.Module):

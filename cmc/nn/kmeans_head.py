@@ -33,7 +33,7 @@ class KMeansHead(nn.Module):
         centres: K x D, D the sum of the widths, of scaled codes.
         variance: of a column within the clusters, the mean over those that vary.
         low: D, the columns' least values, by which ``minmax`` scales.
-        spread: D, and their spreads.
+        spread: D, and their spreads, divided by the modalities' weights where there are any.
     """
 
     centres: Tensor
@@ -55,12 +55,21 @@ class KMeansHead(nn.Module):
         codes = [F.normalize(z, dim=1) for z in codes] if self.scale == "unit" else codes
         return (torch.cat(list(codes), 1) - self.low) / self.spread
 
-    def fit(self, codes: Sequence[Tensor]) -> None:
-        """Find the centres of codes, N x width a modality: on the first process, for all."""
+    def fit(self, codes: Sequence[Tensor], weights: Tensor | None = None) -> None:
+        """Find the centres of codes, N x width a modality: on the first process, for all.
+
+        Args:
+            codes: all samples'.
+            weights: M, that scaled codes are multiplied by; None for 1.
+        """
         if self.scale == "minmax":
             low, spread = column_range(torch.cat(list(codes), 1))
             self.low.copy_(distributed.broadcast(low))
             self.spread.copy_(distributed.broadcast(spread))
+        if weights is not None:
+            own = torch.ones_like(self.spread) if self.scale != "minmax" else self.spread
+            each = torch.tensor(self.widths, device=own.device)
+            self.spread.copy_(own / weights.to(own).repeat_interleave(each))
         if distributed.is_rank_zero():
             x = self.joined(codes)
             self.centres.copy_(kmeans_centres(x, len(self.centres), self.restarts, self.seed))

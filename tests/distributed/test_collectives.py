@@ -132,6 +132,13 @@ def port():
         ("completer", "11", "7,5,4"),
         ("cvcl", "11", "7,5,4"),
         ("sem", "10", "7,5,4"),
+        ("own", "10", "7,5"),
+        ("rotating", "11", "7,5,4"),
+        ("common", "11", "7,5,4"),
+        ("mvcan", "11", "7,5,4"),
+        ("divide", "11", "7,5,4"),
+        ("gcfagg", "11", "7,5,4"),
+        ("rml", "11", "7,5,4"),
     ],
 )
 def test_two_processes_train_as_one(tmp_path, port, case, batch_size, dims):

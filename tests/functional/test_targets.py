@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from cmc.functional.contrastive import cluster_contrast, cluster_products, nt_xent
-from cmc.functional.targets import sharpen
+from cmc.functional.kmeans import nearest
+from cmc.functional.targets import divergence, sharpen, student_t
 
 
 def assignments(n=12, k=4, seed=0):
@@ -56,3 +57,50 @@ def test_inner_products_of_balanced_clusters_grow_with_the_samples_a_cluster(n, 
     found = cluster_contrast(cluster_products(q, q), tau, cosine=False)
     expected = torch.tensor(1 + (2 * k - 2) * torch.e ** (-n / (k * tau)), dtype=torch.float64).log()
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def codes(n=12, d=5, k=4, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    z, centres = (
+        torch.randn(n, d, generator=g, dtype=torch.float64),
+        torch.randn(k, d, generator=g, dtype=torch.float64),
+    )
+    return z.requires_grad_(), centres.requires_grad_()
+
+
+def test_students_t_is_that_of_a_loop_and_highest_at_the_nearest_centre():
+    z, centres = codes()
+    q = student_t(z, centres)
+    for x, row in zip(z, q, strict=True):
+        weights = torch.stack([1 / (1 + ((x - c) ** 2).sum()) for c in centres])
+        torch.testing.assert_close(row, weights / weights.sum())
+    assert torch.equal(q.argmax(1), nearest(z, centres))
+
+
+def test_the_gradient_of_the_divergence_is_that_of_dec():
+    """2 sum_k (1 + d_ik^2)^-1 (p_ik - q_ik)(z_i - c_k) for a code, its opposite summed over codes for a centre."""
+    z, centres = codes()
+    q = student_t(z, centres)
+    p = sharpen(q).detach()
+    assert divergence(p, q) > 0
+    (divergence(p, q) * len(z)).backward()
+    between = z.detach()[:, None] - centres.detach()
+    pull = 2 * ((p - q.detach()) / (1 + between.square().sum(2)))[:, :, None] * between
+    torch.testing.assert_close(z.grad, pull.sum(1))
+    torch.testing.assert_close(centres.grad, -pull.sum(0))
+
+
+def test_a_code_on_a_centre_has_a_finite_gradient_and_is_not_divided_by_0():
+    _, centres = codes(n=4)
+    q = student_t(centres, centres)
+    assert torch.equal(q.argmax(1), torch.arange(4))
+    divergence(torch.eye(4, dtype=torch.float64), q).backward()
+    assert centres.grad.isfinite().all()
+
+
+def test_the_divergence_of_equals_is_0_and_certain_targets_leave_cross_entropy():
+    q = assignments()
+    torch.testing.assert_close(divergence(q, q), torch.zeros((), dtype=torch.float64), atol=1e-12, rtol=0)
+    labels = torch.arange(12) % 4
+    expected = torch.nn.functional.nll_loss(q.log(), labels)
+    torch.testing.assert_close(divergence(torch.eye(4, dtype=torch.float64)[labels], q), expected)

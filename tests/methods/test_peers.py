@@ -14,7 +14,7 @@ from tests.conftest import SMALL, compose_with
 from tests.methods.toy import passes
 
 PEERS = ("autoencoder", "simvc", "comvc", "comvc_released", "completer", "completer_released", "cvcl")
-PEERS += ("sem", "sem_released")
+PEERS += ("sem", "sem_released", "idec", "demvc", "sdmvc", "mvcan", "divide", "divide_released", "gcfagg", "rml")
 DIMS = {"a": 6, "b": 5, "c": 4}
 K = 3
 
@@ -115,8 +115,15 @@ def blobs(n, dims, seed=0):
     return Modalities({name: x.astype(np.float32) for name, x in features.items()}, truth, source="blobs")
 
 
-NARROW = {name: ["method.hidden=[64,128]"] for name in ("autoencoder", "completer", "sem")}  # the default takes long
+NARROW = {
+    name: ["method.hidden=[64,128]"] for name in ("autoencoder", "completer", "sem", "mvcan")
+}  # the default takes long
 NARROW["cvcl"] = ["method.hidden=[64,128]", "method.latent_dim=256", "method.batch_size=32"]  # 50 steps of contrast
+NARROW["gcfagg"] = ["method.hidden=[64,128]", "method.latent_dim=64", "method.batch_size=16"]
+NARROW["rml"] = ["method.token_dim=32", "method.attention_hidden=64", "method.batch_size=16"]
+NARROW["divide"] = ["method.hidden=[64,64,64]", "method.batch_size=32", "method.scheduler.start_factor=1.0"]
+NARROW["divide_released"] = NARROW["divide"]
+NARROW |= {name: ["method.hidden=[64,128]", "method.batch_size=32"] for name in ("idec", "sdmvc")}
 
 
 @pytest.mark.parametrize("dims", [(16, 12), (16, 12, 20)])

@@ -104,3 +104,12 @@ def test_codes_at_the_ends_leave_finite_probabilities(kind, scale):
 def test_memberships_without_variance_are_the_nearest_centres():
     p = memberships(torch.tensor([[3.0, 1.0, 2.0], [5.0, 5.0, 9.0]]), torch.tensor(0.0))
     assert torch.equal(p, torch.tensor([[0.0, 1.0, 0.0], [0.5, 0.5, 0.0]]))
+
+
+def test_weights_multiply_scaled_codes_and_do_not_add_up_over_fits():
+    codes, weights = codes_of(), torch.tensor([2.5, 0.5])
+    plain, head = fitted(codes, scale="minmax"), fitted(codes, scale="minmax")
+    for _ in range(2):
+        head.fit(codes, weights)
+        expected = plain.joined(codes) * torch.tensor([2.5] * 5 + [0.5] * 3)
+        torch.testing.assert_close(head.joined(codes), expected)

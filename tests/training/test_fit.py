@@ -224,6 +224,11 @@ class CtrlC(Callback):
         ("completer", "predict", 2),
         ("cvcl", "contrast", 1),
         ("sem_released", "contrast", 2),
+        ("sdmvc", "embed", 2),
+        ("mvcan", "learn", 2),
+        ("divide", "walk", 2),
+        ("gcfagg", "contrast", 2),
+        ("rml", "train", 2),
     ],
 )
 def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_result(
