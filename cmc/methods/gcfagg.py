@@ -128,7 +128,7 @@ class GCFAgg(Fused):
             with full_precision(self.device):
                 every, keep = distributed.all_gather_rows(c), 1 - to_float32(weights)
                 terms["feature_contrast"] = sum_of(
-                    nt_xent(x, c, self.temperature, (distributed.all_gather_rows(x), every), batch.offset, keep)
+                    nt_xent(x, c, self.temperature, (distributed.all_gather_rows(x), every), batch.offset, keep=keep)
                     for x in h
                 )
         return terms
