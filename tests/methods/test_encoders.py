@@ -73,6 +73,17 @@ def test_noisy_digits_share_their_class_alone():
     assert len(set(partner.tolist())) > 1780, "each once, but for equal pictures"
 
 
+def test_a_file_of_pictures_tells_their_shape(commanded):
+    draws = np.random.default_rng(0)
+    np.savez("x.npz", image=draws.random((60, 5, 4, 3)), text=draws.random((60, 7)), labels=np.arange(60) % 3)
+    lean = ["callbacks.figures=null", "callbacks.gallery=null", "hydra.run.dir=run", "experiment=smoke"]
+    settings = ["data=files", "data.root=x.npz", *SMALL["cmmc"], "method.encoder={image: conv}"]
+    assert commanded(cmc.run, "method=cmmc", *settings, *lean)[0] == 0
+    assert read_config(Path("run")).method.encoder == {"image": [5, 4, 3]}
+    said = commanded(cmc.run, "method=cmmc", *settings[:-1], "method.encoder={text: conv}", "hydra.run.dir=other")[2]
+    assert said.startswith("method.encoder.text: conv given, but nothing tells that rows of text are pictures")
+
+
 @pytest.mark.parametrize("method", ["cmmc", "dmim"])
 def test_a_run_keeps_the_shape_and_its_model_is_taken_up_again(commanded, method):
     settings = ["data=noisy_digits", "method.encoder={clean: conv, noisy: mlp}", "experiment=smoke"]

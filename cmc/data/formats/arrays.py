@@ -34,6 +34,7 @@ class Contents:
         remarks: what was left out or taken for what, a phrase each.
         asked: array -> why it is no modality unless `data.features` names it.
         corners: array -> the heading above its ids.
+        shapes: array -> (H, W) or (H, W, C), where its rows were pictures.
     """
 
     arrays: NamedArrays
@@ -42,6 +43,7 @@ class Contents:
     remarks: list[str] = field(default_factory=list)
     asked: dict[str, str] = field(default_factory=dict)
     corners: dict[str, str] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def only(self, names: Mapping[str, str]) -> Contents:
         """Of these arrays alone (name -> new name)."""
@@ -52,6 +54,7 @@ class Contents:
             list(self.remarks),
             _renamed(self.asked, names),
             _renamed(self.corners, names),
+            _renamed(self.shapes, names),
         )
 
 

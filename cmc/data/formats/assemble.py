@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,6 +78,7 @@ class Found(NamedTuple):
     held_out: NDArray[np.int64] | None = None
     remarks: tuple[str, ...] = ()
     offered: tuple[str, ...] = ()
+    shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({})
 
 
 class _Part(NamedTuple):
@@ -90,6 +92,7 @@ class _Part(NamedTuple):
     unused: list[str]
     remarks: list[str]
     offered: tuple[str, ...]
+    shapes: Mapping[str, tuple[int, ...]]
 
 
 def assemble(path: Path, held: Contents, told: Told | None = None) -> Modalities:
@@ -117,7 +120,7 @@ def assembled(
             raise UserError(f"{found.source}: {mistake}") from None
         features = reduction.reduced(found.features, components)
         found = found._replace(features=features, remarks=(*found.remarks, *remarks))
-    return Modalities(*found), components
+    return Modalities(**found._asdict()), components
 
 
 def not_held_out(found: Found) -> NDArray[np.intp] | None:
@@ -215,6 +218,7 @@ def _found(path: Path, part: _Part, held_out: NDArray[np.int64] | None, remarks:
         held_out=held_out,
         remarks=tuple(remarks),
         offered=part.offered,
+        shapes=part.shapes,
     )
 
 
@@ -255,7 +259,9 @@ def _part(held: Contents, told: Told) -> _Part:
     used = {*features, *labels, *said, "n_views"} if before else set()
     offered = () if labels else labelling.offered(held, len(next(iter(features.values()))), [*features])
     unused = sorted(held.arrays.keys() - used - {told.ids})
-    part = _Part(features, found, classes, joined.ids, transposed, unused, [*held.remarks, *joined.remarks], offered)
+    remarks = [*held.remarks, *joined.remarks]
+    shapes = {name: held.shapes[name] for name in features if name in held.shapes}
+    part = _Part(features, found, classes, joined.ids, transposed, unused, remarks, offered, shapes)
     return _complete(part) if told.incomplete == "drop" else part
 
 

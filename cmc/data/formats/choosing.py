@@ -161,7 +161,11 @@ def _flattened(held: Contents, arrays: NamedArrays, n_labels: int | None) -> Nam
         if array.shape[0] != n:
             array = np.moveaxis(array, -1, 0)
         flat[name] = array.reshape(len(array), -1)
-        held.remarks.append(f"{name}: {shape_text(array)} is flattened to {shape_text(flat[name])}")
+        held.shapes[name] = array.shape[1:]
+        held.remarks.append(
+            f"{name}: {shape_text(array)} is flattened to {shape_text(flat[name])}; as pictures it is seen with "
+            f"method.encoder={{{name}: conv}}"
+        )
     return flat
 
 

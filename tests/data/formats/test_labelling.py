@@ -162,7 +162,9 @@ def test_pictures_are_flattened(tmp_path: Path) -> None:
     np.savez(tmp_path / "v.npz", view_0=pixels, view_1=pixels[..., 0], labels=CODES)
     held = formats.read(tmp_path / "v.npz")
     np.testing.assert_array_equal(held.features["view_0"], pixels.reshape(12, 8))
-    assert "view_1: 12 x 4 x 2 is flattened to 12 x 8" in held.remarks
+    said = "view_1: 12 x 4 x 2 is flattened to 12 x 8; as pictures it is seen with method.encoder={view_1: conv}"
+    assert said in held.remarks
+    assert held.shapes["view_1"] == (4, 2)
 
 
 def test_masks_are_no_modalities(tmp_path: Path) -> None:
