@@ -54,7 +54,7 @@ def mark() -> Mark:
 
 def sweep(n: int, folder: Path, *overrides: str) -> list[Mark]:
     """Train n times in one sweep, the methods in turns; what the process held after each."""
-    import cmc.training.fit
+    import cmc.training.side_by_side as room
     from cmc import run
 
     (folder / "conf" / "method").mkdir(parents=True)
@@ -62,7 +62,7 @@ def sweep(n: int, folder: Path, *overrides: str) -> list[Mark]:
         tiny = {"defaults": [name, "_self_"], **small}
         (folder / "conf" / "method" / f"tiny_{name}.yaml").write_text(json.dumps(tiny))
     marks: list[Mark] = []
-    train = cmc.training.fit.train
+    train = room.train
 
     def marked(*given: object) -> object:
         marks.append(mark())  # what the run before has left
@@ -70,12 +70,12 @@ def sweep(n: int, folder: Path, *overrides: str) -> list[Mark]:
 
     where = [f"hydra.sweep.dir={folder}/sweep", f"hydra.searchpath=[file://{folder}/conf]"]
     which = [f"seed=range({-(-n // len(METHODS))})", f"method={','.join(f'tiny_{name}' for name in METHODS)}"]
-    cmc.training.fit.train, before = marked, sys.argv
+    room.train, before = marked, sys.argv
     sys.argv = ["cmc", "-m", *where, *which, *TINY, *overrides]
     try:
         run.main()
     finally:
-        cmc.training.fit.train, sys.argv = train, before
+        room.train, sys.argv = train, before
     return [*marks, mark()]
 
 

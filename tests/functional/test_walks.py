@@ -79,7 +79,7 @@ def test_nt_xent_of_a_part_keeps_by_the_parts_rows(start):
     a, b = rows(), rows(seed=1)
     keep = torch.rand(8, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     part = slice(start, start + 5)
-    found = nt_xent(a[part], b[part], 0.5, (a, b), start, keep[part])
+    found = nt_xent(a[part], b[part], 0.5, (a, b), start, keep=keep[part])
     every = torch.cat([a, b])
     total = 0.0
     for i in [*range(start, start + 5), *range(8 + start, 13 + start)]:

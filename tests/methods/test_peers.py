@@ -127,7 +127,7 @@ NARROW |= {name: ["method.hidden=[64,128]", "method.batch_size=32"] for name in 
 
 
 @pytest.mark.parametrize("dims", [(16, 12), (16, 12, 20)])
-@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize("name", [name for name in PEERS if not name.endswith("_released")])
 def test_blobs_far_apart_are_found_within_the_smoke_schedule(name, dims, tmp_path):
     config = compose_with(
         f"method={name}", "experiment=smoke", "trainer.accelerator=cpu", "trainer.precision=32-true",

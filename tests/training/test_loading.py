@@ -35,7 +35,7 @@ print(bert.AutoModel.from_pretrained == transformers.AutoModel.from_pretrained, 
 print(load_training() is module)
 """
     first, *rest = printed(code)
-    assert first == "cmc.training.fit [] True"
+    assert first == "cmc.training.side_by_side [] True"
     assert rest == [
         "Linear False",
         "True",
@@ -59,4 +59,4 @@ def broken(name):
 loading.import_module = broken
 print(loading.load_training().__name__, len(asked))
 """
-    assert printed(code) == ["cmc.training.fit 2"]
+    assert printed(code) == ["cmc.training.side_by_side 2"]

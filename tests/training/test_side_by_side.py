@@ -121,12 +121,11 @@ def test_where_one_diverges_the_others_go_on_and_its_folder_says_why(commanded, 
         assert_same(Path("three", f"seed{seed}"), alone(commanded, "cmmc", seed))
 
 
-@pytest.mark.parametrize("method", ["cmmc", "dmim"])
+@pytest.mark.parametrize("method", [pytest.param("cmmc", marks=pytest.mark.slow), "dmim"])
 def test_two_processes_train_them_as_they_train_each_alone(commanded, method):
     more = ["trainer.devices=2", "callbacks.results.embeddings=true"]
     assert commanded(cmc.run, *arguments(method, *more, "seeds=[0,1]", "hydra.run.dir=both"))[0] == 0
-    for seed in (0, 1):
-        assert_same(Path("both", f"seed{seed}"), alone(commanded, method, seed, *more))
+    assert_same(Path("both", "seed1"), alone(commanded, method, 1, *more))
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ class Baseline(Method):
         self.inputs = self.modalities if self.modality is None else (input,)
         self.width = sum(dims.values()) if self.modality is None else dims[input]
         self.register_buffer("reached", torch.zeros((), dtype=torch.float64))
-        self.register_buffer("fills", torch.full((sum(dims.values()),), torch.nan))  # NaN: no sample lacked any
+        self.register_buffer("fills", torch.empty(0))  # none: no sample lacked any
 
     @abstractmethod
     def fit(self, x: Tensor) -> float:
@@ -116,7 +116,7 @@ class Baseline(Method):
         present = batch.present
         if present is None:
             return batch.modalities
-        if self.fills.isnan().any():
+        if not len(self.fills):
             if not (whole := has_inputs(self, present)).all():
                 raise lacks_input(self, int(batch.index[~whole.cpu()][0]))
             return batch.modalities
@@ -140,7 +140,7 @@ class Baseline(Method):
     def refresh(self, phase: str, epoch: int, batches: InOrder) -> None:
         """Fit all samples."""
         if batches.present is not None:
-            self.fills.copy_(self._averages(batches))
+            self.fills = self._averages(batches).float()
         parts, n_samples = [], 0
         for batch in batches:
             part = distributed.all_gather_rows(self.rows(batch))
