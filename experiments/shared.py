@@ -70,7 +70,7 @@ def together(case: list[str], n: int, at_once: bool) -> float:
         for seed in range(n):
             runs.append(started(f"{folder}/{seed}", [*case, f"seed={seed}"]))
             if not at_once:
-                ended(runs)
+                ended(runs[-1:])
         ended(runs if at_once else [])
         return time.perf_counter() - began
 

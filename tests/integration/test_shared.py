@@ -1,6 +1,7 @@
 """The scripts that measure runs beside each other, evaluations and start-up do what they say, on runs of seconds."""
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -34,6 +35,20 @@ def test_kinds_are_taken_in_turn_and_compared_within_a_turn():
     found = shared.measured("", kinds, 2)
     assert taken == ["a", "b", "a", "b"]
     assert found["2 at once"] == {"seconds": [11, 2, 20], "ratio": [1.25, 0.5, 2]}
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_all_runs_are_awaited_at_once_or_one_after_the_other(monkeypatch, at_once):
+    begun = []
+
+    def started(folder, arguments):
+        begun.append(subprocess.Popen(["sleep", "0.2"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))
+        return begun[-1]
+
+    monkeypatch.setattr(shared, "started", started)
+    seconds = shared.together([], 3, at_once)
+    assert all(process.returncode == 0 for process in begun)
+    assert (seconds >= 0.6) != at_once
 
 
 def test_every_part_compares_with_one_of_its_kinds():
