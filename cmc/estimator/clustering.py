@@ -177,9 +177,7 @@ class CrossModalClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         if not self.verbose:
             config.callbacks.pop("progress", None)
         if config.data.incomplete == "drop":
-            raise UserError(
-                "data__incomplete: drop given; fit those rows of X that lack nothing, and predict the others"
-            )
+            raise UserError("data__incomplete: drop given; fit the rows of X that lack nothing, and predict the others")
         if config.trainer.devices != 1 or config.trainer.get("num_nodes", 1) != 1:
             raise UserError("trainer__devices: the estimator trains on one device; python -m cmc.run takes several")
         return config

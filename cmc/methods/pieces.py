@@ -22,7 +22,7 @@ from cmc.utils import turns
 log = logging.getLogger(__name__)
 Terms = dict[str, Tensor]
 _COPIES = 20  # of what a piece is given: about what its graph holds
-_one_by_one: set[Hashable] = set()  # what could not be stacked
+_one_by_one: set[Hashable] = set()  # kinds of which one could not be stacked
 
 
 class Piece(NamedTuple):
@@ -33,15 +33,15 @@ class Piece(NamedTuple):
         module: whose parameters the terms depend on.
         arguments: tensors, and sequences of tensors.
         weight: of the terms in the objective.
-        alike: equal for pieces whose ``terms`` are the same function of module and arguments; None for what is never
-            computed together with others.
+        alike: equal for pieces whose ``terms`` are the same function of module and arguments, and begins with their
+            kind; None for what is never computed together with others.
     """
 
     terms: Callable[..., Terms]
     module: nn.Module
     arguments: tuple[Arguments, ...]
     weight: float
-    alike: Hashable | None = None
+    alike: tuple[Hashable, ...] | None = None
 
     def computed(self) -> Terms:
         """The terms, of this piece alone."""
@@ -102,14 +102,14 @@ def _learn_group(
     pieces: Sequence[Piece], scales: Sequence[float], backward: Callable[[Tensor], object]
 ) -> Iterator[Terms]:
     """The terms of pieces that are alike; those that cannot be stacked are taken one by one."""
-    alike = pieces[0].alike
-    if len(pieces) > 1 and alike not in _one_by_one:
+    kind = (pieces[0].alike or (None,))[0]
+    if len(pieces) > 1 and kind not in _one_by_one:
         try:
             computed = stacked(pieces[0].terms, [p.module for p in pieces], [p.arguments for p in pieces])
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, NotImplementedError, ValueError) as error:
-            _one_by_one.add(alike)
+            _one_by_one.add(kind)
             log.info("networks side by side: taken one by one (%s)", " ".join(str(error).split())[:200])
         else:
             backward(torch.stack([_sum(terms) * scale for terms, scale in zip(computed, scales, strict=True)]).sum())

@@ -117,7 +117,7 @@ def test_what_draws_in_its_terms_is_taken_one_by_one(caplog):
     def noisy(module, x):
         return {"term": (module(x) * torch.rand(3, 1)).sum()}
 
-    parts = [Piece(noisy, module, (torch.ones(3, 2),), 0.5, "noisy") for module in weights]
+    parts = [Piece(noisy, module, (torch.ones(3, 2),), 0.5, ("noisy",)) for module in weights]
     assert len(list(learn(iter(parts), 1.0, lambda objective: objective.backward(), PLENTY))) == 2
     assert all(module.weight.grad.abs().sum() > 0 for module in weights)
     assert "taken one by one" in caplog.text
