@@ -85,19 +85,20 @@ def diagram(found: Standing) -> Figure:
     for place, (name, rank) in enumerate(means.items()):
         axes.plot([rank, rank], [-place - 1, 0], color=GREY, linewidth=0.6)
         axes.plot(rank, -place - 1, "o", color=BLUE, markersize=4)
-        left = rank < (len(names) + 1) / 2
         axes.annotate(
             f"{name}  {rank:.2f}",
             (rank, -place - 1),
-            xytext=(5 if left else -5, 0),
+            xytext=(-5, 0),  # the lines of later ones are on the other side
             textcoords="offset points",
-            ha="left" if left else "right",
+            ha="right",
             va="center",
             fontsize=7,
         )
     for place, (first, last) in enumerate(bars):
         axes.plot([first, last], [0.6 + 0.8 * place] * 2, color="black", linewidth=2, solid_capstyle="round")
-    axes.set(xlim=(0.5, len(names) + 0.5), ylim=(-len(names) - 1, 0.8 * len(bars) + 1), yticks=[])
+    room = 0.3 * len(names)  # for the first one's name
+    axes.set(xlim=(1 - room, len(names) + 0.5), ylim=(-len(names) - 1, 0.8 * len(bars) + 1), yticks=[])
+    axes.set_xticks(range(1, len(names) + 1, 1 + len(names) // 12))
     axes.spines["left"].set_visible(False)
     told = "" if math.isnan(found.difference) else f"; bars: no difference (Nemenyi, 5 %: {found.difference:.2f})"
     axes.set_xlabel(f"mean rank over {len(found.data)} data sets{told}")
